@@ -1,0 +1,28 @@
+// One check asks one thing of a case and either refuses or has nothing to say. All of them stand in order.ts.
+import type { Effective } from '../effective.ts'
+import type { Evaluation } from '../evaluation.ts'
+import type { Refusal } from '../decision.ts'
+import type { ElevationId } from '../elevation.ts'
+import type { LockIndex } from '../locks.ts'
+import type { Claims } from '../principal.ts'
+import type { Policy } from '../policy.ts'
+import type { Place } from '../route.ts'
+import type { Instant } from '../time.ts'
+
+/** Everything the judge may know. The same shape for a new request and for an exchange that is already open. */
+export type Case = {
+  readonly now: Instant
+  /** The instant until which our knowledge of shared state is proven fresh. */
+  readonly confirmedUntil: Instant
+  readonly policy: Policy
+  readonly place: Place
+  readonly evaluation: Evaluation
+  readonly locks: LockIndex
+  /** null on an anonymous rule. */
+  readonly standing: Effective | null
+  readonly claims: Claims
+  /** The elevation that carries an open exchange: kept while it holds. */
+  readonly held: ElevationId | null
+}
+
+export type Check = (c: Case) => Refusal | null

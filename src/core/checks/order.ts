@@ -1,0 +1,9 @@
+// Every check, in the order in which they are asked. The grant is chosen after the last one: see grant.ts.
+import type { Check } from './check.ts'
+import { credentialCurrent } from './credential-current.ts'
+import { knowledgeFresh } from './knowledge-fresh.ts'
+import { notLocked } from './not-locked.ts'
+import { routeAllows } from './route-allows.ts'
+import { sessionLive } from './session-live.ts'
+
+export const CHECKS: readonly Check[] = [routeAllows, knowledgeFresh, notLocked, sessionLive, credentialCurrent]

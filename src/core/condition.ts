@@ -1,0 +1,30 @@
+// A compiled condition as the core sees it: a pure question about one case and one candidate grant. Compiled in conditions/.
+// SPEC: DEC5
+import type { Elevation } from './elevation.ts'
+import type { Evaluation } from './evaluation.ts'
+import type { PathParams } from './path-pattern.ts'
+import type { Claims, Principal } from './principal.ts'
+import type { SessionId } from './session.ts'
+
+export type ConditionInput = {
+  readonly principal: Principal
+  readonly claims: Claims
+  readonly session: SessionId | null
+  readonly evaluation: Evaluation
+  readonly params: PathParams
+  /** The candidate under which the condition is asked; null on baseline. */
+  readonly elevation: Elevation | null
+}
+
+export type Condition = {
+  readonly source: string
+  readonly readsElevation: boolean
+  /** Never throws: what cannot be evaluated is `error`, which the judge refuses and the metrics count. */
+  readonly test: (input: ConditionInput) => 'true' | 'false' | 'error'
+}
+
+/** A condition about the caller alone: `eligible`, `when`. */
+export type SubjectCondition = {
+  readonly source: string
+  readonly test: (principal: Principal, claims: Claims) => 'true' | 'false' | 'error'
+}

@@ -1,0 +1,88 @@
+// What a session may do now: the only reader of a session, its anchors and its locks, for judge, admin, CLI and metrics alike.
+// SPEC: ENF3, SCP3, ELV6
+import type { Anchor, AnchorRef } from './anchor.ts'
+import type { Elevation, ElevationId } from './elevation.ts'
+import { lockOnProfile, type LockIndex, locksOnSession } from './locks.ts'
+import type { Policy } from './policy.ts'
+import type { EndReason, Reason } from './reason.ts'
+import { intersection, NO_SCOPE, type Scope } from './scope.ts'
+import type { Session } from './session.ts'
+import { earlier, FOREVER, type Instant } from './time.ts'
+import { nextElevationChange } from './transitions/elevations.ts'
+
+export type AnchorView = { readonly find: (ref: AnchorRef) => Anchor | null }
+
+/** An elevation that carries requests now, what it carries, and until when. */
+export type Carrier = { readonly elevation: Elevation; readonly carries: Scope; readonly until: Instant }
+
+export type Effective = {
+  readonly session: Session
+  readonly state: 'live' | 'frozen' | 'refused'
+  /** Why it is not live; null when it is. */
+  readonly reason: Reason | null
+  /** Baseline Scope after the session's cap. */
+  readonly baseline: Scope
+  /** In the order in which they are tried: earliest end first, then id. */
+  readonly carriers: readonly Carrier[]
+  /** Elevations of the session that carry nothing, and why. */
+  readonly lost: ReadonlyMap<ElevationId, Reason>
+  /** The next instant at which time alone may change this answer. */
+  readonly until: Instant
+}
+
+/** The end of a shared condition, as seen by an elevation requested before it. */
+export function tieBroken(elevation: Elevation, anchors: AnchorView): EndReason | null {
+  for (const { anchor, generation, reason } of elevation.ties) {
+    const found = anchors.find(anchor)
+    if (found !== null && (found.state === 'ended' || found.generation !== generation)) return reason
+  }
+  return null
+}
+
+function standing(session: Session, locks: LockIndex, now: Instant): { readonly state: Effective['state']; readonly reason: Reason | null; readonly baselineOnly: boolean; readonly until: Instant } {
+  const until = earlier(session.endsAt, session.frozen?.until ?? FOREVER)
+  const refused = (reason: Reason) => ({ state: 'refused', reason, baselineOnly: false, until: FOREVER }) as const
+  if (session.state.is !== 'live') return refused(session.state.reason)
+  if (session.endsAt <= now) return refused('max_reached')
+  if (session.frozen?.until != null && session.frozen.until <= now) return refused('frozen_too_long')
+  const hit = locksOnSession(locks, session, now)
+  const bound = hit === null ? until : earlier(until, hit.until)
+  if (hit?.lock.effect === 'deny') return { state: 'refused', reason: hit.lock.reason, baselineOnly: false, until: bound }
+  if (session.frozen !== null || hit?.lock.effect === 'freeze') return { state: 'frozen', reason: 'frozen', baselineOnly: false, until: bound }
+  return { state: 'live', reason: null, baselineOnly: hit?.lock.effect === 'baseline', until: bound }
+}
+
+function lossOf(elevation: Elevation, session: Session, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant): Reason | null {
+  const { state, profile } = elevation
+  if (state.is === 'ended') return state.reason
+  if (state.is !== 'active' && state.is !== 'suspended') return 'elevation_required'
+  if (state.until !== null && state.until <= now) return 'time_up'
+  const broken = tieBroken(elevation, anchors)
+  if (broken !== null) return broken
+  if (!policy.profiles.has(profile)) return 'profile_removed'
+  if (lockOnProfile(locks, profile, now) !== null) return 'locked'
+  return state.is === 'suspended' || session.cap.is === 'baseline' || session.barred.includes(profile) ? 'narrowed' : null
+}
+
+const order = (a: Carrier, b: Carrier): number => a.until - b.until || (a.elevation.id < b.elevation.id ? -1 : 1)
+
+/**
+ * @param baseline the compiled Baseline Scope of this principal (policy `baselineOf`)
+ * @param anchors every anchor the session's elevations are tied to; one that is not found has never been ended
+ */
+export function effective(session: Session, baseline: Scope, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant): Effective {
+  const own = standing(session, locks, now)
+  if (own.state === 'refused') return { session, state: own.state, reason: own.reason, baseline: NO_SCOPE, carriers: [], lost: new Map(), until: own.until }
+  const capped = (scope: Scope): Scope => (session.cap.is === 'scopes' ? intersection(scope, session.cap.scopes) : scope)
+  const carriers: Carrier[] = []
+  const lost = new Map<ElevationId, Reason>()
+  for (const elevation of session.elevations) {
+    const loss = lossOf(elevation, session, anchors, locks, policy, now) ?? (own.baselineOnly ? 'narrowed' : null)
+    if (loss !== null) lost.set(elevation.id, loss)
+    else if (elevation.state.is === 'active') carriers.push({ elevation, carries: capped(intersection(elevation.adds, policy.profiles.get(elevation.profile)?.adds ?? NO_SCOPE)), until: elevation.state.until })
+  }
+  return {
+    session, state: own.state, reason: own.reason, baseline: capped(baseline), carriers: carriers.sort(order), lost,
+    until: earlier(own.until, nextElevationChange(session) ?? FOREVER),
+  }
+}

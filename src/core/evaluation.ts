@@ -1,0 +1,31 @@
+// The question put to the judge, in AuthZEN's four parts: subject, action, resource, context. Built once per exchange, asked again at every change.
+// SPEC: DEC1
+import type { Evidence } from './evidence.ts'
+import type { Purposes } from './purpose.ts'
+
+/** One canonical form of what is asked for: used for matching and for forwarding alike. */
+export type Target = {
+  /** Lower case, without port. */
+  readonly host: string
+  /** Canonical percent-encoding, without query. */
+  readonly path: string
+  /** The path's canonical segments; a trailing slash is a trailing empty segment. */
+  readonly segments: readonly string[]
+  /** With its `?`, or empty. */
+  readonly query: string
+}
+
+export type Evaluation = {
+  readonly evidence: Evidence | null
+  readonly action: { readonly method: string; readonly upgrade: string | null }
+  readonly resource: Target
+  readonly context: {
+    readonly protocol: 'http'
+    /** Address of the peer the gateway believes. */
+    readonly source: string
+    readonly secure: boolean
+    readonly purposes: Purposes
+    /** Names and values in turn, as received; read only by conditions. */
+    readonly headers: readonly string[]
+  }
+}

@@ -1,0 +1,67 @@
+// Standing refusals and how they are found: by name, so that a request pays for a few look-ups and only when there are locks at all.
+// SPEC: ENF8
+import { type Lock, selectorName, stronger } from './anchor.ts'
+import type { Evidence } from './evidence.ts'
+import type { Session } from './session.ts'
+import { FOREVER, type Instant, earlier } from './time.ts'
+
+export type LockIndex = { readonly size: number; readonly byName: ReadonlyMap<string, Lock>; readonly issuedBefore: readonly Lock[] }
+
+export const NO_LOCKS: LockIndex = { size: 0, byName: new Map(), issuedBefore: [] }
+
+export function lockIndex(locks: Iterable<Lock>): LockIndex {
+  const byName = new Map<string, Lock>()
+  for (const lock of locks) if (lock.state === 'set') byName.set(selectorName(lock.selector), lock)
+  return { size: byName.size, byName, issuedBefore: [...byName.values()].filter(({ selector }) => selector.kind === 'issuedBefore') }
+}
+
+export const standsAt = (lock: Lock, now: Instant): boolean => lock.state === 'set' && (lock.until === null || lock.until > now)
+
+const SESSION_SELECTORS = (session: Session): readonly string[] => [
+  `session:${session.id}`,
+  `subject:${session.principal.issuer}|${session.principal.subject}`,
+  `subject:${session.principal.subject}`,
+  `tenant:${session.principal.tenant}`,
+  `issuer:${session.principal.issuer}`,
+  'all:',
+]
+
+export type Hit = { readonly lock: Lock; readonly until: Instant }
+
+/** The strongest of several locks, and the first instant at which one of them lifts by itself. */
+function strongest(locks: readonly Lock[]): Hit | null {
+  let hit: Hit | null = null
+  for (const lock of locks) {
+    const until = lock.until ?? FOREVER
+    if (hit === null) hit = { lock, until }
+    else hit = { lock: stronger(lock.effect, hit.lock.effect) === hit.lock.effect ? hit.lock : lock, until: earlier(until, hit.until) }
+  }
+  return hit
+}
+
+function named(index: LockIndex, names: readonly string[], now: Instant): Lock[] {
+  const found: Lock[] = []
+  for (const name of names) {
+    const lock = index.byName.get(name)
+    if (lock && standsAt(lock, now)) found.push(lock)
+  }
+  return found
+}
+
+export const locksOnSession = (index: LockIndex, session: Session, now: Instant): Hit | null =>
+  index.size === 0 ? null : strongest(named(index, SESSION_SELECTORS(session), now))
+
+export const lockOnProfile = (index: LockIndex, profile: string, now: Instant): Lock | null =>
+  index.size === 0 ? null : (named(index, [`profile:${profile}`], now)[0] ?? null)
+
+/** Was this credential issued too early for a cut-off? Credentials without an issue time always were. */
+const tooOld = (lock: Lock, evidence: Evidence): boolean => evidence.issuedAt === null || evidence.issuedAt <= Number(lock.selector.value)
+
+/** Locks that meet this request by its route or its credential rather than by its session. */
+export function locksOnRequest(index: LockIndex, route: string, evidence: Evidence | null, now: Instant): Lock | null {
+  if (index.size === 0) return null
+  const names = evidence === null ? [`route:${route}`, 'all:'] : [`route:${route}`, `credential:${evidence.credential}`]
+  const found = named(index, names, now)
+  if (evidence !== null) found.push(...index.issuedBefore.filter(lock => standsAt(lock, now) && tooOld(lock, evidence)))
+  return strongest(found)?.lock ?? null
+}

@@ -1,0 +1,79 @@
+// The one closed list of why something was refused or ended. Status codes, challenges, labels, audit words and docs are made from it.
+// `loss`: what losing a right for this reason does to an open exchange. SPEC: DEC6, WIRE9
+export type Challenge = 'none' | 'bearer' | 'invalid_token' | 'insufficient_scope'
+
+type Row = {
+  readonly use: 'refusal' | 'end' | 'both'
+  readonly status: number
+  readonly challenge: Challenge
+  readonly loss: 'terminate' | 'freeze'
+  readonly says: string
+}
+
+export const REASONS = {
+  no_credential: { use: 'refusal', status: 401, challenge: 'bearer', loss: 'terminate', says: 'The request carries no credential.' },
+  credential_invalid: { use: 'refusal', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The credential is not valid here.' },
+  credential_expired: { use: 'refusal', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The credential has expired.' },
+  credential_revoked: { use: 'refusal', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The credential was revoked; a newer one is needed.' },
+  state_lost: { use: 'both', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The gateway lost its state; credentials from before must be renewed.' },
+  no_route: { use: 'refusal', status: 404, challenge: 'none', loss: 'terminate', says: 'Nothing is configured at this path.' },
+  wrong_host: { use: 'refusal', status: 421, challenge: 'none', loss: 'terminate', says: 'This host is not served here.' },
+  bad_request: { use: 'refusal', status: 400, challenge: 'none', loss: 'terminate', says: 'The request is malformed.' },
+  method_refused: { use: 'refusal', status: 405, challenge: 'none', loss: 'terminate', says: 'This method is never forwarded.' },
+  headers_too_large: { use: 'refusal', status: 431, challenge: 'none', loss: 'terminate', says: 'The request head is larger than the limit.' },
+  body_too_large: { use: 'refusal', status: 413, challenge: 'none', loss: 'terminate', says: 'The request body is larger than the limit.' },
+  request_timeout: { use: 'refusal', status: 408, challenge: 'none', loss: 'terminate', says: 'The request did not arrive in time.' },
+  expectation_failed: { use: 'refusal', status: 417, challenge: 'none', loss: 'terminate', says: 'Only the expectation 100-continue is known.' },
+  no_rule: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'No rule of the route allows this request.' },
+  denied: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'A rule of the route denies this request.' },
+  elevation_required: { use: 'refusal', status: 403, challenge: 'insufficient_scope', loss: 'terminate', says: 'The session lacks the scope; an elevation can add it.' },
+  purpose_missing: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'The request does not show the purpose of the elevation.' },
+  purpose_mismatch: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'The request shows another purpose than the elevation.' },
+  condition_false: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'The condition of the rule does not hold.' },
+  condition_error: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'The condition of the rule could not be evaluated.' },
+  locked: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'A lock stands in the way.' },
+  frozen: { use: 'refusal', status: 403, challenge: 'none', loss: 'freeze', says: 'The session is frozen until it is resumed.' },
+  narrowed: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'The session was narrowed; this right is suspended.' },
+  binding_broken: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'The caller does not match what the right is bound to.' },
+  path_ambiguous: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'The upstream may read this path as another one.' },
+  limit_reached: { use: 'both', status: 403, challenge: 'none', loss: 'terminate', says: 'A limit is reached.' },
+  ticket_unknown: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'No source has confirmed this ticket.' },
+  not_eligible: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'This caller may not ask for this profile.' },
+  stale: { use: 'refusal', status: 503, challenge: 'none', loss: 'freeze', says: 'The gateway cannot prove that its knowledge is fresh.' },
+  record_failed: { use: 'refusal', status: 503, challenge: 'none', loss: 'terminate', says: 'The request could not be put on record.' },
+  store_failed: { use: 'refusal', status: 503, challenge: 'none', loss: 'terminate', says: 'The session store did not answer.' },
+  internal_error: { use: 'refusal', status: 500, challenge: 'none', loss: 'terminate', says: 'The gateway failed; the request was not let through.' },
+  draining: { use: 'both', status: 503, challenge: 'none', loss: 'terminate', says: 'The gateway is shutting down.' },
+  upstream_unavailable: { use: 'refusal', status: 502, challenge: 'none', loss: 'terminate', says: 'The upstream could not be reached.' },
+  upstream_reset: { use: 'both', status: 502, challenge: 'none', loss: 'terminate', says: 'The upstream closed the connection.' },
+  upstream_malformed: { use: 'both', status: 502, challenge: 'none', loss: 'terminate', says: 'The upstream answered with broken framing.' },
+  upstream_busy: { use: 'refusal', status: 503, challenge: 'none', loss: 'terminate', says: 'All connections to the upstream are in use.' },
+  upstream_timeout: { use: 'both', status: 504, challenge: 'none', loss: 'terminate', says: 'The upstream did not answer in time.' },
+  time_up: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The time of the elevation is over.' },
+  window_closed: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The window has closed.' },
+  ticket_closed: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The ticket was closed.' },
+  purpose_over: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The purpose of the elevation is over.' },
+  approval_withdrawn: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The approval was withdrawn.' },
+  released: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The caller gave it back.' },
+  revoked: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'An operator revoked it.' },
+  risk: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The risk level does not allow it.' },
+  credential_ended: { use: 'end', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The newest credential of the session has ended.' },
+  idle: { use: 'end', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The session was idle for too long.' },
+  max_reached: { use: 'both', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The session reached its longest life; a newer credential opens the next.' },
+  superseded: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'Another elevation took its place.' },
+  profile_removed: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The profile behind the elevation no longer exists.' },
+  session_ended: { use: 'both', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The session has ended.' },
+  frozen_too_long: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The session stayed frozen for too long.' },
+  frozen_peer_closed: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'A peer closed while the exchange was frozen.' },
+  caller_closed: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The caller closed the connection.' },
+  drained: { use: 'end', status: 503, challenge: 'none', loss: 'terminate', says: 'The gateway was drained.' },
+} as const satisfies Record<string, Row>
+
+export type Reason = keyof typeof REASONS
+type WithUse<U extends Row['use']> = { [R in Reason]: (typeof REASONS)[R]['use'] extends U ? R : never }[Reason]
+/** Why a request was refused. */
+export type RefusalReason = WithUse<'refusal' | 'both'>
+/** Why something open or running ended. */
+export type EndReason = WithUse<'end' | 'both'>
+
+export const REASON_WORDS = Object.keys(REASONS) as Reason[] // keys of the literal above

@@ -1,0 +1,96 @@
+// Folding facts into records. transition() decides facts and uses this same fold, so the log alone rebuilds what is stored.
+// SPEC: AUD1
+import type { Anchor, Lock } from './anchor.ts'
+import { type Elevation, type ElevationId, type ElevationState, isOver } from './elevation.ts'
+import type { AnchorFact, LockFact, SessionFact } from './fact.ts'
+import { ENDED_ELEVATIONS_KEPT, LIVE, NO_CAP, type Session } from './session.ts'
+import { instant } from './time.ts'
+
+type Opened = Extract<SessionFact, { what: 'session.opened' }>
+
+const opened = (fact: Opened): Session => ({
+  record: 'session', key: fact.key, id: fact.session, epoch: fact.epoch, version: fact.version, principal: fact.principal,
+  openedAt: fact.at, credential: fact.credential, endsAt: fact.endsAt, cap: NO_CAP, barred: [], frozen: null, elevations: [],
+  state: LIVE, notBefore: fact.notBefore,
+})
+
+function withElevation(session: Session, id: ElevationId, change: (elevation: Elevation) => Elevation): readonly Elevation[] {
+  return session.elevations.map(elevation => (elevation.id === id ? change(elevation) : elevation))
+}
+
+const moved = (session: Session, id: ElevationId, state: ElevationState): readonly Elevation[] =>
+  withElevation(session, id, elevation => ({ ...elevation, state }))
+
+const suspended = ({ state }: Elevation): ElevationState =>
+  state.is === 'active' ? { is: 'suspended', since: state.since, until: state.until } : { is: 'suspended', since: null, until: null }
+
+const resumed = (elevation: Elevation): ElevationState =>
+  elevation.state.is === 'suspended' && elevation.state.since !== null && elevation.state.until !== null
+    ? { is: 'active', since: elevation.state.since, until: elevation.state.until }
+    : elevation.state
+
+const extended = (elevation: Elevation, until: Extract<ElevationState, { is: 'active' }>['until']): Elevation =>
+  elevation.state.is === 'active' || elevation.state.is === 'suspended'
+    ? { ...elevation, state: { ...elevation.state, until } as ElevationState } // same variant, only its end moves
+    : elevation
+
+/** Room for one more: the oldest ended elevations make way. */
+function added(session: Session, elevation: Elevation): readonly Elevation[] {
+  const over = session.elevations.filter(isOver)
+  const drop = new Set(over.slice(0, Math.max(0, over.length - ENDED_ELEVATIONS_KEPT)).map(({ id }) => id))
+  return [...session.elevations.filter(({ id }) => !drop.has(id)), elevation]
+}
+
+function changed(session: Session, fact: Exclude<SessionFact, Opened>): Partial<Session> {
+  switch (fact.what) {
+    case 'credential.renewed': return { credential: fact.credential }
+    case 'session.narrowed': return { cap: fact.cap, barred: fact.barred }
+    case 'session.widened': return { cap: NO_CAP, barred: [] }
+    case 'session.frozen': return { frozen: { since: fact.at, note: fact.note, until: fact.until } }
+    case 'session.resumed': return { frozen: null }
+    case 'session.shortened': return { endsAt: fact.endsAt }
+    case 'session.lapsed': return { state: { is: 'lapsed', at: fact.at, reason: fact.reason } }
+    case 'session.revoked': return { state: { is: 'revoked', at: fact.at, reason: fact.reason }, notBefore: fact.at }
+    case 'mark.cleared': return { notBefore: null }
+    case 'elevation.requested': return { elevations: added(session, fact.elevation) }
+    case 'elevation.approved':
+      return { elevations: withElevation(session, fact.elevation, e => ({ ...e, adds: fact.adds, for: fact.for, approvals: [...e.approvals, { by: fact.approver, at: fact.at }] })) }
+    case 'elevation.scheduled': return { elevations: moved(session, fact.elevation, { is: 'scheduled', startsAt: fact.startsAt }) }
+    case 'elevation.activated': return { elevations: moved(session, fact.elevation, { is: 'active', since: fact.at, until: fact.until }) }
+    case 'elevation.suspended': return { elevations: withElevation(session, fact.elevation, e => ({ ...e, state: suspended(e) })) }
+    case 'elevation.resumed': return { elevations: withElevation(session, fact.elevation, e => ({ ...e, state: resumed(e) })) }
+    case 'elevation.extended': return { elevations: withElevation(session, fact.elevation, e => extended(e, fact.until)) }
+    case 'elevation.denied': return { elevations: moved(session, fact.elevation, { is: 'denied', at: fact.at }) }
+    case 'elevation.withdrawn': return { elevations: moved(session, fact.elevation, { is: 'withdrawn', at: fact.at }) }
+    case 'elevation.expired': return { elevations: moved(session, fact.elevation, { is: 'expired', at: fact.at }) }
+    case 'elevation.ended': return { elevations: moved(session, fact.elevation, { is: 'ended', at: fact.at, reason: fact.reason }) }
+  }
+}
+
+/** @throws TypeError when the first fact of a record is not its birth: the log is incomplete. */
+export function applyToSession(session: Session | null, fact: SessionFact): Session {
+  if (fact.what === 'session.opened') return opened(fact)
+  if (session === null) throw new TypeError(`the log begins with ${fact.what}, before the session was opened`)
+  return { ...session, ...changed(session, fact), version: fact.version }
+}
+
+export function applyToAnchor(anchor: Anchor | null, fact: AnchorFact): Anchor {
+  const ended = fact.what === 'anchor.ended'
+  return {
+    record: 'anchor', kind: fact.kind, name: fact.name, version: fact.version, state: ended ? 'ended' : 'open',
+    generation: ended ? fact.at : (anchor?.generation ?? instant(0)), since: fact.at, note: fact.note,
+  }
+}
+
+/** @throws TypeError when a lock is lifted that the log never set. */
+export function applyToLock(lock: Lock | null, fact: LockFact): Lock {
+  if (fact.what === 'lock.set') {
+    const { version, selector, effect, reason, note, by, at, until } = fact
+    return { record: 'lock', id: fact.lock, selector, version, state: 'set', effect, reason, note, by, since: at, until }
+  }
+  if (lock === null) throw new TypeError('the log lifts a lock it never set')
+  return { ...lock, version: fact.version, state: 'lifted', note: fact.note, by: fact.by }
+}
+
+/** The record these facts tell of, or null when there are none. */
+export const replaySession = (facts: readonly SessionFact[]): Session | null => facts.reduce<Session | null>(applyToSession, null)

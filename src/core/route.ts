@@ -1,0 +1,121 @@
+// Routes and rules as compiled, and which of them a target meets: exact host before suffix before none, then the longer literal prefix.
+// No falling through to another route; within one, the first rule whose selector matches decides. SPEC: DEC2-DEC4
+import type { Condition } from './condition.ts'
+import type { Evaluation, Target } from './evaluation.ts'
+import { coversPath, NO_PARAMS, type PathParams, type PathPattern, paramsOf } from './path-pattern.ts'
+import type { ScopeName } from './scope.ts'
+import type { Duration } from './time.ts'
+
+export type Rule = {
+  /** `<route>#<position>`, from 1: what logs call it. */
+  readonly name: string
+  readonly effect: 'allow' | 'deny'
+  /** Upper case; null allows any method. GET covers HEAD, never an upgrade. */
+  readonly methods: ReadonlySet<string> | null
+  readonly paths: readonly PathPattern[] | null
+  readonly upgrade: string | null
+  readonly anonymous: boolean
+  readonly scope: ScopeName | null
+  readonly condition: Condition | null
+}
+
+export type HostPattern = { readonly is: 'exact'; readonly host: string } | { readonly is: 'suffix'; readonly suffix: string } | { readonly is: 'any' }
+
+export type Route = {
+  readonly name: string
+  readonly host: HostPattern
+  readonly path: PathPattern
+  readonly upstream: string
+  /** Providers whose credentials count here, in order. */
+  readonly authn: readonly string[]
+  readonly mode: 'enforce' | 'observe'
+  /** How old knowledge may be on rules without scope; 0 means the lease decides. */
+  readonly staleness: Duration
+  readonly encodedSlash: 'reject' | 'opaque'
+  readonly upstreamFolds: { readonly case: boolean; readonly params: boolean }
+  readonly rules: readonly Rule[]
+}
+
+export type Place = { readonly route: Route; readonly rule: Rule | null; readonly params: PathParams }
+
+export type RouteTable = {
+  readonly exact: ReadonlyMap<string, readonly Route[]>
+  /** Longest suffix first. */
+  readonly suffixes: readonly { readonly suffix: string; readonly routes: readonly Route[] }[]
+  readonly anyHost: readonly Route[]
+}
+
+const byPrecedence = (a: Route, b: Route): number =>
+  b.path.literalPrefix - a.path.literalPrefix || b.path.literals - a.path.literals || Number(a.path.tail) - Number(b.path.tail)
+
+function grouped(routes: readonly Route[], keyOf: (route: Route) => string | null): Map<string, Route[]> {
+  const groups = new Map<string, Route[]>()
+  for (const route of routes) {
+    const key = keyOf(route)
+    if (key === null) continue
+    const group = groups.get(key)
+    if (group) group.push(route)
+    else groups.set(key, [route])
+  }
+  for (const group of groups.values()) group.sort(byPrecedence)
+  return groups
+}
+
+export function routeTable(routes: readonly Route[]): RouteTable {
+  const suffixes = grouped(routes, ({ host }) => (host.is === 'suffix' ? host.suffix : null))
+  return {
+    exact: grouped(routes, ({ host }) => (host.is === 'exact' ? host.host : null)),
+    suffixes: [...suffixes].map(([suffix, list]) => ({ suffix, routes: list })).sort((a, b) => b.suffix.length - a.suffix.length),
+    anyHost: grouped(routes, ({ host }) => (host.is === 'any' ? '' : null)).get('') ?? [],
+  }
+}
+
+const onHost = (routes: readonly Route[], target: Target): Route | null => routes.find(route => coversPath(route.path, target.segments)) ?? null
+
+/** The one route of a target, `no_route` on a served host, or `wrong_host`. */
+export function routeOf(table: RouteTable, target: Target): Route | 'no_route' | 'wrong_host' {
+  const exact = table.exact.get(target.host)
+  if (exact) return onHost(exact, target) ?? 'no_route'
+  for (const { suffix, routes } of table.suffixes) if (target.host.endsWith(suffix) && target.host.length > suffix.length) return onHost(routes, target) ?? 'no_route'
+  if (table.anyHost.length === 0) return 'wrong_host'
+  return onHost(table.anyHost, target) ?? 'no_route'
+}
+
+const methodFits = (rule: Rule, method: string): boolean =>
+  rule.methods === null || rule.methods.has(method) || (method === 'HEAD' && rule.methods.has('GET'))
+
+function fits(rule: Rule, action: Evaluation['action'], segments: readonly string[]): boolean {
+  if (rule.upgrade !== action.upgrade && !(rule.effect === 'deny' && rule.upgrade === null)) return false
+  return methodFits(rule, action.method) && (rule.paths === null || rule.paths.some(pattern => coversPath(pattern, segments)))
+}
+
+export const firstRule = (route: Route, action: Evaluation['action'], segments: readonly string[]): Rule | null =>
+  route.rules.find(rule => fits(rule, action, segments)) ?? null
+
+/** Route, rule and path parameters of a request; null where no route has it. */
+export function placeOf(route: Route, action: Evaluation['action'], target: Target): Place {
+  const rule = firstRule(route, action, target.segments)
+  const pattern = rule?.paths?.find(p => coversPath(p, target.segments))
+  const own = paramsOf(route.path, target.segments)
+  if (pattern === undefined) return { route, rule, params: own }
+  const params = paramsOf(pattern, target.segments)
+  return { route, rule, params: own === NO_PARAMS ? params : { ...own, ...params } }
+}
+
+const FOLDABLE = /[A-Z;]/
+
+function folded(route: Route, segments: readonly string[]): readonly string[] {
+  const { case: fold, params } = route.upstreamFolds
+  const plain = params ? segments.map(segment => segment.split(';', 1)[0] ?? '').filter((segment, i, all) => segment !== '' || i === all.length - 1) : segments
+  return fold ? plain.map(segment => segment.toLowerCase()) : plain
+}
+
+/** Would an upstream that folds case or drops `;params` meet another first-matching rule than the path itself meets? */
+export function isAmbiguous(table: RouteTable, place: Place, action: Evaluation['action'], target: Target): boolean {
+  const { route } = place
+  if (!(route.upstreamFolds.case || route.upstreamFolds.params) || !FOLDABLE.test(target.path)) return false
+  const segments = folded(route, target.segments)
+  const other = routeOf(table, { ...target, segments })
+  if (typeof other === 'string') return true
+  return other !== route || firstRule(other, action, segments) !== place.rule
+}

@@ -1,0 +1,46 @@
+// Opening, renewing and ending a life. An ended life never comes back; the next one starts at baseline. SPEC: SES3-SES6
+import type { SessionHappening } from '../fact.ts'
+import type { EndReason } from '../reason.ts'
+import type { Credential, Session } from '../session.ts'
+import type { SignalOf } from '../signal.ts'
+import type { Instant } from '../time.ts'
+import { elevationsOverdue, endAll } from './elevations.ts'
+import { NOTHING, type Outcome, reject, type SessionRule } from './rule.ts'
+
+type Opening = SignalOf<'session.opened'>
+
+const birth = ({ session, key, epoch, principal, credential, endsAt }: Opening, notBefore: Instant | null): SessionHappening =>
+  ({ what: 'session.opened', session, key, epoch, principal, credential, endsAt, notBefore })
+
+export const openFirst = (signal: Opening): Outcome<SessionHappening> => [birth(signal, null)]
+
+/** Was this credential issued after the instant? One without an issue time never is. */
+const issuedAfter = (credential: Credential, mark: Instant): boolean => credential.issuedAt !== null && credential.issuedAt > mark
+
+export const openNext: SessionRule<Opening> = (session, signal) => {
+  const { credential } = signal
+  if (session.notBefore !== null && !issuedAfter(credential, session.notBefore)) return reject('credential_revoked', 'the credential was issued before the revocation')
+  const worn = session.state.is === 'lapsed' && session.state.reason === 'max_reached' && credential.issuedAt !== null && credential.issuedAt <= session.openedAt
+  return worn ? reject('max_reached', 'the life before ended at its limit; a newer credential is needed') : [birth(signal, session.notBefore)]
+}
+
+export const renew: SessionRule<SignalOf<'credential.renewed'>> = (session, { credential }) =>
+  credential.id === session.credential.id && credential.expiresAt === session.credential.expiresAt ? NOTHING : [{ what: 'credential.renewed', credential }]
+
+const ending = (session: Session, what: 'session.lapsed' | 'session.revoked', reason: EndReason, cause: string): readonly SessionHappening[] =>
+  [...endAll(session, cause), { what, reason }]
+
+export const terminate: SessionRule<SignalOf<'session.terminated'>> = (session, signal) => ending(session, 'session.revoked', signal.reason, signal.id)
+export const lapse: SessionRule<SignalOf<'session.lapsed'>> = (session, signal) => ending(session, 'session.lapsed', signal.reason, signal.id)
+
+/** A revocation of a life that is over still marks its credentials. */
+export const markRevoked: SessionRule<SignalOf<'session.terminated'>> = (session, signal) =>
+  session.state.is === 'revoked' ? NOTHING : [{ what: 'session.revoked', reason: signal.reason }]
+
+export const clearMark: SessionRule<SignalOf<'mark.cleared'>> = session => (session.notBefore === null ? NOTHING : [{ what: 'mark.cleared' }])
+
+export const passTime: SessionRule<SignalOf<'time.passed'>> = (session, signal, now) => {
+  if (session.endsAt <= now) return ending(session, 'session.lapsed', 'max_reached', signal.id)
+  if (session.frozen?.until != null && session.frozen.until <= now) return ending(session, 'session.revoked', 'frozen_too_long', signal.id)
+  return elevationsOverdue(session, now)
+}

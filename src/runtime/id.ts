@@ -1,0 +1,40 @@
+// Ids (128 random bits in 26 lower-case base32 characters, with a prefix that names their kind) and digests.
+import { createHash, hash, randomBytes } from 'node:crypto'
+import type { LockId } from '../core/anchor.ts'
+import type { ElevationId } from '../core/elevation.ts'
+import type { SessionId } from '../core/session.ts'
+import type { SignalId } from '../core/signal.ts'
+
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
+
+/** 26 characters of lower-case base32 without padding. */
+function random(): string {
+  const bytes = randomBytes(17) // 26 × 5 = 130 bits
+  let text = ''
+  let bits = 0
+  let held = 0
+  for (const byte of bytes) {
+    held = (held << 8) | byte
+    bits += 8
+    while (bits >= 5 && text.length < 26) {
+      bits -= 5
+      text += ALPHABET[(held >> bits) & 31]
+    }
+    held &= (1 << bits) - 1
+  }
+  return text
+}
+
+// Each cast names the kind its prefix stands for.
+export const newSessionId = (): SessionId => `ses_${random()}` as SessionId
+export const newElevationId = (): ElevationId => `elv_${random()}` as ElevationId
+export const newLockId = (): LockId => `lck_${random()}` as LockId
+export const newSignalId = (): SignalId => `sig_${random()}` as SignalId
+export const newExchangeId = (): string => `exc_${random()}`
+export const newGatewayId = (): string => `gw_${random()}`
+export const newEvaluationId = (): string => `eval_${random()}`
+
+/** Base64url SHA-256 of text or bytes. */
+export const sha256 = (data: string | Uint8Array): string => hash('sha256', data, 'base64url')
+/** A running SHA-256 for data that comes in pieces. */
+export const sha256Stream = () => createHash('sha256')
