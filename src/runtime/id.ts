@@ -1,5 +1,5 @@
 // Ids (128 random bits in 26 lower-case base32 characters, with a prefix that names their kind) and digests.
-import { createHash, hash, randomBytes } from 'node:crypto'
+import { createHash, hash, randomFillSync } from 'node:crypto'
 import type { LockId } from '../core/anchor.ts'
 import type { ElevationId } from '../core/elevation.ts'
 import type { SessionId } from '../core/session.ts'
@@ -7,13 +7,25 @@ import type { SignalId } from '../core/signal.ts'
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 
-/** 26 characters of lower-case base32 without padding. */
+const POOL = Buffer.alloc(17 * 256)
+let unused = 0
+
+/** 17 fresh random bytes; the system is asked once for many. */
+function fresh(): Buffer {
+  if (unused === 0) {
+    randomFillSync(POOL)
+    unused = POOL.length
+  }
+  unused -= 17
+  return POOL.subarray(unused, unused + 17)
+}
+
+/** 26 characters of lower-case base32 without padding: 130 bits. */
 function random(): string {
-  const bytes = randomBytes(17) // 26 × 5 = 130 bits
   let text = ''
   let bits = 0
   let held = 0
-  for (const byte of bytes) {
+  for (const byte of fresh()) {
     held = (held << 8) | byte
     bits += 8
     while (bits >= 5 && text.length < 26) {

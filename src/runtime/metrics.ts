@@ -1,0 +1,72 @@
+// Every metric with its closed label set, in one place. Labels never name a session, subject, ticket or path. SPEC: ADM8
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const MICROSECONDS = [0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.0001, 0.001]
+
+/** What has no metric of its own to be read from, asked at each scrape. */
+export type Gauges = {
+  readonly sessions: () => number
+  readonly locks: () => number
+  readonly exchanges: () => number
+  readonly viewAge: () => number
+  readonly refusalsDropped: () => number
+  readonly undrained: () => number
+}
+
+export class Metrics {
+  readonly registry = new Registry()
+  readonly requests = this.#counter('requests_total', 'Requests answered', ['route', 'method', 'code', 'protocol', 'decision', 'reason', 'elevated'])
+  readonly requestDuration = this.#histogram('request_duration_seconds', 'From request head to last byte', ['route'], SECONDS)
+  readonly decisionDuration = this.#histogram('decision_duration_seconds', 'One evaluation by the judge, sampled', [], MICROSECONDS)
+  readonly overhead = this.#histogram('gateway_overhead_seconds', 'From request head to dispatch', ['route'], SECONDS)
+  readonly upstreamDuration = this.#histogram('upstream_response_seconds', 'From dispatch to response head', ['upstream'], SECONDS)
+  readonly upstreamErrors = this.#counter('upstream_errors_total', 'Upstream failures', ['upstream', 'reason'])
+  readonly exchangesCut = this.#counter('exchanges_cut_total', 'Open exchanges ended by the gateway', ['route', 'kind', 'reason'])
+  readonly exchangesFrozen = this.#counter('exchanges_frozen_total', 'Open exchanges frozen', ['route'])
+  readonly revocationLatency = this.#histogram('revocation_latency_seconds', 'From accepted change to last byte', ['source', 'action'], [0.0005, ...SECONDS])
+  readonly sessionsOpened = this.#counter('sessions_opened_total', 'Lives begun', ['kind'])
+  readonly sessionEnds = this.#counter('session_ends_total', 'Lives ended', ['reason'])
+  readonly elevationsRequested = this.#counter('elevations_requested_total', 'Elevations asked for', ['profile', 'answer'])
+  readonly elevationEnds = this.#counter('elevation_ends_total', 'Elevations ended', ['profile', 'reason'])
+  readonly conditionErrors = this.#counter('condition_errors_total', 'Conditions that could not be evaluated', ['route'])
+  readonly operatorChanges = this.#counter('operator_changes_total', 'Changes by operators', ['action', 'outcome'])
+  readonly breakGlass = this.#counter('break_glass_uses_total', 'Uses of a break-glass token', [])
+  readonly auditRecords = this.#counter('audit_records_total', 'Records written', ['lane'])
+  readonly auditFailures = this.#counter('audit_write_failures_total', 'Writes of the trail that failed', [])
+  readonly auditDropped = this.#counter('audit_dropped_total', 'Trail records lost; must stay 0', [])
+  readonly configReloads = this.#counter('config_reloads_total', 'Reloads tried', ['outcome'])
+  readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [])
+  readonly configOk = this.#gauge('config_last_reload_success', '1 when the last reload succeeded', [])
+  readonly limitReached = this.#counter('limit_reached_total', 'Limits that were met', ['limit'])
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry })
+  }
+
+  /** Hands over what is counted elsewhere. Called once. */
+  observe(gauges: Gauges): void {
+    this.#read('sessions_mirrored', 'Sessions in memory', gauges.sessions)
+    this.#read('locks_active', 'Standing locks', gauges.locks)
+    this.#read('exchanges_active', 'Exchanges open', gauges.exchanges)
+    this.#read('store_view_age_seconds', 'Age of the knowledge behind decisions', gauges.viewAge)
+    this.#read('audit_noise_dropped', 'Refusals without a session that were only counted', gauges.refusalsDropped)
+    this.#read('audit_undrained_facts', 'Facts not yet in the trail file', gauges.undrained)
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
+    return new Counter({ name: `narrowgate_${name}`, help, labelNames, registers: [this.registry] })
+  }
+
+  #gauge<L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> {
+    return new Gauge({ name: `narrowgate_${name}`, help, labelNames, registers: [this.registry] })
+  }
+
+  #histogram<L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]): Histogram<L> {
+    return new Histogram({ name: `narrowgate_${name}`, help, labelNames, buckets, registers: [this.registry] })
+  }
+
+  #read(name: string, help: string, value: () => number): void {
+    new Gauge({ name: `narrowgate_${name}`, help, registers: [this.registry], collect() { this.set(value()) } })
+  }
+}
