@@ -1,0 +1,104 @@
+// Compiles a condition's text to a function of the judge's input, or tells what is wrong with it and where.
+// A compiled condition never throws and never waits: what cannot be evaluated is `error`. SPEC: DEC5, CFG4, CFG5
+import type { ParseResult } from '@marcbachmann/cel-js'
+import type { Condition, SubjectCondition } from '../core/condition.ts'
+import { RuleContext, SubjectContext } from './context.ts'
+import { type ContextKind, ENVIRONMENTS, VETTED_IN_CIDR, VETTED_MATCHES } from './environment.ts'
+import { type Fault, harden, survey } from './syntax.ts'
+import type { Root } from './vocabulary.ts'
+
+export const CONDITION_BYTES_MAX = 2048
+
+/** What is wrong with a condition; `at` counts UTF-16 units from its beginning. */
+export type ConditionFault = Fault & { readonly hint: string | null }
+
+export type Compiled<T> = { readonly ok: true; readonly condition: T } | { readonly ok: false; readonly faults: readonly ConditionFault[] }
+
+type Program = (context: object) => unknown
+type Ready = { readonly ok: true; readonly program: Program; readonly roots: ReadonlySet<Root> } | { readonly ok: false; readonly faults: readonly ConditionFault[] }
+
+const HARDENED: ReadonlyMap<string, string> = new Map([['matches', VETTED_MATCHES], ['inCidr', VETTED_IN_CIDR]])
+
+type CelError = { readonly code?: string; readonly summary?: string; readonly message: string; readonly range?: { readonly start: number } }
+
+function hintFor(error: CelError, kind: ContextKind): string | null {
+  const text = error.summary ?? error.message
+  if (error.code === 'unknown_variable' && /\bnow\b/.test(text)) return 'conditions know no time; use `for`, `max` or `until`'
+  if (error.code === 'unknown_variable' && kind === 'subject') return 'only `subject` can be read here'
+  if (error.code === 'unknown_variable') return 'the roots are subject, request, path, source, session and elevation'
+  if (/double|dyn<double>/.test(text) && /\bint\b/.test(text)) return 'numbers from outside are doubles: write 1.0 instead of 1'
+  return null
+}
+
+function faultOf(error: unknown, kind: ContextKind): ConditionFault {
+  const e = error as CelError // whatever the library throws has a message; the rest is asked for
+  return { message: e.summary ?? e.message, at: e.range?.start ?? 0, hint: hintFor(e, kind) }
+}
+
+const failed = (message: string, hint: string | null = null): Ready => ({ ok: false, faults: [{ message, at: 0, hint }] })
+
+function parsed(source: string, kind: ContextKind): ParseResult | ConditionFault {
+  try {
+    return ENVIRONMENTS[kind].parse(source)
+  } catch (error) {
+    return faultOf(error, kind)
+  }
+}
+
+/** The tree of a checked condition carries checker state, so the bounded one is parsed afresh. */
+function bounded(source: string, kind: ContextKind): Program {
+  const program = ENVIRONMENTS[kind].parse(source)
+  harden(program.ast, HARDENED)
+  const { valid, error } = program.check()
+  if (!valid) throw error ?? new Error('a checked condition must check again')
+  return program
+}
+
+function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | null): Ready {
+  if (source.trim() === '') return failed('the condition is empty')
+  if (new TextEncoder().encode(source).length > CONDITION_BYTES_MAX) return failed(`the condition is longer than ${CONDITION_BYTES_MAX} bytes`)
+  const first = parsed(source, kind)
+  if ('message' in first) return { ok: false, faults: [first] }
+  const { roots, faults } = survey(first.ast, params)
+  const { valid, type, error } = first.check()
+  if (!valid) return { ok: false, faults: [faultOf(error, kind), ...faults.map(fault => ({ ...fault, hint: null }))] }
+  if (faults.length > 0) return { ok: false, faults: faults.map(fault => ({ ...fault, hint: null })) }
+  if (type !== 'bool') return failed(`the condition gives ${type ?? 'nothing'}, not bool`, type === 'dyn' ? 'compare it: `… == true`' : null)
+  try {
+    return { ok: true, program: bounded(source, kind), roots }
+  } catch (thrown) {
+    return { ok: false, faults: [faultOf(thrown, kind)] }
+  }
+}
+
+function answer(program: Program, context: object): 'true' | 'false' | 'error' {
+  try {
+    const value = program(context)
+    return value === true ? 'true' : value === false ? 'false' : 'error'
+  } catch {
+    return 'error'
+  }
+}
+
+/**
+ * A rule's `if`.
+ * @param params names of the path parameters a request of this rule can have
+ */
+export function compileCondition(source: string, params: ReadonlySet<string>): Compiled<Condition> {
+  const made = ready(source, 'rule', params)
+  if (!made.ok) return made
+  const { program } = made
+  const readsElevation = made.roots.has('elevation')
+  return {
+    ok: true,
+    condition: { source, readsElevation, test: input => (readsElevation && input.elevation === null ? 'false' : answer(program, new RuleContext(input))) },
+  }
+}
+
+/** A condition about the caller alone: `eligible`, `when`. */
+export function compileSubjectCondition(source: string): Compiled<SubjectCondition> {
+  const made = ready(source, 'subject', null)
+  if (!made.ok) return made
+  const { program } = made
+  return { ok: true, condition: { source, test: (principal, claims) => answer(program, new SubjectContext(principal, claims)) } }
+}

@@ -1,0 +1,116 @@
+// What conditions read, as views over the judge's input: nothing is built before it is asked for, nothing is copied twice.
+// The getters are the whole vocabulary; the types beside them in vocabulary.ts are what load-time checking knows. SPEC: DEC5, CFG4
+import type { ConditionInput } from '../core/condition.ts'
+import type { Elevation } from '../core/elevation.ts'
+import type { Evaluation } from '../core/evaluation.ts'
+import type { PathParams } from '../core/path-pattern.ts'
+import type { Claims, Principal } from '../core/principal.ts'
+import type { Purposes } from '../core/purpose.ts'
+import type { SessionId } from '../core/session.ts'
+
+export class SubjectView {
+  readonly #principal: Principal
+  readonly claims: Claims
+  constructor(principal: Principal, claims: Claims) {
+    this.#principal = principal
+    this.claims = claims
+  }
+
+  get kind(): string { return this.#principal.kind }
+  get issuer(): string { return this.#principal.issuer }
+  get subject(): string { return this.#principal.subject }
+  get tenant(): string { return this.#principal.tenant }
+  get client(): string { return this.#principal.client }
+  get owner(): string { return this.#principal.owner ?? '' }
+}
+
+function headerMap(headers: readonly string[]): Map<string, string> {
+  const map = new Map<string, string>()
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = (headers[i] ?? '').toLowerCase()
+    const value = headers[i + 1] ?? ''
+    const before = map.get(name)
+    map.set(name, before === undefined ? value : `${before}, ${value}`)
+  }
+  return map
+}
+
+export class RequestView {
+  readonly #evaluation: Evaluation
+  #headers: Map<string, string> | null = null
+  constructor(evaluation: Evaluation) {
+    this.#evaluation = evaluation
+  }
+
+  get method(): string { return this.#evaluation.action.method }
+  get host(): string { return this.#evaluation.resource.host }
+  get path(): string { return this.#evaluation.resource.path }
+  get query(): string { return this.#evaluation.resource.query }
+  get headers(): Map<string, string> { return (this.#headers ??= headerMap(this.#evaluation.context.headers)) }
+}
+
+export class SourceView {
+  readonly address: string
+  constructor(address: string) {
+    this.address = address
+  }
+}
+
+export class SessionView {
+  readonly id: string
+  constructor(id: SessionId | null) {
+    this.id = id ?? ''
+  }
+}
+
+export class ElevationView {
+  readonly #elevation: Elevation
+  constructor(elevation: Elevation) {
+    this.#elevation = elevation
+  }
+
+  get id(): string { return this.#elevation.id }
+  get profile(): string { return this.#elevation.profile }
+  get purpose(): Purposes { return this.#elevation.purposes }
+  get params(): Elevation['params'] { return this.#elevation.params }
+}
+
+/** Throws URIError where a parameter's escapes are not UTF-8: the condition is then an evaluation error. */
+function decoded(params: PathParams): PathParams | Map<string, string> {
+  let map: Map<string, string> | null = null
+  for (const name in params) {
+    const value = params[name] ?? ''
+    if (value.includes('%')) (map ??= new Map(Object.entries(params))).set(name, decodeURIComponent(value))
+  }
+  return map ?? params
+}
+
+export class SubjectContext {
+  readonly #principal: Principal
+  readonly #claims: Claims
+  #subject: SubjectView | null = null
+  constructor(principal: Principal, claims: Claims) {
+    this.#principal = principal
+    this.#claims = claims
+  }
+
+  get subject(): SubjectView { return (this.#subject ??= new SubjectView(this.#principal, this.#claims)) }
+}
+
+export class RuleContext {
+  readonly #input: ConditionInput
+  #subject: SubjectView | null = null
+  #request: RequestView | null = null
+  #path: PathParams | Map<string, string> | null = null
+  constructor(input: ConditionInput) {
+    this.#input = input
+  }
+
+  get subject(): SubjectView { return (this.#subject ??= new SubjectView(this.#input.principal, this.#input.claims)) }
+  get request(): RequestView { return (this.#request ??= new RequestView(this.#input.evaluation)) }
+  get path(): PathParams | Map<string, string> { return (this.#path ??= decoded(this.#input.params)) }
+  get source(): SourceView { return new SourceView(this.#input.evaluation.context.source) }
+  get session(): SessionView { return new SessionView(this.#input.session) }
+  /** Absent on baseline, where the judge answers for a condition that reads it. */
+  get elevation(): ElevationView | undefined { return this.#input.elevation === null ? undefined : new ElevationView(this.#input.elevation) }
+}

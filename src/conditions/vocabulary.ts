@@ -1,0 +1,50 @@
+// The names a condition may use, once: environments are built from it, and so is the reference.
+// There is no `now`: time belongs to `for`, `max` and `until`, which give exact instants. SPEC: CFG4
+export type Root = 'subject' | 'request' | 'path' | 'source' | 'session' | 'elevation'
+
+type Member = { readonly type: string; readonly says: string }
+type RootEntry = { readonly type: string; readonly says: string; readonly members: { readonly [name: string]: Member } }
+
+const text = (says: string): Member => ({ type: 'string', says })
+
+export const VOCABULARY: { readonly [R in Root]: RootEntry } = {
+  subject: {
+    type: 'Subject', says: 'The caller.',
+    members: {
+      kind: text('`agent`, `service`, `ci`, `operator` or `person`'),
+      issuer: text('who vouches for it'),
+      subject: text('its name at the issuer'),
+      tenant: text('its tenant, or empty'),
+      client: text('the client it uses, or empty'),
+      owner: text('who answers for it, or empty'),
+      claims: { type: 'map<string, dyn>', says: 'claims of the newest verified credential; numbers are doubles' },
+    },
+  },
+  request: {
+    type: 'Request', says: 'The request as it is forwarded.',
+    members: {
+      method: text('upper case'),
+      host: text('lower case, without port'),
+      path: text('canonical, without query'),
+      query: text('with its `?`, or empty'),
+      headers: { type: 'map<string, string>', says: 'by lower-case name; several values are joined with `, `' },
+    },
+  },
+  path: { type: 'map<string, string>', says: 'The parameters of the path patterns, percent-decoded.', members: {} },
+  source: {
+    type: 'Source', says: 'Where the request comes from; `source.inCidr("10.0.0.0/8")` tests the address.',
+    members: { address: text('the address the gateway believes') },
+  },
+  session: { type: 'Session', says: 'The session.', members: { id: text('its id, or empty') } },
+  elevation: {
+    type: 'Elevation', says: 'The elevation under which the request is asked; on baseline a condition that reads it is false.',
+    members: {
+      id: text('its id'),
+      profile: text('the profile it is a use of'),
+      purpose: { type: 'map<string, string>', says: 'what it was granted for, by kind' },
+      params: { type: 'map<string, dyn>', says: 'what its requester filled in' },
+    },
+  },
+}
+
+export const ROOTS = Object.keys(VOCABULARY) as readonly Root[] // keys of the literal above

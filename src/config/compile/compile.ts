@@ -1,0 +1,61 @@
+// The declared values become Settings: names resolved, patterns and conditions compiled, files known to be there. SPEC: CFG1, CFG3
+import { routeTable } from '../../core/route.ts'
+import type { Policy } from '../../core/policy.ts'
+import { absolute } from '../environment.ts'
+import type { Settings } from '../settings.ts'
+import { type Compilation, existingOrNone } from './context.ts'
+import { listenersOf, trustedProxiesOf } from './listeners.ts'
+import { profilesOf } from './profiles.ts'
+import { providersOf } from './providers.ts'
+import { purposesOf } from './purposes.ts'
+import { routesOf } from './routes.ts'
+import { sessionRules } from './sessions.ts'
+import { namedUpstreams } from './upstreams.ts'
+import { warn } from './warnings.ts'
+
+function storeOf({ config, report }: Compilation, inState: (file: string) => string): Settings['store'] {
+  const { embedded, hold } = config.store
+  const { workers } = config.server
+  if (workers !== 'auto' && workers > 1) report.error(['server', 'workers'], 'the embedded store allows 1 worker')
+  const memory = embedded.file === ':memory:'
+  if (memory && !config.ephemeral) report.error(['store', 'embedded', 'file'], '`:memory:` forgets every end of a session at a restart', 'write `ephemeral: true` if nothing needs to survive')
+  return { file: memory ? embedded.file : inState(embedded.file), holdStreams: hold.streams }
+}
+
+function auditOf({ config, report }: Compilation, inState: (file: string) => string): Settings['audit'] {
+  const { trail, noise } = config.audit
+  const same = inState(trail.file) === inState(noise.file)
+  if (same) report.error(['audit', 'noise', 'file'], 'trail and noise need a file each')
+  return { trail: { ...trail, file: inState(trail.file) }, noise: { ...noise, file: inState(noise.file) } }
+}
+
+function policyOf(c: Compilation, digest: string, routes: Policy['routes']): Policy {
+  const purposes = purposesOf(c)
+  return { digest, routes, table: routeTable(routes), purposes, profiles: profilesOf(c, purposes), sessions: sessionRules(c), identities: c.config.identities }
+}
+
+/** What it returns may be used only where nothing was reported as an error. */
+export function compile(c: Compilation, digest: string): Settings {
+  const { config } = c
+  const providers = providersOf(c)
+  const upstreams = namedUpstreams(c)
+  const policy = policyOf(c, digest, routesOf(c, providers, upstreams))
+  const stateDir = absolute(c.environment, config.stateDir)
+  const inState = (file: string): string => (file.startsWith('/') ? file : `${stateDir}/${file}`)
+  const { exchangesPerSession: _, ...limits } = config.server.limits
+  warn(c, policy)
+  return {
+    digest, policy, stateDir,
+    ephemeral: config.ephemeral,
+    listeners: listenersOf(c),
+    trustedProxies: trustedProxiesOf(c),
+    limits,
+    drain: { delay: config.server.drain.delay, timeout: config.server.drain.timeout },
+    providers, upstreams,
+    admin: { tokenFile: existingOrNone(c, ['admin', 'auth', 'tokenFile'], config.admin.auth.tokenFile), breakGlassTokenFile: existingOrNone(c, ['admin', 'breakGlassTokenFile'], config.admin.breakGlassTokenFile) },
+    store: storeOf(c, inState),
+    context: { keyFile: existingOrNone(c, ['context', 'keyFile'], config.context.keyFile), issuer: config.context.issuer },
+    audit: auditOf(c, inState),
+    logLevel: config.telemetry.logs.level,
+  }
+}

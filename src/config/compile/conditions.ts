@@ -1,0 +1,18 @@
+// Conditions of the file: compiled by their room, faults shown at their column in the text. SPEC: CFG4, CFG5
+import { type Compiled, compileCondition, compileSubjectCondition } from '../../conditions/compile.ts'
+import type { Condition, SubjectCondition } from '../../core/condition.ts'
+import type { Path } from '../source-map.ts'
+import type { Compilation } from './context.ts'
+
+function checked<T>({ report }: Compilation, path: Path, compiled: Compiled<T>): T | null {
+  if (compiled.ok) return compiled.condition
+  for (const { message, at, hint } of compiled.faults) report.errorInside(path, at, `condition, column ${at + 1}: ${message}`, hint)
+  return null
+}
+
+/** Null where there is none, and where it is wrong, which is reported. */
+export const ruleCondition = (c: Compilation, path: Path, source: string | undefined, params: ReadonlySet<string>): Condition | null =>
+  source === undefined ? null : checked(c, path, compileCondition(source, params))
+
+export const subjectCondition = (c: Compilation, path: Path, source: string | undefined): SubjectCondition | null =>
+  source === undefined ? null : checked(c, path, compileSubjectCondition(source))

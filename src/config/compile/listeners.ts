@@ -1,0 +1,70 @@
+// Listeners: addresses, what each serves, and the rule that operators' tokens never cross a network in clear text. SPEC: CFG3, CFG7
+import { parseCidr } from '../../conditions/cidr.ts'
+import type { ListenerSettings, Service } from '../settings.ts'
+import type { Path } from '../source-map.ts'
+import { type Compilation, existing } from './context.ts'
+
+export type Address = { readonly host: string; readonly port: number }
+
+/** `host:port`, `[v6]:port` or `:port`; null where it is none of them. */
+export function addressOf(text: string): Address | null {
+  const [, six, plain = '', digits = ''] = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]*)):(\d{1,5})$/.exec(text) ?? []
+  const port = Number(digits)
+  if (digits === '' || port > 65_535) return null
+  if (six !== undefined) return parseCidr(six) === null ? null : { host: six.toLowerCase(), port }
+  return { host: plain.toLowerCase(), port }
+}
+
+const LOOPBACK_V4 = parseCidr('127.0.0.0/8')
+
+export const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (LOOPBACK_V4 !== null && parseCidr(host)?.bits === 32 && host.startsWith('127.'))
+
+const serving = (name: string, host: string, port: number, serves: readonly Service[]): ListenerSettings => ({ name, host, port, serves, tls: null })
+
+const DEFAULTS: readonly ListenerSettings[] = [
+  serving('main', '', 8080, ['proxy', 'keys']),
+  serving('admin', '127.0.0.1', 9443, ['admin']),
+  serving('ops', '', 9464, ['health', 'metrics']),
+]
+
+type Written = NonNullable<Compilation['config']['server']['listeners']>[number]
+
+function listener(c: Compilation, written: Written, path: Path): ListenerSettings {
+  const address = addressOf(written.address)
+  if (address === null) c.report.error([...path, 'address'], `'${written.address}' is not an address`, 'write host:port, [v6]:port, or :port')
+  const { host, port } = address ?? { host: '', port: 0 }
+  const tls = written.tls === undefined ? null : {
+    certFile: existing(c, [...path, 'tls', 'certFile'], written.tls.certFile),
+    keyFile: existing(c, [...path, 'tls', 'keyFile'], written.tls.keyFile),
+  }
+  if (address !== null && written.serves.includes('admin') && tls === null && !isLoopback(host)) {
+    c.report.error([...path, 'address'], 'an admin listener that is not on a loopback address needs `tls`')
+  }
+  return { name: written.name, host, port, serves: [...new Set(written.serves)], tls }
+}
+
+/** Two hosts that would want the same socket: the same one, or one of them every address. */
+const collide = (a: ListenerSettings, b: ListenerSettings): boolean => {
+  const everywhere = (host: string): boolean => host === '' || host === '0.0.0.0' || host === '::'
+  return a.port !== 0 && a.port === b.port && (a.host === b.host || everywhere(a.host) || everywhere(b.host))
+}
+
+export function listenersOf(c: Compilation): readonly ListenerSettings[] {
+  const { listeners } = c.config.server
+  if (listeners === undefined) return DEFAULTS
+  const made = listeners.map((written, i) => listener(c, written, ['server', 'listeners', i]))
+  made.forEach((one, i) => {
+    const same = made.slice(0, i).find(other => collide(one, other))
+    if (same !== undefined) c.report.error(['server', 'listeners', i, 'address'], `listener '${same.name}' has this address already`)
+    if (made.slice(0, i).some(({ name }) => name === one.name)) c.report.error(['server', 'listeners', i, 'name'], `there is a listener '${one.name}' already`)
+  })
+  if (!made.some(({ serves }) => serves.includes('proxy'))) c.report.errorAtKey(['server', 'listeners'], 'no listener serves `proxy`')
+  return made
+}
+
+export function trustedProxiesOf({ config, report }: Compilation): readonly string[] {
+  config.server.trustedProxies.forEach((block, i) => {
+    if (parseCidr(block) === null) report.error(['server', 'trustedProxies', i], `'${block}' is not an address block such as 10.0.0.0/8`)
+  })
+  return config.server.trustedProxies
+}

@@ -1,0 +1,16 @@
+// Sessions: their key, their clocks, and what they may do at rest. SPEC: CFG3, SES2
+import type { SessionRules } from '../../core/policy.ts'
+import { scopeOf } from '../../core/scope.ts'
+import { subjectCondition } from './conditions.ts'
+import type { Compilation } from './context.ts'
+
+export function sessionRules(c: Compilation): SessionRules {
+  const { key, credentialEnd, idle, max, frozenFor, baseline } = c.config.sessions
+  if (idle > max) c.report.error(['sessions', 'idle'], '`idle` is longer than `max`')
+  return {
+    key: (key ?? []).map(claim => claim.slice('claims.'.length)),
+    credentialEnd, idle, max, frozenFor,
+    baseline: baseline.map(({ when, scopes }, i) => ({ when: subjectCondition(c, ['sessions', 'baseline', i, 'when'], when), scopes: scopeOf(scopes) })),
+    exchangesPerSession: c.config.server.limits.exchangesPerSession,
+  }
+}

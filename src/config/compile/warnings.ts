@@ -1,0 +1,68 @@
+// What is legal but rarely meant. `--strict` makes these errors. SPEC: CFG9
+import type { PathPattern } from '../../core/path-pattern.ts'
+import type { Policy } from '../../core/policy.ts'
+import type { Route, Rule } from '../../core/route.ts'
+import type { Compilation } from './context.ts'
+import { includes, overlap } from './path.ts'
+
+const methodsInclude = (a: Rule, b: Rule): boolean => {
+  const { methods } = a
+  if (methods === null) return true
+  return b.methods !== null && [...b.methods].every(method => methods.has(method) || (method === 'HEAD' && methods.has('GET')))
+}
+
+const pathsInclude = (route: Route, a: Rule, b: Rule): boolean => {
+  const { paths } = a
+  if (paths === null) return true
+  const wanted: readonly PathPattern[] = b.paths ?? [route.path]
+  return wanted.every(path => paths.some(pattern => includes(pattern, path)))
+}
+
+/** Does an earlier rule match whatever a later one matches? Only what is plain to see: no unions of several rules. */
+const hides = (route: Route, earlier: Rule, later: Rule): boolean =>
+  (earlier.upgrade === later.upgrade || (earlier.effect === 'deny' && earlier.upgrade === null)) && methodsInclude(earlier, later) && pathsInclude(route, earlier, later)
+
+function ruleWarnings({ report }: Compilation, route: Route, i: number): void {
+  route.rules.forEach((rule, k) => {
+    const path = ['routes', i, 'rules', k, rule.effect]
+    const hiding = route.rules.slice(0, k).find(earlier => hides(route, earlier, rule))
+    if (hiding !== undefined) report.warn(path, `rule ${rule.name} is never reached: rule ${hiding.name} matches everything it would match`)
+    rule.paths?.forEach((pattern, n) => {
+      if (!overlap(route.path, pattern)) report.warn([...path, 'paths', n], `'${pattern.source}' lies outside of the route's own path ${route.path.source}`)
+    })
+  })
+  const open = route.rules.findIndex(rule => rule.effect === 'allow' && rule.scope === null && !rule.anonymous)
+  if (open >= 0 && route.authn.length > 1) {
+    report.warn(['routes', i, 'rules', open, 'allow'], `any credential of ${route.authn.join(', ')} may use rule ${route.name}#${open + 1}`, 'name the providers in `authn`, or give the rule a scope')
+  }
+}
+
+function scopeWarnings({ report, config }: Compilation, policy: Policy): void {
+  const used = new Set(policy.routes.flatMap(({ rules }) => rules.flatMap(({ scope }) => scope ?? [])))
+  const granted = new Set([...[...policy.profiles.values()].flatMap(({ adds }) => adds), ...policy.sessions.baseline.flatMap(({ scopes }) => scopes)])
+  for (const [name, { adds }] of Object.entries(config.elevations)) {
+    adds.forEach((scope, i) => {
+      if (!used.has(scope)) report.warn(['elevations', name, 'adds', i], `no rule uses the scope '${scope}'`)
+    })
+  }
+  config.routes.forEach(({ rules }, i) => rules.forEach(({ scope }, k) => {
+    if (scope !== undefined && !granted.has(scope)) report.warn(['routes', i, 'rules', k, 'scope'], `nothing grants the scope '${scope}': no profile adds it and no baseline holds it`)
+  }))
+}
+
+function purposeWarnings({ report }: Compilation, policy: Policy): void {
+  for (const { name, purposes } of policy.profiles.values()) {
+    const stated = purposes.length > 0 && purposes.every(kind => policy.purposes.get(kind)?.from.is === 'header')
+    if (stated) report.warn(['elevations', name, 'purpose'], 'the purpose is only stated in a header: the caller can write there what it likes')
+  }
+}
+
+export function warn(c: Compilation, policy: Policy): void {
+  policy.routes.forEach((route, i) => ruleWarnings(c, route, i))
+  scopeWarnings(c, policy)
+  purposeWarnings(c, policy)
+  if (c.config.sessions.credentialEnd === 'ignore') c.report.warn(['sessions', 'credentialEnd'], 'open exchanges outlive their credential, up to `sessions.max`')
+  for (const name of Object.keys(c.config.upstreams)) {
+    if (!policy.routes.some(({ upstream }) => upstream === name)) c.report.warn(['upstreams', name], `no route uses the upstream '${name}'`)
+  }
+}

@@ -1,0 +1,32 @@
+// The whole file, declared once: validation, types, JSON Schema and the reference come from here. SPEC: CFG2
+import { z } from 'zod'
+import { admin } from './admin.ts'
+import { authn } from './authn.ts'
+import { elevations } from './elevations.ts'
+import { audit, context, telemetry } from './outputs.ts'
+import { routes } from './routes.ts'
+import { server } from './server.ts'
+import { identities, purposes, sessions } from './sessions.ts'
+import { store } from './store.ts'
+import { upstreams } from './upstreams.ts'
+
+export const document = z.strictObject({
+  version: z.literal(1, { error: 'this version reads `version: 1`' }).describe('Version of this form'),
+  stateDir: z.string().min(1).prefault('./narrowgate-state').describe('Directory for everything that must survive; relative to the working directory'),
+  ephemeral: z.boolean().prefault(false).describe('Nothing needs to survive: sessions may be kept in memory'),
+  server: server.prefault({}).describe('Where it listens, and its limits'),
+  admin: admin.prefault({}).describe('Operators'),
+  store: store.prefault({}).describe('Where sessions are kept'),
+  authn: authn.prefault({}).describe('Whose credentials count, by provider name'),
+  sessions: sessions.prefault({}).describe('What a session is, and what it may do at rest'),
+  purposes: purposes.prefault({}).describe('Where requests show what they are for, by kind'),
+  identities: identities.prefault([]).describe('Sets of `issuer|subject` that are one person: nobody of a set approves another’s request'),
+  upstreams: upstreams.prefault({}).describe('What can be reached, by name'),
+  routes: routes.describe('Which requests are known'),
+  elevations: elevations.prefault({}).describe('What can be added for a while, by profile name'),
+  context: context.prefault({}).describe('What upstreams are told about the caller'),
+  audit: audit.prefault({}).describe('What is put on record'),
+  telemetry: telemetry.prefault({}).describe('What is told about the gateway itself'),
+})
+
+export type Config = z.output<typeof document>

@@ -1,0 +1,40 @@
+// `server`: where the gateway listens, whom it believes, and its limits. SPEC: CFG2, CFG3
+import { z } from 'zod'
+import { SERVICES } from '../settings.ts'
+import { duration, filePath, list, name, size, sizeOrNone } from './scalar.ts'
+
+export const tls = z.strictObject({
+  certFile: filePath().describe('PEM certificate chain'),
+  keyFile: filePath().describe('PEM private key'),
+})
+
+const listener = z.strictObject({
+  name: name().describe('What logs and metrics call it'),
+  address: z.string().describe('`host:port`, `[v6]:port`, or `:port` for every address; port 0 lets the system choose'),
+  serves: list(z.enum(SERVICES)).describe('What it answers'),
+  tls: tls.optional().describe('HTTPS; needed for `admin` on anything but a loopback address'),
+})
+
+const limits = z.strictObject({
+  headerBytes: size(1024).prefault('32KiB').describe('Largest request head'),
+  bodyBytes: sizeOrNone().prefault('64MiB').describe('Largest request body; 0 for no limit'),
+  headersTimeout: duration({ least: '100ms' }).prefault('10s').describe('Longest wait for a complete request head'),
+  idleTimeout: duration({ least: '1s' }).prefault('75s').describe('Longest silence on a kept-alive connection'),
+  exchangesPerSession: z.int().min(1).max(1_000_000).prefault(1000).describe('Open exchanges of one session'),
+  connections: z.int().min(1).max(10_000_000).prefault(20_000).describe('Open client connections'),
+  mirroredSessions: z.int().min(1).max(10_000_000).prefault(100_000).describe('Sessions held in memory'),
+})
+
+const drain = z.strictObject({
+  delay: duration().prefault('0s').describe('How long `/readyz` fails before listeners close'),
+  timeout: duration().prefault('30s').describe('How long open exchanges may finish'),
+  longExchanges: z.enum(['terminate']).prefault('terminate').describe('What happens to exchanges that are open when the time is over'),
+})
+
+export const server = z.strictObject({
+  workers: z.union([z.int().min(1).max(1024), z.literal('auto')]).prefault('auto').describe('Processes; the embedded store allows 1, and `auto` is 1 with it'),
+  listeners: list(listener, 16).optional().describe('Replaces the default listeners: `:8080` proxy and keys, `127.0.0.1:9443` admin, `:9464` health and metrics'),
+  trustedProxies: z.array(z.string(), { error: 'expected a list' }).max(256).prefault([]).describe('Address blocks whose forwarding headers are believed; empty trusts nobody'),
+  limits: limits.prefault({}).describe('Limits'),
+  drain: drain.prefault({}).describe('Shutting down'),
+})

@@ -1,0 +1,46 @@
+// Keys and values that belong to the agreed form but that this version does not serve: told apart from spelling mistakes.
+// `*` stands for one name or position. SPEC: CFG3
+const UPSTREAM = ['protocol', 'credential.exchange']
+
+const KEYS: ReadonlySet<string> = new Set([
+  'include', 'brokers', 'windows', 'risk', 'signals', 'tickets', 'notify', 'tests',
+  'server.listeners.*.protocols', 'server.listeners.*.tls.clientCaFile', 'server.limits.inspectBytes', 'server.limits.inspectTimeout',
+  'admin.console', 'admin.auth.jwt', 'admin.roles',
+  'store.redis', 'store.lease', 'store.hold.requests', 'store.macKeyFile',
+  'authn.*.introspection', 'authn.*.mtls', 'authn.*.kubernetes', 'authn.*.sessionToken', 'authn.*.jwt.dpop', 'authn.*.jwt.mtls',
+  'sessions.bind', 'purposes.*.signed',
+  ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),
+  'routes.*.tenant', 'routes.*.cors', 'routes.*.mcp',
+  ...['label', 'onHit', 'inspect', 'inspectBytes', 'atEnd', 'record', 'recording', 'after'].map(key => `routes.*.rules.*.${key}`),
+  ...['tools', 'grpc'].flatMap(key => [`routes.*.rules.*.allow.${key}`, `routes.*.rules.*.deny.${key}`]),
+  ...['require', 'within', 'limits', 'cooldown', 'afterEnd'].map(key => `elevations.*.${key}`),
+  ...['notify', 'autoWhen', 'mode', 'reviewWithin'].map(key => `elevations.*.approval.${key}`),
+  'audit.trail.reserve', 'audit.sign', 'audit.onSinkFailure', 'telemetry.traces', 'introspection',
+])
+
+const VALUES: readonly { readonly at: string; readonly value: RegExp }[] = [
+  { at: 'server.listeners.*.serves.*', value: /^(signals|decisions)$/ },
+  { at: 'elevations.*.endWhen.*', value: /^(risk|window|device|key)\./ },
+  { at: 'elevations.*.proof', value: /^signed$/ },
+]
+
+/** Values that may be written as a map in later versions. */
+const MAPS = ['elevations.*.approval.extend']
+
+type Step = string | number
+
+const fits = (pattern: string, path: readonly Step[]): boolean => {
+  const parts = pattern.split('.')
+  return parts.length === path.length && parts.every((part, i) => part === '*' || part === String(path[i]))
+}
+
+export const isUnsupportedKey = (path: readonly Step[]): boolean => [...KEYS].some(pattern => fits(pattern, path))
+
+export const isUnsupportedValue = (path: readonly Step[], value: unknown): boolean =>
+  typeof value === 'string' && VALUES.some(entry => fits(entry.at, path) && entry.value.test(value))
+
+export const isUnsupportedMap = (path: readonly Step[], value: unknown): boolean =>
+  typeof value === 'object' && value !== null && MAPS.some(pattern => fits(pattern, path))
+
+/** In the order in which the reference lists them. */
+export const UNSUPPORTED_KEYS: readonly string[] = [...KEYS].sort()
