@@ -1,0 +1,20 @@
+// Names of principals have one spelling: what looks the same to a person or a database is the same or is refused.
+// Case is kept: `Bob` and `bob` are two subjects, as OpenID Connect has it. SPEC: SES11
+
+/** Longest name, in UTF-16 units. */
+export const NAME_MAX = 512
+
+// Controls, formats, private use and unassigned; every space but U+0020; invisible fillers and selectors; the blank Braille pattern.
+const ODD = /[\p{C}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Z}/u
+
+/** One to 512 characters in NFC, with single inner spaces at most. */
+export const isCanonicalName = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  value !== '' &&
+  value.length <= NAME_MAX &&
+  value.isWellFormed() &&
+  !ODD.test(value) &&
+  !value.startsWith(' ') &&
+  !value.endsWith(' ') &&
+  !value.includes('  ') &&
+  value.normalize('NFC') === value

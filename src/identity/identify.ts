@@ -1,0 +1,138 @@
+// Answers "who is this" for a request: at once where the credential was verified before, else after one verification by one provider.
+// SPEC: SES10, SES12, SES15
+import { createSecretKey } from 'node:crypto'
+import type { SessionKey } from '../core/session.ts'
+import { BoundedMap } from '../runtime/bounded-map.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { type Choices, choicesOf, choose, pick, readLine } from './choice.ts'
+import { type Identification, invalid, type Presented, type Provider, type Refused } from './credential.ts'
+import { type Keying, type Shown, Verifier } from './verifier.ts'
+
+/** Authorization lines whose reading is remembered. */
+export const LINES_MAX = 4_096
+/** Times a request is identified anew because the configuration changed while it waited. */
+const ATTEMPTS = 3
+
+export type IdentifierOptions = {
+  readonly clock: Clock
+  /** Key of the session digests: at least 32 bytes, kept with the data set. */
+  readonly digestKey: Uint8Array
+  /** `sessions.key` of the configuration. */
+  readonly sessionKey: readonly string[]
+}
+
+/** Numbers for metrics, over all providers. */
+export type IdentifierCounts = { readonly cached: number; readonly pending: number; readonly evicted: number; readonly busy: number }
+
+type Read = { readonly is: 'shown'; readonly shown: Shown; readonly remembered: boolean }
+type Located = Omit<Read, 'is'> & { readonly is: 'located'; readonly verifier: Verifier; readonly line: Presented }
+
+export class Identifier {
+  readonly #clock: Clock
+  #keying: Keying
+  #verifiers: ReadonlyMap<string, Verifier> = new Map()
+  /** Routes hold one array each for as long as a configuration lasts. */
+  #choices = new WeakMap<readonly string[], Choices>()
+  /** What was read from Authorization lines that were verified: a memo of pure functions, it says nothing of validity. */
+  readonly #lines = new BoundedMap<string, Shown>(LINES_MAX)
+
+  constructor(providers: ReadonlyMap<string, Provider>, { clock, digestKey, sessionKey }: IdentifierOptions) {
+    if (digestKey.byteLength < 32) throw new RangeError('the digest key has at least 32 bytes')
+    this.#clock = clock
+    this.#keying = { digestKey: createSecretKey(digestKey), names: [] }
+    this.replace(providers, sessionKey)
+  }
+
+  /** Takes over a new configuration. A provider that did not change keeps what it verified, unless session keys are made differently now. */
+  replace(providers: ReadonlyMap<string, Provider>, sessionKey: readonly string[]): void {
+    const sameKeys = JSON.stringify(sessionKey) === JSON.stringify(this.#keying.names)
+    if (!sameKeys) this.#keying = { ...this.#keying, names: [...sessionKey] }
+    const verifiers = new Map<string, Verifier>()
+    for (const [name, provider] of providers) {
+      const known = this.#verifiers.get(name)
+      const keeps = sameKeys && known !== undefined && known.provider.fingerprint === provider.fingerprint
+      verifiers.set(name, keeps ? known : new Verifier(provider, this.#clock, this.#keying))
+    }
+    this.#verifiers = verifiers
+    this.#choices = new WeakMap()
+  }
+
+  /** Lower-case names of the headers in which a route's providers look: all their lines are what `presented` must hold. */
+  headers(names: readonly string[]): readonly string[] {
+    return [...this.#choicesOf(names).keys()]
+  }
+
+  /** The answer without waiting; null when only `identify` can tell. `names` is the route's `authn`. */
+  identifyNow(names: readonly string[], presented: readonly Presented[]): Identification | null {
+    const located = this.#locate(names, presented)
+    return located.is === 'refused' ? located : this.#known(located)
+  }
+
+  /** Never rejects for what was presented. */
+  async identify(names: readonly string[], presented: readonly Presented[]): Promise<Identification> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const verifiers = this.#verifiers
+      const located = this.#locate(names, presented)
+      if (located.is === 'refused') return located
+      const known = this.#known(located)
+      if (known !== null) return known
+      const answer = await located.verifier.verify(located.shown)
+      if (verifiers !== this.#verifiers) continue
+      if (answer.is === 'verified') this.#remember(located)
+      return answer
+    }
+    return invalid('busy')
+  }
+
+  /** Forgets a credential that was revoked, by its id. */
+  drop(credential: string): void {
+    for (const { cache } of this.#verifiers.values()) cache.drop(credential)
+  }
+
+  /** Forgets every credential of a session. */
+  dropSession(key: SessionKey): void {
+    for (const { cache } of this.#verifiers.values()) cache.dropSession(key)
+  }
+
+  get counts(): IdentifierCounts {
+    const verifiers = [...this.#verifiers.values()]
+    const sum = (of: (verifier: Verifier) => number): number => verifiers.reduce((total, verifier) => total + of(verifier), 0)
+    return { cached: sum(v => v.cache.size), pending: sum(v => v.pending), evicted: sum(v => v.cache.evicted), busy: sum(v => v.busy) }
+  }
+
+  #choicesOf(names: readonly string[]): Choices {
+    const known = this.#choices.get(names)
+    if (known !== undefined) return known
+    const choices = choicesOf(names, this.#verifiers)
+    this.#choices.set(names, choices)
+    return choices
+  }
+
+  #locate(names: readonly string[], presented: readonly Presented[]): Located | Refused {
+    const picked = pick(this.#choicesOf(names), presented)
+    if (picked.is === 'refused') return picked
+    const { choice, line } = picked
+    const read = this.#read(line)
+    if (read.is === 'refused') return read
+    const { shown, remembered } = read
+    const verifier = choose(choice, shown.issuer)
+    return verifier instanceof Verifier ? { is: 'located', verifier, line, shown, remembered } : verifier
+  }
+
+  #read(line: Presented): Read | Refused {
+    const known = line.header === 'authorization' ? this.#lines.get(line.value) : undefined
+    if (known !== undefined) return { is: 'shown', shown: known, remembered: true }
+    const read = readLine(line)
+    return read.is === 'refused' ? read : { ...read, remembered: false }
+  }
+
+  #known(located: Located): Identification | null {
+    const answer = located.verifier.known(located.shown)
+    if (answer !== null) this.#remember(located)
+    return answer
+  }
+
+  #remember({ line, shown, remembered }: Located): void {
+    if (!remembered && line.header === 'authorization') this.#lines.set(line.value, shown)
+  }
+}

@@ -1,0 +1,74 @@
+// One provider with what it has verified: answers at once from its cache, or verifies, each credential once however many requests show it.
+// SPEC: SES12
+import type { KeyObject } from 'node:crypto'
+import type { Clock } from '../runtime/clock.ts'
+import { type Identification, invalid, type Provider, type VerifiedAnswer } from './credential.ts'
+import { sessionKeyOf } from './session-key.ts'
+import { TokenCache } from './token-cache.ts'
+
+/** Credentials of one provider that may be under verification at once. */
+export const PENDING_MAX = 1_000
+
+/** A credential as read from its header line. */
+export type Shown = {
+  readonly text: string
+  /** Base64url SHA-256 of `text`. */
+  readonly digest: string
+  /** What the text says of its issuer, unverified; null where it says nothing. */
+  readonly issuer: string | null
+}
+
+/** How session keys are made. */
+export type Keying = { readonly digestKey: KeyObject; readonly names: readonly string[] }
+
+export class Verifier {
+  readonly provider: Provider
+  readonly cache: TokenCache
+  readonly #clock: Clock
+  readonly #keying: Keying
+  readonly #pending = new Map<string, Promise<Identification>>()
+  #busy = 0
+
+  constructor(provider: Provider, clock: Clock, keying: Keying, cache: TokenCache = new TokenCache()) {
+    this.provider = provider
+    this.cache = cache
+    this.#clock = clock
+    this.#keying = keying
+  }
+
+  get pending(): number {
+    return this.#pending.size
+  }
+
+  /** Refusals because too many were pending. */
+  get busy(): number {
+    return this.#busy
+  }
+
+  /** The answer known already; null when it must be awaited. */
+  known(shown: Shown): Identification | null {
+    return this.cache.get(shown.digest, this.#clock.now())
+  }
+
+  verify(shown: Shown): Promise<Identification> {
+    const underway = this.#pending.get(shown.digest)
+    if (underway !== undefined) return underway
+    if (this.#pending.size >= PENDING_MAX) {
+      this.#busy++
+      return Promise.resolve(invalid('busy'))
+    }
+    const answer = this.#prove(shown).finally(() => this.#pending.delete(shown.digest))
+    this.#pending.set(shown.digest, answer)
+    return answer
+  }
+
+  async #prove({ text, digest }: Shown): Promise<Identification> {
+    const proof = await this.provider.prove(text, digest)
+    if (proof.is === 'refused') return proof
+    const { principal, claims, evidence } = proof.proven
+    const key = sessionKeyOf(this.#keying.digestKey, this.#keying.names, proof.proven)
+    const answer: VerifiedAnswer = { is: 'verified', verified: { provider: this.provider.name, principal, claims, evidence, key } }
+    this.cache.put(digest, answer, this.#clock.now())
+    return answer
+  }
+}
