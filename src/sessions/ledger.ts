@@ -1,0 +1,141 @@
+// The only writer of records: load, apply the news, commit the result with its facts; on a conflict again with what is there now.
+// SPEC: STO2-STO5, SIG1, SIG4
+import type { Anchor, AnchorRef, Lock, Selector } from '../core/anchor.ts'
+import { isOver } from '../core/elevation.ts'
+import { tieBroken } from '../core/effective.ts'
+import type { Fact } from '../core/fact.ts'
+import { indexOf, lockRef, type RecordRef, refName, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
+import type { Session, SessionKey } from '../core/session.ts'
+import { type AnchorSignal, isRestrictive, type LockSignal, type SessionSignal, type Signal } from '../core/signal.ts'
+import { duration, type Instant, instant } from '../core/time.ts'
+import { transition, transitionAnchor, transitionLock } from '../core/transition.ts'
+import type { Rejected } from '../core/transitions/rule.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { newSignalId } from '../runtime/id.ts'
+import type { Mirror } from './mirror.ts'
+import type { Commit, Position, SessionStore } from './store.ts'
+
+export type Applied<R> = {
+  readonly record: R | null
+  readonly facts: readonly Fact[]
+  /** Why the news was not taken; null when it was, also when it changed nothing. */
+  readonly rejected: Rejected | null
+  /** Where the store put it; null when nothing had to be written. */
+  readonly position: Position | null
+}
+
+type Step<R> = { readonly record: R | null; readonly facts: readonly Fact[]; readonly rejected: Rejected | null }
+
+const ATTEMPTS = 16
+const SETTLED_AT_ONCE = 10_000
+const DAY = 86_400_000
+/** How long an ended life keeps refusing what it ended, beyond the end of its newest credential. */
+const TOMBSTONE_SLACK = duration(7 * DAY)
+
+export class Ledger {
+  readonly #store: SessionStore
+  readonly #mirror: Mirror
+  readonly #clock: Clock
+  /** Settlements on their way; a shutdown waits for them. */
+  readonly #settling = new Set<Promise<void>>()
+
+  constructor(store: SessionStore, mirror: Mirror, clock: Clock) {
+    this.#store = store
+    this.#mirror = mirror
+    this.#clock = clock
+  }
+
+  async applyToSession(key: SessionKey, signal: SessionSignal, due: Instant | null = null): Promise<Applied<Session>> {
+    const known = this.#mirror.peek(key)?.record
+    return this.#apply(sessionRef(key), signal, due, known, record => transition(record?.record === 'session' ? record : null, signal, this.#clock.now()))
+  }
+
+  /** An end settles behind the commit: every session tied to the anchor gets its `elevation.ended`. */
+  async applyToAnchor(ref: AnchorRef, signal: AnchorSignal): Promise<Applied<Anchor>> {
+    const applied = await this.#apply<Anchor>(ref, signal, null, undefined, record => transitionAnchor(ref, record?.record === 'anchor' ? record : null, signal, this.#clock.now()))
+    if (applied.position !== null && signal.kind === 'anchor.ended') this.#behind(this.#settleTied(ref, signal))
+    return applied
+  }
+
+  async applyToLock(selector: Selector, signal: LockSignal): Promise<Applied<Lock>> {
+    return this.#apply(lockRef(selector), signal, null, undefined, record => transitionLock(record?.record === 'lock' ? record : null, signal, this.#clock.now()))
+  }
+
+  /** Settles everything that time or a shared condition has decided about this session: the next touch after a restart or a message lost. */
+  async settle(session: Session): Promise<void> {
+    const now = this.#clock.now()
+    const timely = await this.applyToSession(session.key, { kind: 'time.passed', id: newSignalId(), by: 'timekeeper', note: '' }, now)
+    if (timely.record !== null) await this.#endBroken(timely.record, 'anchor')
+  }
+
+  /** Resolves when nothing is left to settle. */
+  async settled(): Promise<void> {
+    while (this.#settling.size > 0) await Promise.allSettled(this.#settling)
+  }
+
+  #behind(work: Promise<void>): void {
+    const tracked = work.catch(() => undefined).finally(() => this.#settling.delete(tracked))
+    this.#settling.add(tracked)
+  }
+
+  async #settleTied(ref: AnchorRef, signal: Signal): Promise<void> {
+    const tied = await this.#store.tiedTo(ref, SETTLED_AT_ONCE)
+    for (const { name } of tied) {
+      const record = await this.#store.load({ kind: 'session', name })
+      if (record?.record === 'session') await this.#endBroken(record, signal.id)
+    }
+  }
+
+  /** Ends, as facts, the elevations whose shared condition has ended. The judge refuses them already. */
+  async #endBroken(session: Session, because: string): Promise<void> {
+    for (const elevation of session.elevations) {
+      if (isOver(elevation)) continue
+      const anchors = await this.#anchorsOf(session)
+      const reason = tieBroken(elevation, { find: ref => anchors.get(refName(ref)) ?? null })
+      if (reason !== null) await this.applyToSession(session.key, { kind: 'elevation.ended', elevation: elevation.id, reason, because, id: newSignalId(), by: 'ledger', note: '' })
+    }
+  }
+
+  async #anchorsOf(session: Session): Promise<Map<string, Anchor>> {
+    const anchors = new Map<string, Anchor>()
+    for (const ref of tiesOf(session)) {
+      const record = await this.#store.load(ref)
+      if (record?.record === 'anchor') anchors.set(refName(ref), record)
+    }
+    return anchors
+  }
+
+  async #apply<R extends StoredRecord>(ref: RecordRef, signal: Signal, due: Instant | null, known: StoredRecord | undefined, step: (record: StoredRecord | null) => Step<R>): Promise<Applied<R>> {
+    let current: StoredRecord | null = known ?? (await this.#store.load(ref))
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const { record, facts, rejected } = step(current)
+      if (rejected !== null || facts.length === 0 || record === null) return { record, facts, rejected, position: null }
+      const restrictive = isRestrictive(signal.kind)
+      const commit: Commit = {
+        operation: `${signal.id}:${refName(ref)}`, ref, expectedVersion: current?.version ?? 0, expectedEpoch: restrictive ? 'any' : this.#store.epoch,
+        record, facts, due, ...placement(record),
+      }
+      const answer = await (restrictive ? this.#store.commitRestrictive(commit) : this.#store.commit(commit))
+      if (answer.is === 'OK') return { record, facts, rejected: null, position: answer.position }
+      if (answer.is === 'DUP') return { record: (await this.#store.load(ref)) as R | null, facts: [], rejected: null, position: answer.position } // a ref's record keeps its kind
+      if (answer.is === 'EARLY') return { record: current as R | null, facts: [], rejected: null, position: null } // likewise
+      current = answer.is === 'CONFLICT' ? answer.record : await this.#store.load(ref)
+    }
+    throw new Error(`${refName(ref)} kept changing under ${ATTEMPTS} attempts to write it`)
+  }
+}
+
+/** Where a record is found and when it may be forgotten. */
+function placement(record: StoredRecord): Pick<Commit, 'index' | 'ties' | 'forgetAt'> {
+  if (record.record === 'session') return { index: indexOf(record), ties: tiesOf(record), forgetAt: sessionForgetAt(record) }
+  if (record.record === 'lock') return { index: [], ties: [], forgetAt: record.state === 'lifted' ? instant(0) : record.until }
+  return { index: [], ties: [], forgetAt: null }
+}
+
+/** A tombstone outlives every credential it could refuse; where that is unknown it stays until an operator clears it. */
+function sessionForgetAt({ state, credential, endsAt, notBefore }: Session): Instant | null {
+  if (credential.expiresAt === null && notBefore !== null) return null
+  const end = Math.max(credential.expiresAt ?? 0, endsAt, state.is === 'live' ? 0 : state.at)
+  return instant(end + TOMBSTONE_SLACK)
+}
+

@@ -1,0 +1,32 @@
+// A gateway's view of one session: the record, the claims its newest credential showed here, and a stamp that moves whenever
+// anything behind its decisions does. SPEC: ENF1, ENF2, SES7
+import type { Effective } from '../core/effective.ts'
+import type { Claims } from '../core/principal.ts'
+import type { Scope } from '../core/scope.ts'
+import type { Session } from '../core/session.ts'
+import type { Instant } from '../core/time.ts'
+
+/** What an open exchange compares its stamp with: a session, or the world for exchanges without one. */
+export class Holder {
+  /** Moves at every change; equal stamps mean nothing changed since. */
+  stamp = 0
+}
+
+export class LiveSession extends Holder {
+  record: Session
+  /** null until a credential of this session was verified on this gateway: its baseline is unknown here. */
+  claims: Claims | null
+  /** Exchanges that keep it in the mirror. */
+  pins = 0
+  lastSeen: Instant
+  /** Used since the last look of the eviction. */
+  recent = true
+  view: { readonly world: number; readonly baseline: Scope; readonly effective: Effective } | null = null
+
+  constructor(record: Session, claims: Claims | null, lastSeen: Instant) {
+    super()
+    this.record = record
+    this.claims = claims
+    this.lastSeen = lastSeen
+  }
+}

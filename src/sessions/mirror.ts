@@ -1,0 +1,274 @@
+// Session state as this gateway knows it, in memory: sessions, the anchors they are tied to, every lock, the policy. It never writes.
+// Announcements reach it in order; each moves stamps first and then asks enforcement to judge again. SPEC: STO6, ENF1, ENF8
+import type { Anchor, AnchorRef, Lock } from '../core/anchor.ts'
+import { type AnchorView, effective, type Effective } from '../core/effective.ts'
+import { type LockIndex, lockIndex, NO_LOCKS } from '../core/locks.ts'
+import { baselineOf, type Policy } from '../core/policy.ts'
+import type { Claims } from '../core/principal.ts'
+import { type RecordRef, refName, sessionRef, tiesOf } from '../core/record.ts'
+import type { Session, SessionKey } from '../core/session.ts'
+import { type Instant, instant } from '../core/time.ts'
+import { Holder, LiveSession } from './live-session.ts'
+import type { Announcement, SessionStore, Tally } from './store.ts'
+
+export const NO_TALLY: Tally = { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
+
+/** What changed: these sessions, or everything (a lock, the policy). */
+export type Change = { readonly sessions: readonly LiveSession[] | 'all'; readonly announcement: Announcement | null }
+export type ChangeListener = (change: Change) => Promise<Tally>
+
+const LOCKS_MAX = 10_000
+
+export class Mirror implements AnchorView {
+  readonly anonymous = new Holder()
+  onChange: ChangeListener = async () => NO_TALLY
+  /** Hears every announcement, also of records that are not here. Must not throw. */
+  onAnnounced: (announcement: Announcement) => void = () => {}
+  readonly #store: SessionStore
+  readonly #limit: number
+  readonly #sessions = new Map<SessionKey, LiveSession>()
+  readonly #ids = new Map<string, LiveSession>()
+  readonly #loading = new Map<SessionKey, Promise<LiveSession | null>>()
+  /** Announced while a load of the same record was on its way. */
+  readonly #overtaken = new Map<SessionKey, Session>()
+  readonly #anchors = new Map<string, { anchor: Anchor | null; known: boolean; readonly tied: Set<LiveSession> }>()
+  readonly #lockRecords = new Map<string, Lock>()
+  #locks: LockIndex = NO_LOCKS
+  #policy: Policy
+  #world = 0
+  evicted = 0
+
+  constructor(store: SessionStore, policy: Policy, limit: number) {
+    this.#store = store
+    this.#policy = policy
+    this.#limit = limit
+  }
+
+  get policy(): Policy { return this.#policy }
+  get locks(): LockIndex { return this.#locks }
+  get size(): number { return this.#sessions.size }
+  all(): Iterable<LiveSession> { return this.#sessions.values() }
+
+  /** Reads every lock and begins to listen. Called once, before the first request. */
+  async start(): Promise<void> {
+    this.#store.subscribe(announcement => this.#heard(announcement))
+    for (let after = ''; ;) {
+      const page = await this.#store.list('lock', after, 500)
+      for (const record of page) if (record.record === 'lock') this.#putLock(record)
+      const last = page.at(-1)
+      if (last === undefined || last.record !== 'lock' || page.length < 500 || this.#lockRecords.size >= LOCKS_MAX) break
+      after = `${last.selector.kind}:${last.selector.value}`
+    }
+    this.#locks = lockIndex(this.#lockRecords.values())
+  }
+
+  /** The session of a key when it is known here, whatever its state. No I/O. */
+  peek(key: SessionKey): LiveSession | null {
+    const live = this.#sessions.get(key)
+    if (live === undefined) return null
+    live.recent = true
+    return live
+  }
+
+  byId(id: string): LiveSession | null { return this.#ids.get(id) ?? null }
+
+  /** Reads the session from the store once, however many ask; null when the key was never seen. */
+  async load(key: SessionKey): Promise<LiveSession | null> {
+    const known = this.peek(key)
+    if (known !== null) return known
+    const running = this.#loading.get(key)
+    if (running !== undefined) return running
+    const loading = this.#load(key).finally(() => {
+      this.#loading.delete(key)
+      this.#overtaken.delete(key)
+    })
+    this.#loading.set(key, loading)
+    return loading
+  }
+
+  /** Takes over a record this gateway just committed or read. */
+  async adopt(record: Session): Promise<LiveSession> {
+    const seen = await this.#store.lastSeen(record.key)
+    const known = this.#sessions.get(record.key)
+    if (known !== undefined) return known
+    await this.#knowAnchors(tiesOf(record))
+    const raced = this.#sessions.get(record.key)
+    if (raced !== undefined) return raced
+    const overtaken = this.#overtaken.get(record.key)
+    const newest = overtaken !== undefined && overtaken.version > record.version ? overtaken : record
+    const live = new LiveSession(newest, null, seen ?? newest.openedAt)
+    this.#sessions.set(newest.key, live)
+    this.#ids.set(newest.id, live)
+    this.#tie(live, newest)
+    this.#evict()
+    return live
+  }
+
+  async #load(key: SessionKey): Promise<LiveSession | null> {
+    const record = await this.#store.load(sessionRef(key))
+    return record !== null && record.record === 'session' ? this.adopt(record) : null
+  }
+
+  /** The claims that the newest verified credential showed. A change of claims is a change of the baseline. */
+  learn(live: LiveSession, claims: Claims): void {
+    if (live.claims === claims) return
+    const known = live.claims !== null
+    const before = live.view?.baseline
+    live.claims = claims
+    live.view = null
+    if (known && before !== undefined && baselineOf(this.#policy, live.record.principal, claims).join() !== before.join()) void this.touched([live])
+  }
+
+  /** What the session may do now. The one reader of session, anchors and locks; cached until something moves or time decides. */
+  effective(live: LiveSession, now: Instant): Effective {
+    const { view } = live
+    if (view !== null && view.world === this.#world && view.effective.session === live.record && now < view.effective.until) return view.effective
+    const baseline = live.claims === null ? [] : baselineOf(this.#policy, live.record.principal, live.claims)
+    const found = effective(live.record, baseline, this, this.#locks, this.#policy, now)
+    live.view = { world: this.#world, baseline, effective: found }
+    return found
+  }
+
+  /** An anchor that is not known yet counts as ended until it is. */
+  find(ref: AnchorRef): Anchor | null {
+    const entry = this.#anchors.get(refName(ref))
+    if (entry?.known === true) return entry.anchor
+    return { record: 'anchor', kind: ref.kind, name: ref.name, version: 0, state: 'ended', generation: instant(0), since: instant(0), note: 'unknown' }
+  }
+
+  async anchor(ref: AnchorRef): Promise<Anchor | null> {
+    const entry = this.#anchors.get(refName(ref))
+    if (entry?.known === true) return entry.anchor
+    const record = await this.#store.load({ kind: ref.kind, name: ref.name })
+    return record !== null && record.record === 'anchor' ? record : null
+  }
+
+  /** Swaps the policy: everything is judged again under the new one. */
+  replacePolicy(policy: Policy): Promise<Tally> {
+    this.#policy = policy
+    return this.#worldChanged(null)
+  }
+
+  /** These sessions are judged again though no record changed: time passed, claims changed. */
+  touched(sessions: readonly LiveSession[]): Promise<Tally> {
+    for (const live of sessions) {
+      live.stamp++
+      live.view = null
+    }
+    return this.onChange({ sessions, announcement: null })
+  }
+
+  #heard(announcement: Announcement): Promise<Tally> {
+    const { record } = announcement
+    this.onAnnounced(announcement)
+    if (record.record === 'session') return this.#heardSession(record, announcement)
+    if (record.record === 'anchor') return this.#heardAnchor(record, announcement)
+    this.#putLock(record)
+    this.#locks = lockIndex(this.#lockRecords.values())
+    return this.#worldChanged(announcement)
+  }
+
+  #heardSession(record: Session, announcement: Announcement): Promise<Tally> {
+    const live = this.#sessions.get(record.key)
+    if (live === undefined) {
+      if (this.#loading.has(record.key)) this.#overtaken.set(record.key, record)
+      return Promise.resolve(NO_TALLY)
+    }
+    if (live.record.version >= record.version) return Promise.resolve(NO_TALLY)
+    if (live.record.id !== record.id) this.#reborn(live, record)
+    this.#untie(live)
+    live.record = record
+    live.stamp++
+    live.view = null
+    this.#tie(live, record)
+    return this.onChange({ sessions: [live], announcement })
+  }
+
+  /** A new life under the same key: nothing of the old one's activity counts for it. */
+  #reborn(live: LiveSession, record: Session): void {
+    this.#ids.delete(live.record.id)
+    this.#ids.set(record.id, live)
+    live.lastSeen = record.openedAt
+  }
+
+  #heardAnchor(anchor: Anchor, announcement: Announcement): Promise<Tally> {
+    const entry = this.#anchors.get(refName({ kind: anchor.kind, name: anchor.name }))
+    if (entry === undefined) return Promise.resolve(NO_TALLY)
+    entry.anchor = anchor
+    entry.known = true
+    const sessions = [...entry.tied]
+    for (const live of sessions) {
+      live.stamp++
+      live.view = null
+    }
+    return this.onChange({ sessions, announcement })
+  }
+
+  #worldChanged(announcement: Announcement | null): Promise<Tally> {
+    this.#world++
+    this.anonymous.stamp++
+    for (const live of this.#sessions.values()) live.stamp++
+    return this.onChange({ sessions: 'all', announcement })
+  }
+
+  #putLock(lock: Lock): void {
+    const name = `${lock.selector.kind}:${lock.selector.value}`
+    if (lock.state === 'lifted') this.#lockRecords.delete(name)
+    else this.#lockRecords.set(name, lock)
+  }
+
+  #tie(live: LiveSession, record: Session): void {
+    for (const ref of tiesOf(record)) {
+      const name = refName(ref)
+      const entry = this.#anchors.get(name) ?? { anchor: null, known: false, tied: new Set() }
+      this.#anchors.set(name, entry)
+      entry.tied.add(live)
+      if (!entry.known) void this.#know(ref)
+    }
+  }
+
+  #untie(live: LiveSession): void {
+    for (const ref of tiesOf(live.record)) {
+      const name = refName(ref)
+      const entry = this.#anchors.get(name)
+      entry?.tied.delete(live)
+      if (entry?.tied.size === 0) this.#anchors.delete(name)
+    }
+  }
+
+  async #knowAnchors(refs: readonly RecordRef[]): Promise<void> {
+    for (const ref of refs) {
+      const name = refName(ref)
+      if (this.#anchors.get(name)?.known === true) continue
+      if (!this.#anchors.has(name)) this.#anchors.set(name, { anchor: null, known: false, tied: new Set() })
+      await this.#know(ref)
+    }
+  }
+
+  async #know(ref: RecordRef): Promise<void> {
+    const record = await this.#store.load(ref)
+    const entry = this.#anchors.get(refName(ref))
+    if (entry === undefined || entry.known) return
+    entry.anchor = record !== null && record.record === 'anchor' ? record : null
+    entry.known = true
+    if (entry.tied.size > 0) await this.touched([...entry.tied])
+  }
+
+  /** Keeps to the limit: the least recently used sessions without open exchanges make way, a few looks per newcomer. */
+  #evict(): void {
+    let looks = 64
+    for (const [key, live] of this.#sessions) {
+      if (this.#sessions.size <= this.#limit || looks-- === 0) return
+      if (live.pins > 0 || live.recent) {
+        live.recent = false
+        this.#sessions.delete(key)
+        this.#sessions.set(key, live)
+        continue
+      }
+      this.#untie(live)
+      this.#sessions.delete(key)
+      this.#ids.delete(live.record.id)
+      this.evicted++
+    }
+  }
+}

@@ -1,0 +1,151 @@
+// Makes ends prompt: one timer for the whole process over a heap of instants, at which sessions are looked at again.
+// The gate makes ends certain; a late or lost timer lets nothing through. SPEC: ENF4, SES5
+import type { SessionKey } from '../core/session.ts'
+import { earlier, FOREVER, type Instant, instant } from '../core/time.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { newSignalId } from '../runtime/id.ts'
+import type { Ledger } from './ledger.ts'
+import type { LiveSession } from './live-session.ts'
+import type { Mirror } from './mirror.ts'
+import type { SessionStore } from './store.ts'
+
+const LONGEST_TIMER = 60_000
+const ACTIVITY_EVERY = 30_000
+
+export class Timekeeper {
+  readonly #mirror: Mirror
+  readonly #ledger: Ledger
+  readonly #store: SessionStore
+  readonly #clock: Clock
+  /** The next look at each session; a session is looked at when its instant passes, and again as often as the look says. */
+  readonly #due = new Map<LiveSession, Instant>()
+  readonly #written = new Map<SessionKey, Instant>()
+  readonly #heap: { at: Instant; live: LiveSession }[] = []
+  #timer: NodeJS.Timeout | null = null
+  #timerAt: Instant = FOREVER
+  #activity: NodeJS.Timeout | null = null
+
+  constructor(mirror: Mirror, ledger: Ledger, store: SessionStore, clock: Clock) {
+    this.#mirror = mirror
+    this.#ledger = ledger
+    this.#store = store
+    this.#clock = clock
+  }
+
+  start(): void {
+    this.#activity = setInterval(() => void this.writeActivity(), ACTIVITY_EVERY)
+    this.#activity.unref()
+  }
+
+  async stop(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    if (this.#activity !== null) clearInterval(this.#activity)
+    await this.writeActivity()
+  }
+
+  /** Looks at the session at its next boundary. Cheap when nothing earlier came up. */
+  watch(live: LiveSession): void {
+    const at = this.#nextLook(live)
+    const due = this.#due.get(live)
+    if (at === FOREVER || (due !== undefined && due <= at)) return
+    this.#due.set(live, at)
+    this.#push({ at, live })
+    if (at < this.#timerAt) this.#arm(at)
+  }
+
+  #nextLook(live: LiveSession): Instant {
+    if (live.record.state.is !== 'live') return FOREVER
+    const { credentialEnd, idle } = this.#mirror.policy.sessions
+    const credential = credentialEnd === 'cut' ? (live.record.credential.expiresAt ?? FOREVER) : FOREVER
+    const now = this.#clock.now()
+    const bounds = [this.#mirror.effective(live, now).until, credential, instant(live.lastSeen + idle)].filter(at => at > now)
+    return bounds.reduce(earlier, FOREVER)
+  }
+
+  #arm(at: Instant): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timerAt = at
+    const wait = Math.min(LONGEST_TIMER, Math.max(0, at - this.#clock.now()))
+    this.#timer = setTimeout(() => this.#ring(), wait)
+    this.#timer.unref()
+  }
+
+  #ring(): void {
+    const now = this.#clock.now()
+    this.#timerAt = FOREVER
+    for (let first = this.#heap[0]; first !== undefined && first.at <= now; first = this.#heap[0]) {
+      this.#pop()
+      if (this.#due.get(first.live) !== first.at) continue
+      this.#due.delete(first.live)
+      void this.#look(first.live, now).catch(() => this.#again(first.live))
+    }
+    const next = this.#heap[0]
+    if (next !== undefined) this.#arm(next.at)
+  }
+
+  /** A store that failed is asked again soon; the judge needs no store to refuse. */
+  #again(live: LiveSession): void {
+    const at = instant(this.#clock.now() + 1_000)
+    this.#due.set(live, at)
+    this.#push({ at, live })
+    if (at < this.#timerAt) this.#arm(at)
+  }
+
+  /** Judge first, write behind. */
+  async #look(live: LiveSession, now: Instant): Promise<void> {
+    if (live.record.state.is !== 'live') return
+    const idleFrom = instant(live.lastSeen + this.#mirror.policy.sessions.idle)
+    if (idleFrom <= now) {
+      await this.#ledger.applyToSession(live.record.key, { kind: 'session.lapsed', reason: 'idle', id: newSignalId(), by: 'timekeeper', note: '' }, idleFrom)
+      return
+    }
+    await this.#mirror.touched([live])
+    await this.#ledger.settle(live.record)
+    this.watch(live)
+  }
+
+  /** Last-seen instants that moved since they were last written, in one write. */
+  async writeActivity(): Promise<void> {
+    const moved = new Map<string, Instant>()
+    for (const live of this.#mirror.all()) {
+      const { key } = live.record
+      if (this.#written.get(key) === live.lastSeen || live.record.state.is !== 'live') continue
+      moved.set(key, live.lastSeen)
+      this.#written.set(key, live.lastSeen)
+    }
+    if (this.#written.size > 2 * this.#mirror.size + 1_000) this.#written.clear()
+    if (moved.size > 0) await this.#store.touch(moved).catch(() => this.#written.clear())
+  }
+
+  #push(item: { at: Instant; live: LiveSession }): void {
+    const heap = this.#heap
+    let i = heap.push(item) - 1
+    while (i > 0) {
+      const parent = (i - 1) >> 1
+      const above = heap[parent]
+      if (above === undefined || above.at <= item.at) break
+      heap[i] = above
+      i = parent
+    }
+    heap[i] = item
+  }
+
+  #pop(): void {
+    const heap = this.#heap
+    const last = heap.pop()
+    if (last === undefined || heap.length === 0) return
+    let i = 0
+    for (;;) {
+      const left = 2 * i + 1
+      const right = left + 1
+      const l = heap[left]
+      const r = heap[right]
+      const child = r !== undefined && l !== undefined && r.at < l.at ? right : left
+      const next = heap[child]
+      if (next === undefined || next.at >= last.at) break
+      heap[i] = next
+      i = child
+    }
+    heap[i] = last
+  }
+}

@@ -1,0 +1,420 @@
+// The stores that keep the contract, and what the embedded one promises beyond it: its file, its disk, its bounds. SPEC: STO1-STO11
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import fs, { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type Instant, instant } from '../../src/core/time.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
+import { REMEMBERED_POSITIONS } from '../../src/sessions/embedded/announcer.ts'
+import { EMBEDDED_LIMITS, type EmbeddedStore, openEmbeddedStore, OPERATION_MEMORY } from '../../src/sessions/embedded-store.ts'
+import type { Announcement, Commit } from '../../src/sessions/store.ts'
+import { StoreFault, StoreFull } from '../../src/sessions/store-fault.ts'
+import { asking, commitOf, NO_TALLY, opening, positionOf, sessionOf, sessionStoreContract, signal } from './session-store-contract.ts'
+
+class SetClock implements Clock {
+  #now = 1_800_000_000_000
+  now(): Instant { return instant(this.#now) }
+  elapsed(): number { return this.#now }
+  pass(ms: number): void { this.#now += ms }
+}
+
+let clock: SetClock
+let folder: string
+let file: string
+const open: EmbeddedStore[] = []
+
+beforeEach(() => {
+  clock = new SetClock()
+  folder = mkdtempSync(join(tmpdir(), 'ng-store-'))
+  file = join(folder, 'narrowgate.db')
+})
+afterEach(async () => {
+  await Promise.all(open.splice(0).map(store => store.close()))
+  rmSync(folder, { recursive: true })
+})
+
+function opened(limits = EMBEDDED_LIMITS, ephemeral = false, path = file): EmbeddedStore {
+  const store = openEmbeddedStore({ file: path, clock, ephemeral }, limits)
+  open.push(store)
+  return store
+}
+const openCommit = (who: string, changes: Partial<Commit> = {}): Commit => commitOf(null, opening(who, clock.now(), 'any'), clock.now(), changes)
+const faultOf = (attempt: () => unknown): StoreFault => {
+  try {
+    attempt()
+  } catch (error) {
+    if (error instanceof StoreFault) return error
+    throw error
+  }
+  throw new Error('it did not fail')
+}
+
+sessionStoreContract('the embedded store on a file', async () => {
+  const store = opened()
+  return { store, now: () => clock.now(), local: true, survives: true, dispose: () => store.close(), reopen: async () => { await store.close(); return opened() } }
+})
+
+sessionStoreContract('the embedded store in memory', async () => {
+  const inMemory = (): EmbeddedStore => opened(EMBEDDED_LIMITS, true, ':memory:')
+  const store = inMemory()
+  return { store, now: () => clock.now(), local: true, survives: false, dispose: () => store.close(), reopen: async () => { await store.close(); return inMemory() } }
+})
+
+describe('the file of the embedded store', () => {
+  test('[STO11] the birth of a data set is told, a later opening is none, a lost file is another birth', async () => {
+    const first = opened()
+    expect([first.isNew, first.born]).toEqual([true, clock.now()])
+    await first.close()
+    clock.pass(60_000)
+    const second = opened()
+    expect([second.isNew, second.born]).toEqual([false, first.born])
+    expect(second.epoch.split('.')).toEqual([first.epoch.split('.')[0], '2'])
+    await second.close()
+    rmSync(file)
+    const third = opened()
+    expect([third.isNew, third.born]).toEqual([true, clock.now()])
+    expect(third.epoch.split('.')[0]).not.toBe(first.epoch.split('.')[0])
+    await expect(third.drained({ epoch: first.epoch, sequence: 1 })).rejects.toThrow('not of this data set')
+  })
+
+  test('[STO11] one owner at a time, in this process and in any other', async () => {
+    const store = opened()
+    await store.commitRestrictive(openCommit('a'))
+    expect(faultOf(() => opened())).toMatchObject({ code: 'in_use', message: expect.stringContaining('another process') })
+    const other = spawnSync(process.execPath, ['--input-type=module', '-e', childScript('"open"')], { encoding: 'utf8' })
+    expect(other.stdout).toContain('fault in_use')
+    await store.commitRestrictive(openCommit('b'))
+    await store.close()
+    expect(await opened().list('session', '', 10)).toHaveLength(2)
+  })
+
+  test('[STO11] a newer schema, a foreign database, garbage, a folder and a missing folder are each told apart', async () => {
+    await opened().close()
+    const raw = new DatabaseSync(file)
+    raw.exec('PRAGMA user_version = 99')
+    raw.close()
+    expect(faultOf(() => opened())).toMatchObject({ code: 'newer_schema' })
+    const foreign = join(folder, 'foreign.db')
+    const theirs = new DatabaseSync(foreign)
+    theirs.exec('CREATE TABLE t (a)')
+    theirs.close()
+    expect(faultOf(() => opened(EMBEDDED_LIMITS, false, foreign))).toMatchObject({ code: 'not_ours' })
+    const garbage = join(folder, 'garbage.db')
+    writeFileSync(garbage, 'no database'.repeat(1_000))
+    expect(faultOf(() => opened(EMBEDDED_LIMITS, false, garbage))).toMatchObject({ code: 'corrupt' })
+    expect(faultOf(() => opened(EMBEDDED_LIMITS, false, folder))).toMatchObject({ code: 'unwritable' })
+    expect(faultOf(() => opened(EMBEDDED_LIMITS, false, join(folder, 'none', 'a.db')))).toMatchObject({ code: 'unwritable' })
+  })
+
+  test('[STO11] a file that was refused is free again, and its content untouched', async () => {
+    await opened().close()
+    const raw = new DatabaseSync(file)
+    raw.exec('PRAGMA user_version = 99')
+    raw.close()
+    faultOf(() => opened())
+    const again = new DatabaseSync(file)
+    expect(again.prepare('SELECT boot FROM dataset').get()).toEqual({ boot: 1 })
+    again.close()
+  })
+
+  test('[STO11] memory alone needs `ephemeral`', () => {
+    expect(faultOf(() => opened(EMBEDDED_LIMITS, false, ':memory:')).message).toContain('ephemeral: true')
+  })
+
+  test('[STO11] only the owner may read the files', async () => {
+    await opened().commitRestrictive(openCommit('a'))
+    for (const name of [file, `${file}-wal`]) expect(statSync(name).mode & 0o077).toBe(0)
+  })
+
+  test('[STO1] a write that fails half-way leaves nothing of the commit', async () => {
+    await opened().close()
+    const altered = (sql: string): void => {
+      const raw = new DatabaseSync(file)
+      raw.exec(sql)
+      raw.close()
+    }
+    altered("CREATE TRIGGER fault BEFORE UPDATE OF sequence ON dataset BEGIN SELECT RAISE(ABORT, 'no more'); END") // the last thing a commit writes
+    const store = opened()
+    const heard: Announcement[] = []
+    store.subscribe(async announcement => { heard.push(announcement); return NO_TALLY })
+    const commit = openCommit('a')
+    await expect(store.commit(commit)).rejects.toMatchObject({ code: 'failed' })
+    await expect(store.commitRestrictive(commit)).rejects.toThrow(StoreFault)
+    expect([await store.load(commit.ref), await store.find({ kind: 'tenant', value: 'acme' }, 10), await store.drain(10)]).toEqual([null, [], []])
+    expect([heard, store.undrained]).toEqual([[], 0])
+    await store.close()
+    altered('DROP TRIGGER fault')
+    const again = opened()
+    expect((await again.commit(commit)).is).toBe('OK')
+    expect(await again.drain(10)).toHaveLength(1)
+  })
+
+  test('[STO11] a damaged row is a fault, not a record', async () => {
+    const store = opened()
+    const commit = openCommit('a')
+    await store.commit(commit)
+    await store.close()
+    const raw = new DatabaseSync(file)
+    raw.exec("UPDATE records SET body = '{'")
+    raw.close()
+    await expect(opened().load(commit.ref)).rejects.toMatchObject({ code: 'corrupt' })
+  })
+})
+
+describe('durability', () => {
+  afterEach(() => {
+    vi.restoreAllMocks()
+    syncBuiltinESMExports()
+  })
+
+  /** Holds every flush of the disk until it is let go. */
+  function heldDisk(): { readonly flushes: ((error: Error | null) => void)[]; readonly flushed: () => Promise<void> } {
+    const flushes: ((error: Error | null) => void)[] = []
+    vi.spyOn(fs, 'fdatasync').mockImplementation((_descriptor, done) => { flushes.push(done) })
+    syncBuiltinESMExports()
+    return { flushes, flushed: () => expect.poll(() => flushes.length).toBeGreaterThan(0) }
+  }
+
+  test('[STO7] a restrictive commit is announced at once and answered when the disk has it; one flush serves a turn', async () => {
+    const store = opened()
+    const heard: Announcement[] = []
+    store.subscribe(async announcement => { heard.push(announcement); return NO_TALLY })
+    const { flushes, flushed } = heldDisk()
+    const answered: string[] = []
+    const commits = ['a', 'b', 'c'].map(who => store.commitRestrictive(openCommit(who)).then(() => answered.push(who)))
+    expect(heard).toHaveLength(3)
+    await flushed()
+    const late = store.commitRestrictive(openCommit('late')).then(() => answered.push('late'))
+    const again = store.commitRestrictive(openCommit('a')).then(answer => answered.push(answer.is))
+    expect((await store.commit(openCommit('permissive'))).is).toBe('OK')
+    expect(flushes).toHaveLength(1)
+    expect(answered).toEqual([])
+    flushes[0]?.(null)
+    await Promise.all(commits)
+    expect(answered).toEqual(['a', 'b', 'c'])
+    await expect.poll(() => flushes.length).toBe(2)
+    flushes[1]?.(null)
+    await Promise.all([late, again])
+    expect(answered.slice(3)).toEqual(['late', 'DUP'])
+    expect(await store.commitRestrictive(openCommit('a'))).toMatchObject({ is: 'DUP' })
+    expect(flushes).toHaveLength(2)
+  })
+
+  test('[STO7] a disk that does not confirm is told; what only takes away still passes, what gives is refused', async () => {
+    const store = opened()
+    const heard: Announcement[] = []
+    store.subscribe(async announcement => { heard.push(announcement); return NO_TALLY })
+    const { flushes, flushed } = heldDisk()
+    const first = store.commitRestrictive(openCommit('a'))
+    const refused = expect(first).rejects.toMatchObject({ code: 'not_durable' })
+    await flushed()
+    flushes[0]?.(new Error('EIO'))
+    await refused
+    await expect(store.commitRestrictive(openCommit('b'))).rejects.toMatchObject({ code: 'not_durable' })
+    expect(heard).toHaveLength(2)
+    await expect(store.commit(openCommit('c'))).rejects.toMatchObject({ code: 'not_durable' })
+    expect(heard).toHaveLength(2)
+    expect(await store.load({ kind: 'session', name: 'key-c' })).toBeNull()
+  })
+
+  test('[STO7] closing waits for the flush under way', async () => {
+    const store = opened()
+    const { flushes, flushed } = heldDisk()
+    const commit = store.commitRestrictive(openCommit('a'))
+    await flushed()
+    let closed = false
+    const closing = store.close().then(() => (closed = true))
+    await expect(store.commit(openCommit('b'))).rejects.toMatchObject({ code: 'closed' })
+    expect(closed).toBe(false)
+    flushes[0]?.(null)
+    await closing
+    expect((await commit).is).toBe('OK')
+  })
+
+  test('[STO7] §11.40 an acknowledged revocation is there after kill -9', async () => {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', childScript(JSON.stringify([openCommit('a'), openCommit('b')]))], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await said(child, 'acked')
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    const store = opened()
+    expect(await store.load(openCommit('b').ref)).toEqual(openCommit('b').record)
+    expect((await store.commit(openCommit('a'))).is).toBe('DUP')
+    expect(await store.drain(10)).toHaveLength(2)
+  })
+
+  test.skipIf(process.platform === 'win32')('[STO11] a full disk is told; the failed commit changed and announced nothing, and the file is sound', async () => {
+    const script = childScript(JSON.stringify([openCommit('a')]), `
+      let i = 0, failed = null
+      const last = c => ({ ...c, operation: 'op' + i, ref: { kind: 'session', name: 'n' + i }, record: { ...c.record, pad: 'x'.repeat(20000) } })
+      while (failed === null && i < 1000) await store.commit(last(commits[0])).then(() => i++, error => { failed = error })
+      console.log(JSON.stringify({ code: failed?.code, i, heard, there: await store.load({ kind: 'session', name: 'n' + i }) }))
+      process.exit(0)`)
+    const limited = `trap '' XFSZ; ulimit -f 2000; exec "$0" --input-type=module -e "$1"`
+    const { stdout, stderr } = spawnSync('sh', ['-c', limited, process.execPath, script], { encoding: 'utf8' })
+    const told = /\{.*\}/.exec(stdout)?.[0]
+    if (told === undefined) throw new Error(`${stdout}${stderr}`)
+    const { code, i, heard, there } = JSON.parse(told) as { code: string; i: number; heard: number; there: unknown } // what the script above prints
+    expect(['disk_full', 'failed']).toContain(code)
+    expect(heard).toBe(i + 1) // the first commit of the script, and those that were answered OK
+    expect(i).toBeGreaterThan(10)
+    expect(there).toBeNull()
+    expect(await opened().list('session', 'n', 2_000)).toHaveLength(i)
+  })
+})
+
+describe('bounds of the embedded store', () => {
+  test('[STO3] operations are remembered for 15 minutes, then forgotten as others come', async () => {
+    const store = opened()
+    const commit = openCommit('a')
+    await store.commit(commit)
+    clock.pass(OPERATION_MEMORY)
+    await store.commit(openCommit('b'))
+    expect((await store.commit(commit)).is).toBe('DUP')
+    clock.pass(1)
+    await store.commit(openCommit('c'))
+    expect((await store.commit(commit)).is).toBe('CONFLICT')
+    clock.pass(OPERATION_MEMORY + 1)
+    await store.prune(clock.now())
+    expect((await store.commit(openCommit('c'))).is).toBe('CONFLICT')
+  })
+
+  test('[STO10] `prune` forgets what its time has come for, with everything it was found by', async () => {
+    const store = opened()
+    const until = instant(clock.now() + 1_000)
+    await store.commit(openCommit('b'))
+    await store.commit(openCommit('a', { forgetAt: until }))
+    await store.touch(new Map([['key-a', clock.now()]]))
+    expect(await store.prune(instant(until - 1))).toBe(0)
+    expect(await store.prune(until)).toBe(1)
+    expect(await store.load({ kind: 'session', name: 'key-a' })).toBeNull()
+    expect(await store.find({ kind: 'tenant', value: 'acme' }, 10)).toEqual([{ kind: 'session', name: 'key-b' }])
+    await store.commit(openCommit('c')) // takes the place of the forgotten one in the file
+    expect([await store.lastSeen('key-a'), await store.lastSeen('key-c')]).toEqual([null, null])
+    expect(await store.find({ kind: 'session', value: 'ses_a' }, 10)).toEqual([])
+    await store.prune(clock.now())
+    await store.commit(openCommit('d', { forgetAt: clock.now() }))
+    await store.prune(clock.now())
+    await store.close()
+    const raw = new DatabaseSync(file, { readOnly: true })
+    const left = raw.prepare('SELECT (SELECT count(*) FROM records) AS records, (SELECT count(DISTINCT record) FROM found) AS found').get()
+    raw.close()
+    expect(left).toEqual({ records: 2, found: 2 })
+  })
+
+  test('[STO9] a full outbox refuses what gives and never what takes away; draining makes room, also after a restart', async () => {
+    const limits = { ...EMBEDDED_LIMITS, outbox: 2 }
+    const store = opened(limits)
+    await store.commit(openCommit('a'))
+    await store.commit(openCommit('b'))
+    await expect(store.commit(openCommit('c'))).rejects.toThrow(StoreFull)
+    expect(await store.load(openCommit('c').ref)).toBeNull()
+    expect((await store.commitRestrictive(openCommit('d'))).is).toBe('OK')
+    expect(store.undrained).toBe(3)
+    await store.close()
+    const again = opened(limits)
+    await expect(again.commit(openCommit('c'))).rejects.toThrow('wait to be written')
+    const [, second] = await again.drain(10)
+    await again.drained(second?.position ?? { epoch: '', sequence: 0 })
+    expect(again.undrained).toBe(1)
+    expect((await again.commit(openCommit('c'))).is).toBe('OK')
+  })
+
+  test('[STO3] too many remembered operations refuse what gives, never what takes away', async () => {
+    const store = opened({ ...EMBEDDED_LIMITS, operations: 1 })
+    await store.commit(openCommit('a'))
+    await expect(store.commit(openCommit('b'))).rejects.toThrow(StoreFull)
+    expect((await store.commitRestrictive(openCommit('b'))).is).toBe('OK')
+    clock.pass(OPERATION_MEMORY + 1)
+    await store.prune(clock.now())
+    expect((await store.commit(openCommit('c'))).is).toBe('OK')
+  })
+
+  test('[STO10] named values are limited in number, not in change', async () => {
+    const store = opened({ ...EMBEDDED_LIMITS, kept: 1 })
+    await store.keep('a', '1')
+    await store.keep('a', '2')
+    await expect(store.keep('b', '1')).rejects.toThrow(StoreFull)
+  })
+
+  test('[STO6] a watcher that throws or rejects is counted as unknown and breaks nothing', async () => {
+    const store = opened()
+    let told = 0
+    store.subscribe(() => {
+      told += 1
+      if (told === 1) throw new Error('at once')
+      return Promise.reject(new Error('later'))
+    })
+    for (const who of ['a', 'b']) {
+      const position = positionOf(await store.commit(openCommit(who)))
+      expect(await store.enforced(position)).toMatchObject({ gateways: { total: 1, acknowledged: 0 }, exchanges: NO_TALLY, exchangesUnknown: 1 })
+    }
+    expect(told).toBe(2)
+    expect(() => { store.subscribe(async () => NO_TALLY) }).toThrow('one watcher')
+  })
+
+  test('[STO6] a commit made by the watcher is told after the one it hears of, in the same turn', () => {
+    const store = opened()
+    const story: string[] = []
+    store.subscribe(async ({ ref }) => {
+      story.push(`hears ${ref.name}`)
+      if (ref.name === 'key-a') void store.commit(openCommit('b'))
+      story.push(`heard ${ref.name}`)
+      return NO_TALLY
+    })
+    void store.commit(openCommit('a'))
+    expect(story).toEqual(['hears key-a', 'heard key-a', 'hears key-b', 'heard key-b'])
+  })
+
+  test('[STO6] the last positions are remembered; one forgotten before it was enforced is never called enforced', async () => {
+    const store = opened()
+    const slow = Promise.withResolvers<typeof NO_TALLY>()
+    store.subscribe(({ ref }) => (ref.name === 'key-0' ? slow.promise : Promise.resolve({ ...NO_TALLY, cut: 1 })))
+    const position = (sequence: number) => ({ epoch: store.epoch, sequence })
+    const first = positionOf(await store.commit(openCommit('0'))).sequence
+    for (let i = 1; i < REMEMBERED_POSITIONS + 2; i += 1) await store.commit(openCommit(String(i)))
+    expect(await store.enforced(position(first))).toMatchObject({ exchangesUnknown: 1 })
+    expect(await store.enforced(position(first + 1))).toMatchObject({ exchanges: NO_TALLY, exchangesUnknown: 0 })
+    expect(await store.enforced(position(first + 2))).toMatchObject({ exchanges: { cut: 1 } })
+    slow.resolve(NO_TALLY)
+  })
+
+  test('[STO8] index and ties stay right through many changes and a restart', async () => {
+    const store = opened()
+    const opens = openCommit('a')
+    await store.commit(opens)
+    const ticket = { kind: 'ticket', name: 'jira/acme/OPS-9' } as const
+    const asked = commitOf(sessionOf(opens.record), asking('9', ticket, clock.now()), clock.now())
+    await store.commit(asked)
+    await store.commitRestrictive(commitOf(sessionOf(asked.record), signal('sig_freeze', { kind: 'session.frozen', until: null }), clock.now()))
+    await store.close()
+    const again = opened()
+    expect(await again.tiedTo(ticket, 10)).toEqual([opens.ref])
+    expect(await again.find({ kind: 'credential', value: 'cred-a' }, 10)).toEqual([opens.ref])
+  })
+})
+
+/** A process with the same file: opens it, commits restrictively what it is given, says so and stays, or runs what follows. */
+function childScript(commits: string, then = `console.log('acked'); setInterval(() => {}, 1000)`): string {
+  const source = new URL('../../src/sessions/embedded-store.ts', import.meta.url).href
+  return `
+    const { openEmbeddedStore } = await import(${JSON.stringify(source)})
+    const clock = { now: () => ${clock.now()}, elapsed: () => 0 }, commits = ${commits}
+    let store, heard = 0
+    try { store = openEmbeddedStore({ file: ${JSON.stringify(file)}, clock, ephemeral: false }) } catch (error) { console.log('fault', error.code, error.message); process.exit(1) }
+    store.subscribe(async () => { heard++; return {} })
+    await Promise.all(commits.map(commit => store.commitRestrictive(commit)))
+    ${then}`
+}
+
+async function said(child: ChildProcess, word: string): Promise<void> {
+  let heard = ''
+  for await (const part of child.stdout ?? []) {
+    heard += String(part)
+    if (heard.includes(word)) return
+  }
+  throw new Error(`the child said: ${heard}`)
+}
