@@ -1,0 +1,150 @@
+// Every kind of line a trail or noise file can hold, with its fields in the order in which they stand. The list is closed.
+// Never holds a header value, a query's text or a credential: only digests and ids. SPEC: AUD2, AUD3
+import type { Fact } from '../core/fact.ts'
+import type { Purposes } from '../core/purpose.ts'
+import type { Reason } from '../core/reason.ts'
+import type { RecordRef } from '../core/record.ts'
+import type { Instant } from '../core/time.ts'
+import { sha256 } from '../runtime/id.ts'
+
+/** A place in a chain: the last line up to which everything is known. `file` is a base name, `hash` the line's base64url SHA-256. */
+export type Head = { readonly file: string; readonly seq: number; readonly hash: string }
+
+/** A fact on its way from the store, in the order of the commits. `part` is its index within its commit. */
+export type Outgoing = {
+  readonly position: { readonly epoch: string; readonly sequence: number }
+  readonly ref: RecordRef
+  readonly fact: Fact
+  readonly part: number
+}
+
+export type FactPosition = { readonly epoch: string; readonly sequence: number; readonly part: number }
+
+/** Base64url SHA-256 of a query with its `?`: what is kept instead of the text. */
+export type QueryDigest = string & { readonly queryDigest: unique symbol }
+
+export const queryDigest = (query: string): QueryDigest | null =>
+  query === '' ? null : (sha256(query) as QueryDigest) // the one place a digest of a query is made
+
+type Admitted = {
+  readonly exchange: string
+  /** Null on anonymous routes. */
+  readonly session: string | null
+  /** `issuer|subject`. */
+  readonly subject: string | null
+  /** Everyone the subject acts for, nearest first. */
+  readonly actors: readonly string[]
+  readonly tenant: string
+  /** Digest that names the credential. */
+  readonly credential: string | null
+  readonly source: string
+  readonly route: string
+  readonly rule: string
+  readonly method: string
+  readonly host: string
+  readonly path: string
+  readonly queryDigest: QueryDigest | null
+  readonly decision: 'permit'
+  /** Elevation id, `baseline`, `anonymous` or `observed`. */
+  readonly grant: string
+  readonly elevation: { readonly id: string; readonly profile: string } | null
+  readonly purposes: Purposes
+  /** When the permit ends by itself; FOREVER is written as null. */
+  readonly until: Instant | null
+  readonly upstream: string
+  /** On an observed route: what enforcing would have answered. */
+  readonly would: Reason | null
+}
+
+type Judged = {
+  readonly exchange: string
+  readonly session: string | null
+  readonly grant: string
+  readonly reason: Reason | null
+  /** Id of the signal, or what else caused it. */
+  readonly because: string | null
+  /** From the accepted change to its effect, in milliseconds. */
+  readonly latencyMs: number | null
+}
+
+export type Refused = {
+  readonly evaluation: string
+  readonly session: string | null
+  readonly subject: string | null
+  readonly source: string
+  readonly route: string | null
+  readonly rule: string | null
+  readonly method: string
+  readonly host: string
+  /** Without query; cut to 512 characters. */
+  readonly path: string
+  readonly reason: Reason
+}
+
+export type Records = {
+  readonly 'fact': { readonly record: RecordRef; readonly position: FactPosition; readonly session: string | null; readonly fact: Fact }
+  readonly 'exchange.opened': Admitted
+  readonly 'exchange.closed': {
+    readonly exchange: string
+    readonly session: string | null
+    readonly grant: string
+    /** Null when no response head was sent. */
+    readonly status: number | null
+    readonly bytesUp: number
+    readonly bytesDown: number
+    readonly ms: number
+    /** Null when it ended by itself. */
+    readonly reason: Reason | null
+    /** Both bodies went through whole. */
+    readonly complete: boolean
+  }
+  readonly 'exchange.cut': Judged
+  readonly 'exchange.frozen': Judged
+  readonly 'exchange.resumed': Judged
+  readonly 'exchange.regranted': Judged
+  readonly 'request.refused': Refused
+  /** Put on stable storage before the request is judged a last time. */
+  readonly 'request.intended': Omit<Admitted, 'decision'>
+  /** An intended or opened request of which no byte went upstream. */
+  readonly 'request.not_dispatched': { readonly exchange: string; readonly session: string | null; readonly reason: Reason }
+  readonly 'admin.changed': { readonly who: string; readonly action: string; readonly target: string; readonly note: string }
+  readonly 'config.loaded': { readonly digest: string; readonly by: string }
+  readonly 'gateway.started': { readonly version: string; readonly config: string }
+  readonly 'gateway.stopped': { readonly reason: string }
+  /** First line of a file that follows another: that one's last line. */
+  readonly 'rotated': { readonly from: Head }
+  /** A last line without end was found at start and moved to `moved`. */
+  readonly 'tail.torn': { readonly bytes: number; readonly moved: string }
+  /** Lines that could not be written, or that the store knows and the file no longer holds. */
+  readonly 'records.lost': { readonly count: number; readonly known: Head | null }
+  /** Noise: refusals of that minute beyond the ones written whole. */
+  readonly 'refusals.counted': { readonly prefix: string; readonly reason: Reason; readonly minute: Instant; readonly count: number }
+}
+
+export type Kind = keyof Records
+/** `seq` counts from 1 over all files of a chain; `prev` is the digest of the line before, empty for the first. */
+type Envelope<K> = { readonly seq: number; readonly prev: string; readonly at: Instant; readonly gateway: string; readonly kind: K }
+export type LineOf<K extends Kind> = Envelope<K> & Records[K]
+export type Line = { [K in Kind]: LineOf<K> }[Kind]
+
+const KINDS: { readonly [K in Kind]: true } = {
+  'fact': true, 'exchange.opened': true, 'exchange.closed': true, 'exchange.cut': true, 'exchange.frozen': true, 'exchange.resumed': true,
+  'exchange.regranted': true, 'request.refused': true, 'request.intended': true, 'request.not_dispatched': true, 'admin.changed': true,
+  'config.loaded': true, 'gateway.started': true, 'gateway.stopped': true, 'rotated': true, 'tail.torn': true, 'records.lost': true,
+  'refusals.counted': true,
+}
+export const RECORD_KINDS = Object.keys(KINDS) as readonly Kind[] // keys of the table above
+
+/** A line's text as a record, or null when it is none. Fields beyond the envelope are those our own writer put there; `verify` proves that. */
+export function parseLine(text: string): Line | null {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return null
+  }
+  if (typeof value !== 'object' || value === null) return null
+  const { seq, prev, at, gateway, kind } = value as { readonly [name: string]: unknown } // any object has these, perhaps undefined
+  const whole = Number.isSafeInteger(seq) && typeof prev === 'string' && typeof at === 'number' && typeof gateway === 'string'
+  return whole && typeof kind === 'string' && Object.hasOwn(KINDS, kind) ? (value as Line) : null // checked on the line above
+}

@@ -1,0 +1,213 @@
+// The trail: lifecycle, elevated requests, refusals and cuts of known sessions. What precedes an action throws when it can't be recorded;
+// what tells of something done never throws and is counted when it is lost. SPEC: AUD2, AUD4, AUD7, AUD8
+import { basename } from 'node:path'
+import type { Clock } from '../runtime/clock.ts'
+import { Appender, AuditWriteFailed, type Disk } from './appender.ts'
+import { lastPositions, remember } from './last-positions.ts'
+import type { FactPosition, Head, Kind, Outgoing, Records, Refused } from './record.ts'
+import { Reserve } from './reserve.ts'
+
+export type TrailSettings = {
+  readonly file: string
+  readonly gateway: string
+  readonly maxBytes: number
+  /** Bytes of disk held back for lifecycle facts; 0 for none. */
+  readonly reserveBytes: number
+  /** The newest head known from elsewhere; lines up to it that the file no longer has are told as lost. */
+  readonly known: Head | null
+}
+
+export type TrailPorts = {
+  readonly clock: Clock
+  readonly disk: Disk
+  readonly warn: (text: string, cause: unknown) => void
+}
+
+export type TrailCounts = {
+  readonly records: number
+  /** Must stay 0. */
+  readonly dropped: number
+  /** Facts the store handed over again. */
+  readonly duplicates: number
+}
+
+export const RESERVE_BYTES = 16 * 1024 * 1024
+const BUFFER_BYTES = 8 * 1024 * 1024
+const REFILL_EVERY_MS = 10_000
+
+/** Grants whose exchanges need no record while the disk is full. */
+const ORDINARY: ReadonlySet<string> = new Set(['baseline', 'anonymous', 'observed'])
+
+const cut = (text: string, length: number): string => (text.length > length ? text.slice(0, length) : text)
+
+/** A refusal with everything the caller wrote cut to size and without a query. */
+export function bounded(refused: Refused): Refused {
+  const { evaluation, session, subject, source, route, rule, method, host, path, reason } = refused
+  const query = path.indexOf('?')
+  return {
+    evaluation, session, subject, source, route, rule, method: cut(method, 32), host: cut(host, 255),
+    path: cut(query < 0 ? path : path.slice(0, query), 512), reason,
+  }
+}
+
+const notAfter = (a: FactPosition, b: FactPosition): boolean => a.sequence < b.sequence || (a.sequence === b.sequence && a.part <= b.part)
+
+export class Trail {
+  readonly #appender: Appender
+  readonly #reserve: Reserve
+  readonly #last: Map<string, FactPosition>
+  readonly #refill: NodeJS.Timeout
+  #records = 0
+  #dropped = 0
+  #untold = 0
+  #duplicates = 0
+
+  /** Opens or continues the trail. @throws AuditDamaged, or the system's error */
+  static async open(settings: TrailSettings, ports: TrailPorts): Promise<Trail> {
+    const reserve = new Reserve(`${settings.file}.reserve`, settings.reserveBytes)
+    const appender = new Appender({ file: settings.file, gateway: settings.gateway, maxBytes: settings.maxBytes, bufferBytes: BUFFER_BYTES }, {
+      now: () => ports.clock.now(), disk: ports.disk, makeRoom: () => reserve.release(), warn: ports.warn,
+    })
+    const trail = new Trail(appender, reserve, await lastPositions(settings.file))
+    if (!(await reserve.fill())) ports.warn(`no reserve could be set aside beside ${basename(settings.file)}: elevated requests are refused until there is room`, null)
+    trail.#compare(settings.known, ports.warn)
+    return trail
+  }
+
+  private constructor(appender: Appender, reserve: Reserve, last: Map<string, FactPosition>) {
+    this.#appender = appender
+    this.#reserve = reserve
+    this.#last = last
+    this.#refill = setInterval(() => void this.#reserve.fill(), REFILL_EVERY_MS).unref()
+  }
+
+  /** Elevated requests can be recorded, as far as is known. */
+  get healthy(): boolean {
+    return this.#appender.healthy && this.#reserve.held
+  }
+
+  get head(): Head {
+    return this.#appender.head
+  }
+
+  get counts(): TrailCounts {
+    return { records: this.#records, dropped: this.#dropped, duplicates: this.#duplicates }
+  }
+
+  /** Bytes that wait to be written. */
+  get bufferedBytes(): number {
+    return this.#appender.bufferedBytes
+  }
+
+  /** An elevated one must be followed by `flushNow` before its first byte goes upstream. @throws AuditWriteFailed for an elevated one that can't be recorded */
+  opened(fields: Records['exchange.opened']): void {
+    if (fields.elevation === null) this.#tell('exchange.opened', fields, true)
+    else this.#demand('exchange.opened', fields)
+  }
+
+  /** To be followed by `sync`. @throws AuditWriteFailed */
+  intended(fields: Records['request.intended']): void {
+    this.#demand('request.intended', fields)
+  }
+
+  adminChanged(fields: Records['admin.changed']): void {
+    this.#tell('admin.changed', fields, false)
+  }
+
+  notDispatched(fields: Records['request.not_dispatched']): void {
+    this.#tell('request.not_dispatched', fields, false)
+  }
+
+  closed(fields: Records['exchange.closed']): void {
+    this.#tell('exchange.closed', fields, ORDINARY.has(fields.grant))
+  }
+
+  judged(what: 'cut' | 'frozen' | 'resumed' | 'regranted', fields: Records['exchange.cut']): void {
+    this.#tell(`exchange.${what}`, fields, false)
+  }
+
+  refused(refused: Refused): void {
+    this.#tell('request.refused', bounded(refused), true)
+  }
+
+  configLoaded(fields: Records['config.loaded']): void {
+    this.#tell('config.loaded', fields, false)
+  }
+
+  gatewayStarted(fields: Records['gateway.started']): void {
+    this.#tell('gateway.started', fields, false)
+  }
+
+  gatewayStopped(fields: Records['gateway.stopped']): void {
+    this.#tell('gateway.stopped', fields, false)
+  }
+
+  /** Takes a fact over; one that came before is dropped. Not on record until `flushNow`. @throws AuditWriteFailed */
+  fact({ position: { epoch, sequence }, ref, fact, part }: Outgoing): void {
+    const position: FactPosition = { epoch, sequence, part }
+    const last = this.#last.get(epoch)
+    if (last !== undefined && notAfter(position, last)) {
+      this.#duplicates++
+      return
+    }
+    this.#append('fact', { record: ref, position, session: fact.what === 'session.opened' ? fact.session : null, fact })
+    remember(this.#last, position)
+  }
+
+  /** Hands everything so far to the operating system. @throws AuditWriteFailed; it is written later if it can be */
+  flushNow(): void {
+    this.#appender.flushNow()
+  }
+
+  /** Everything so far is on stable storage. @throws AuditWriteFailed */
+  sync(): Promise<void> {
+    return this.#appender.sync()
+  }
+
+  /** Sets the disk reserve aside again where there is room; also done every 10 s. */
+  async recover(): Promise<boolean> {
+    return (await this.#reserve.fill()) && this.healthy
+  }
+
+  /** @throws AuditWriteFailed when the last lines could not be written */
+  async close(): Promise<void> {
+    clearInterval(this.#refill)
+    await this.#appender.close()
+  }
+
+  #compare(known: Head | null, warn: TrailPorts['warn']): void {
+    const { seq, hash } = this.head
+    if (known === null || known.seq < seq || (known.seq === seq && known.hash === hash)) return
+    warn(`the trail ends at record ${seq}, but record ${known.seq} was written`, null)
+    this.#tell('records.lost', { count: known.seq - seq, known }, false)
+  }
+
+  #append<K extends Kind>(kind: K, fields: Records[K]): void {
+    if (this.#untold > 0) this.#tellLost()
+    this.#appender.append(kind, fields)
+    this.#records++
+  }
+
+  /** In trouble first a write of what waits, so that refused requests don't fill the buffer. */
+  #demand<K extends Kind>(kind: K, fields: Records[K]): void {
+    if (!this.#reserve.held) throw new AuditWriteFailed('the disk is full: what is left is kept for ends and changes')
+    if (!this.#appender.healthy) this.#appender.flushNow()
+    this.#append(kind, fields)
+  }
+
+  #tell<K extends Kind>(kind: K, fields: Records[K], spare: boolean): void {
+    try {
+      if (spare && !this.#reserve.held) throw new AuditWriteFailed('the disk is full')
+      this.#append(kind, fields)
+    } catch {
+      this.#dropped++ // the counter is the alarm; `records.lost` tells it in the trail itself
+      this.#untold++
+    }
+  }
+
+  #tellLost(): void {
+    if (!this.#reserve.held) return
+    this.#appender.append('records.lost', { count: this.#untold, known: null })
+    this.#untold = 0
+  }
+}
