@@ -1,0 +1,99 @@
+// Admission: evaluate again, register, record, dispatch, with no await between them. Nothing else calls the upstream's dispatch.
+// Elevated requests of one turn share one write: judged and registered, then written, then each dispatched after one more look at its gate.
+// SPEC: ENF2, AUD2, RULES 1
+import { type Refusal, refuse } from '../core/decision.ts'
+import { evaluate } from '../core/evaluate.ts'
+import type { Reason } from '../core/reason.ts'
+import type { Metrics } from '../runtime/metrics.ts'
+import type { Upstream, UpstreamHandler } from '../upstream/upstream.ts'
+import { type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from './exchange.ts'
+import type { Inflight } from './inflight.ts'
+import type { Reassessor } from './reassess.ts'
+import type { Recorder } from './recorder.ts'
+
+/** The protocol's side of an exchange: its channel, and what goes upstream once it is admitted. */
+export interface Relay extends Channel, UpstreamHandler {
+  readonly upstream: Upstream
+  admitted(exchange: Exchange): void
+  /** It was admitted, but nothing was sent upstream and nothing will be. */
+  refused(reason: Reason): void
+}
+
+export class Admission {
+  readonly #keeper: GateKeeper
+  readonly #inflight: Inflight
+  readonly #recorder: Recorder
+  readonly #reassessor: Reassessor
+  readonly #metrics: Metrics
+  #batch: { readonly exchange: Exchange; readonly relay: Relay }[] = []
+
+  constructor(keeper: GateKeeper, inflight: Inflight, recorder: Recorder, reassessor: Reassessor, metrics: Metrics) {
+    this.#keeper = keeper
+    this.#inflight = inflight
+    this.#recorder = recorder
+    this.#reassessor = reassessor
+    this.#metrics = metrics
+  }
+
+  /** Synchronous on purpose: what the judge saw is what is registered. Returns null when the relay took over. */
+  admit(inquiry: Inquiry, relay: Relay): Refusal | null {
+    const now = this.#keeper.clock.now()
+    const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))
+    if (decision.effect === 'refuse') return decision
+    if (this.#isFull(inquiry)) return refuse('limit_reached')
+    const exchange = new Exchange(inquiry, decision, relay, this.#keeper, now)
+    this.#inflight.add(exchange)
+    relay.admitted(exchange)
+    try {
+      this.#recorder.opened(exchange)
+    } catch {
+      this.#drop(exchange)
+      return refuse('record_failed')
+    }
+    if (decision.grant.is === 'elevation' || decision.grant.is === 'observed') this.#afterWrite(exchange, relay)
+    else relay.upstream.dispatch(relay)
+    return null
+  }
+
+  #isFull({ live, policy }: Inquiry): boolean {
+    if (live === null || live.pins < policy.sessions.exchangesPerSession) return false
+    this.#metrics.limitReached.inc({ limit: 'exchanges_per_session' })
+    return true
+  }
+
+  #drop(exchange: Exchange): void {
+    exchange.state = 'ended'
+    this.#inflight.remove(exchange)
+  }
+
+  #afterWrite(exchange: Exchange, relay: Relay): void {
+    if (this.#batch.push({ exchange, relay }) === 1) setImmediate(() => this.#writeAndDispatch())
+  }
+
+  #writeAndDispatch(): void {
+    const batch = this.#batch
+    this.#batch = []
+    try {
+      this.#recorder.flush()
+    } catch {
+      for (const { exchange, relay } of batch) this.#refuse(exchange, relay, 'record_failed')
+      return
+    }
+    for (const { exchange, relay } of batch) this.#dispatch(exchange, relay)
+  }
+
+  #dispatch(exchange: Exchange, relay: Relay): void {
+    if (!exchange.open) this.#reassessor.doubt(exchange)
+    if (exchange.open) relay.upstream.dispatch(relay)
+    else this.#refuse(exchange, relay, exchange.reason ?? 'stale')
+  }
+
+  /** An exchange that a change ended while it waited for the write was refused by its channel already. */
+  #refuse(exchange: Exchange, relay: Relay, reason: Reason): void {
+    const waiting = exchange.state !== 'ended'
+    this.#recorder.notDispatched(exchange, reason)
+    if (!waiting) return
+    this.#drop(exchange)
+    relay.refused(reason)
+  }
+}

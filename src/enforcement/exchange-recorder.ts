@@ -1,0 +1,102 @@
+// Exchanges as the trail, the metrics and the event streams tell them. SPEC: AUD2, AUD3, ADM8
+import { queryDigest } from '../audit/record.ts'
+import type { Trail } from '../audit/trail.ts'
+import { type Grant, grantName } from '../core/decision.ts'
+import { chainOf, identityOf } from '../core/principal.ts'
+import type { Reason } from '../core/reason.ts'
+import type { Instant } from '../core/time.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Metrics } from '../runtime/metrics.ts'
+import type { Exchange, Inquiry } from './exchange.ts'
+import type { Hub } from './hub.ts'
+import type { Recorder } from './recorder.ts'
+
+/** Ends that come from a peer or the wire rather than from a lost right. */
+const WIRE: ReadonlySet<Reason> = new Set<Reason>([
+  'caller_closed', 'upstream_reset', 'upstream_malformed', 'upstream_timeout', 'upstream_unavailable', 'upstream_busy', 'request_timeout', 'body_too_large', 'frozen_peer_closed',
+])
+
+function about({ id, live, evaluation, place }: Inquiry | Exchange, grant: Grant, until: Instant | null, upstream: string) {
+  const principal = live?.record.principal ?? null
+  const { resource, action, context, evidence } = evaluation
+  return {
+    exchange: id, session: live?.record.id ?? null, subject: principal === null ? null : identityOf(principal), actors: principal === null ? [] : chainOf(principal),
+    tenant: principal?.tenant ?? '', credential: evidence?.credential ?? null, source: context.source, route: place.route.name, rule: place.rule?.name ?? '',
+    method: action.method, host: resource.host, path: resource.path, queryDigest: queryDigest(resource.query), grant: grantName(grant),
+    elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile } : null, purposes: context.purposes, until, upstream,
+  }
+}
+
+export class ExchangeRecorder implements Recorder {
+  readonly #trail: Trail
+  readonly #metrics: Metrics
+  readonly #clock: Clock
+  readonly #hub: Hub
+
+  constructor(trail: Trail, metrics: Metrics, clock: Clock, hub: Hub) {
+    this.#trail = trail
+    this.#metrics = metrics
+    this.#clock = clock
+    this.#hub = hub
+  }
+
+  opened(exchange: Exchange): void {
+    const { permit, place } = exchange
+    this.#trail.opened({ ...about(exchange, permit.grant, permit.until, place.route.upstream), decision: 'permit', would: permit.would })
+  }
+
+  flush(): void {
+    try {
+      this.#trail.flushNow()
+    } catch (error) {
+      this.#metrics.auditFailures.inc()
+      throw error
+    }
+  }
+
+  async intended(inquiry: Inquiry, grant: Grant, until: Instant): Promise<void> {
+    this.#trail.intended({ ...about(inquiry, grant, until, inquiry.place.route.upstream), would: null })
+    await this.#trail.sync()
+  }
+
+  notDispatched({ id, live }: Exchange, reason: Reason): void {
+    this.#trail.notDispatched({ exchange: id, session: live?.record.id ?? null, reason })
+  }
+
+  completed(exchange: Exchange, status: number): void {
+    this.#closed(exchange, status, null, true)
+    this.#metrics.requestDuration.labels({ route: exchange.place.route.name }).observe((this.#clock.now() - exchange.openedAt) / 1000)
+  }
+
+  regranted(exchange: Exchange): void { this.#judged('regranted', exchange, null, null, null) }
+  resumed(exchange: Exchange): void { this.#judged('resumed', exchange, null, null, null) }
+
+  frozen(exchange: Exchange, reason: Reason): void {
+    this.#metrics.exchangesFrozen.inc({ route: exchange.place.route.name })
+    this.#judged('frozen', exchange, reason, null, null)
+  }
+
+  cut(exchange: Exchange, reason: Reason, because: string, changedAt: Instant | null): void {
+    const { place, kind } = exchange
+    const latency = changedAt === null ? null : Math.max(0, this.#clock.now() - changedAt)
+    if (WIRE.has(reason)) {
+      if (reason.startsWith('upstream_')) this.#metrics.upstreamErrors.inc({ upstream: place.route.upstream, reason })
+    } else {
+      this.#metrics.exchangesCut.inc({ route: place.route.name, kind, reason })
+      if (latency !== null) this.#metrics.revocationLatency.observe({ source: because.startsWith('sig_') ? 'signal' : 'other', action: reason }, latency / 1000)
+      this.#judged('cut', exchange, reason, because, latency)
+    }
+    this.#closed(exchange, exchange.channel.status === 0 ? null : exchange.channel.status, reason, false)
+  }
+
+  #closed({ id, live, permit, bytesUp, bytesDown, openedAt }: Exchange, status: number | null, reason: Reason | null, complete: boolean): void {
+    this.#trail.closed({ exchange: id, session: live?.record.id ?? null, grant: grantName(permit.grant), status, bytesUp, bytesDown, ms: this.#clock.now() - openedAt, reason, complete })
+  }
+
+  #judged(what: 'cut' | 'frozen' | 'resumed' | 'regranted', { id, live, permit, place }: Exchange, reason: Reason | null, because: string | null, latencyMs: number | null): void {
+    const session = live?.record.id ?? null
+    const grant = grantName(permit.grant)
+    this.#trail.judged(what, { exchange: id, session, grant, reason, because, latencyMs })
+    this.#hub.tell({ is: 'exchange', what, exchange: id, session, route: place.route.name, grant, reason, because, at: this.#clock.now() })
+  }
+}

@@ -1,0 +1,126 @@
+// One thing that is open: who holds it, the Permit it stands on, and the gate its bytes pass. Four verbs reach the wire through its channel.
+// SPEC: ENF1-ENF4
+import type { Case } from '../core/checks/check.ts'
+import type { Permit } from '../core/decision.ts'
+import type { Evaluation } from '../core/evaluation.ts'
+import type { Policy } from '../core/policy.ts'
+import type { Claims } from '../core/principal.ts'
+import type { Reason } from '../core/reason.ts'
+import { placeOf, type Place, routeOf } from '../core/route.ts'
+import { type Instant, instant } from '../core/time.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Holder, LiveSession } from '../sessions/live-session.ts'
+import type { Mirror } from '../sessions/mirror.ts'
+
+/** What a protocol does to its sockets when told to. None of them waits; none of them throws. */
+export interface Channel {
+  /** Status of the response head that went to the caller, 0 before. */
+  readonly status: number
+  /** Stops relaying in both directions and keeps both connections. */
+  freeze(): void
+  /** Relays on from the very byte at which it stopped. */
+  resume(): void
+  /** Ends it now: queued output dropped, upstream aborted, nothing more handed to any socket. */
+  cut(reason: Reason): void
+  /** Housekeeping, a few times a second. */
+  tick(now: Instant): void
+}
+
+/** `request` until the response head is on its way, then what it turned out to be. */
+export type ExchangeKind = 'request' | 'download' | 'upload' | 'sse'
+
+/** The proof of freshness and the clocks every gate asks. */
+export type GateKeeper = { readonly clock: Clock; readonly mirror: Mirror; readonly confirmedUntil: () => number }
+
+export class Exchange {
+  readonly id: string
+  readonly live: LiveSession | null
+  readonly holder: Holder
+  readonly evaluation: Evaluation
+  readonly claims: Claims
+  readonly openedAt: Instant
+  readonly channel: Channel
+  readonly #keeper: GateKeeper
+  place: Place
+  policy: Policy
+  permit: Permit
+  stamp: number
+  until: number
+  state: 'open' | 'frozen' | 'ended' = 'open'
+  /** Why it is frozen or was ended. */
+  reason: Reason | null = null
+  kind: ExchangeKind = 'request'
+  frozenAt = 0
+  bytesUp = 0
+  bytesDown = 0
+
+  constructor(inquiry: Inquiry, permit: Permit, channel: Channel, keeper: GateKeeper, now: Instant) {
+    this.id = inquiry.id
+    this.live = inquiry.live
+    this.holder = inquiry.live ?? keeper.mirror.anonymous
+    this.evaluation = inquiry.evaluation
+    this.claims = inquiry.claims
+    this.place = inquiry.place
+    this.policy = inquiry.policy
+    this.permit = permit
+    this.channel = channel
+    this.openedAt = now
+    this.stamp = this.holder.stamp
+    this.until = permit.until
+    this.#keeper = keeper
+  }
+
+  /**
+   * The gate: asked before each hand-off to a socket, in the same turn as the hand-off. Closed at once by a moved stamp, a passed
+   * instant or a lapsed lease; what is refused here is judged again, never let through by default.
+   */
+  get open(): boolean {
+    if (this.state !== 'open' || this.stamp !== this.holder.stamp) return false
+    const { clock, confirmedUntil } = this.#keeper
+    const now = clock.now()
+    if (now >= this.until) return false
+    const fresh = confirmedUntil()
+    if (fresh !== Infinity && clock.elapsed() >= fresh + this.#slack()) return false
+    if (this.live !== null) this.live.lastSeen = now
+    return true
+  }
+
+  #slack(): number {
+    return this.place.rule?.scope === null ? this.place.route.staleness : 0
+  }
+}
+
+/** A question about to be judged, with everything but the time: what a request becomes, and what an exchange keeps of it. */
+export type Inquiry = {
+  /** The exchange's id, should it be admitted. */
+  readonly id: string
+  readonly policy: Policy
+  readonly place: Place
+  readonly evaluation: Evaluation
+  /** null on an anonymous rule. */
+  readonly live: LiveSession | null
+  readonly claims: Claims
+}
+
+export const NO_CLAIMS: Claims = {}
+
+/** Milliseconds of wall time until which knowledge counts as fresh, from a lease kept on the elapsed scale. */
+export function confirmedAt(keeper: GateKeeper, now: Instant): Instant {
+  const fresh = keeper.confirmedUntil()
+  return fresh === Infinity ? instant(Infinity) : instant(now + (fresh - keeper.clock.elapsed()))
+}
+
+export function caseOf(inquiry: Omit<Inquiry, 'id'>, keeper: GateKeeper, now: Instant, held: Case['held']): Case {
+  const { live } = inquiry
+  return {
+    now, confirmedUntil: confirmedAt(keeper, now), policy: inquiry.policy, place: inquiry.place, evaluation: inquiry.evaluation,
+    locks: keeper.mirror.locks, standing: live === null ? null : keeper.mirror.effective(live, now), claims: inquiry.claims, held,
+  }
+}
+
+/** Where this exchange stands under a policy that may be another than the one that admitted it. */
+export function placeUnder(policy: Policy, exchange: Exchange): Place | 'no_route' | 'wrong_host' {
+  if (policy === exchange.policy) return exchange.place
+  const route = routeOf(policy.table, exchange.evaluation.resource)
+  return typeof route === 'string' ? route : placeOf(route, exchange.evaluation.action, exchange.evaluation.resource)
+}

@@ -1,0 +1,130 @@
+// Everything open, judged again by the same judge: at every change of a session, its anchors, the locks or the policy, at `until`,
+// and when the proof of freshness lapses or returns. Works in slices, so that no loop of thousands holds up the others. SPEC: ENF3, ENF9
+import type { Reason } from '../core/reason.ts'
+import { type Instant } from '../core/time.ts'
+import { reassess as judgeAgain, type Verdict } from '../core/verdict.ts'
+import type { Change } from '../sessions/mirror.ts'
+import type { Tally } from '../sessions/store.ts'
+import { caseOf, type Exchange, type GateKeeper, placeUnder } from './exchange.ts'
+import type { Inflight } from './inflight.ts'
+
+/** How long one slice may hold the event loop, in milliseconds. */
+const SLICE = 8
+const CLOCK_EVERY = 16
+
+/** What is told of each verdict that changed something: the record, the metrics. */
+export interface Witness {
+  regranted(exchange: Exchange): void
+  frozen(exchange: Exchange, reason: Reason): void
+  resumed(exchange: Exchange): void
+  /** @param changedAt when the change was accepted; null for an end by time */
+  cut(exchange: Exchange, reason: Reason, because: string, changedAt: Instant | null): void
+}
+
+type Count = { -readonly [K in keyof Tally]: Tally[K] }
+type Cause = { readonly because: string; readonly at: Instant | null }
+
+const BY_TIME: Cause = { because: 'time', at: null }
+
+export class Reassessor {
+  readonly #keeper: GateKeeper
+  readonly #inflight: Inflight
+  readonly #witness: Witness
+
+  constructor(keeper: GateKeeper, inflight: Inflight, witness: Witness) {
+    this.#keeper = keeper
+    this.#inflight = inflight
+    this.#witness = witness
+  }
+
+  /** Settles when the last exchange the change could touch has its verdict. The stamps moved before. */
+  async changed({ sessions, announcement }: Change): Promise<Tally> {
+    const exchanges = sessions === 'all' ? [...this.#inflight.all()] : sessions.flatMap(live => [...this.#inflight.of(live)])
+    const fact = announcement?.facts[0]
+    return this.#judgeAll(exchanges, fact === undefined ? BY_TIME : { because: fact.because, at: fact.at })
+  }
+
+  /** One exchange whose gate was found closed. */
+  doubt(exchange: Exchange): void {
+    this.#judge(exchange, BY_TIME, EMPTY())
+  }
+
+  async #judgeAll(exchanges: readonly Exchange[], cause: Cause): Promise<Tally> {
+    const count = EMPTY()
+    let started = performance.now()
+    for (let i = 0; i < exchanges.length; i++) {
+      const exchange = exchanges[i]
+      if (exchange !== undefined) this.#judge(exchange, cause, count)
+      if (i % CLOCK_EVERY === CLOCK_EVERY - 1 && performance.now() - started > SLICE) {
+        await new Promise(resolve => setImmediate(resolve))
+        started = performance.now()
+      }
+    }
+    return count
+  }
+
+  #judge(exchange: Exchange, cause: Cause, count: Count): void {
+    if (exchange.state === 'ended') return
+    const stamp = exchange.holder.stamp
+    const verdict = this.#verdictOn(exchange)
+    exchange.stamp = stamp
+    switch (verdict.kind) {
+      case 'continue':
+      case 'regrant': return this.#goOn(exchange, verdict, count)
+      case 'freeze': return this.#freeze(exchange, verdict.reason, count)
+      case 'terminate': return this.#cut(exchange, verdict.reason, cause, count)
+    }
+  }
+
+  #verdictOn(exchange: Exchange): Verdict {
+    const { mirror, clock } = this.#keeper
+    const place = placeUnder(mirror.policy, exchange)
+    if (typeof place === 'string') return { kind: 'terminate', reason: place }
+    exchange.place = place
+    exchange.policy = mirror.policy
+    const { grant } = exchange.permit
+    const inquiry = { policy: mirror.policy, place, evaluation: exchange.evaluation, live: exchange.live, claims: exchange.live?.claims ?? exchange.claims }
+    return judgeAgain(grant, caseOf(inquiry, this.#keeper, clock.now(), grant.is === 'elevation' ? grant.elevation.id : null))
+  }
+
+  #goOn(exchange: Exchange, verdict: Extract<Verdict, { permit: unknown }>, count: Count): void {
+    exchange.permit = verdict.permit
+    exchange.until = verdict.permit.until
+    if (verdict.kind === 'regrant') {
+      count.regranted++
+      this.#witness.regranted(exchange)
+    } else count.continued++
+    if (exchange.state !== 'frozen') return exchange.channel.resume()
+    exchange.state = 'open'
+    exchange.reason = null
+    this.#witness.resumed(exchange)
+    exchange.channel.resume()
+  }
+
+  #freeze(exchange: Exchange, reason: Reason, count: Count): void {
+    count.frozen++
+    if (exchange.state === 'frozen') return
+    exchange.state = 'frozen'
+    exchange.reason = reason
+    exchange.frozenAt = this.#keeper.clock.now()
+    exchange.channel.freeze()
+    this.#witness.frozen(exchange, reason)
+  }
+
+  #cut(exchange: Exchange, reason: Reason, cause: Cause, count: Count): void {
+    count.cut++
+    this.end(exchange, reason, cause.because, cause.at)
+  }
+
+  /** Ends an exchange for a reason of the gateway's own. */
+  end(exchange: Exchange, reason: Reason, because: string, changedAt: Instant | null): void {
+    if (exchange.state === 'ended') return
+    exchange.state = 'ended'
+    exchange.reason = reason
+    exchange.channel.cut(reason)
+    this.#inflight.remove(exchange)
+    this.#witness.cut(exchange, reason, because, changedAt)
+  }
+}
+
+const EMPTY = (): Count => ({ continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 })

@@ -1,0 +1,54 @@
+// Where news enters: gives it an id, has the ledger commit it, and answers when every gateway has enforced it.
+// The emergency path (restrictive news) is never rate-limited and waits for nothing but the commit and its enforcement. SPEC: SIG5, ENF9, ADM3
+import type { AnchorRef, Selector } from '../core/anchor.ts'
+import type { AnchorNews, LockNews, SessionNews, SignalId } from '../core/signal.ts'
+import type { Session, SessionKey } from '../core/session.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { newSignalId } from '../runtime/id.ts'
+import type { Applied, Ledger } from '../sessions/ledger.ts'
+import type { Enforcement, SessionStore } from '../sessions/store.ts'
+
+/** Who brings the news, and why. */
+export type Word = { readonly by: string; readonly note: string; /** Makes a repeated call the same news; null takes a new id. */ readonly id: SignalId | null }
+
+export type Enforced<R> = Applied<R> & {
+  /** null when nothing had to change. */
+  readonly enforcement: Enforcement | null
+  /** From the call to the last exchange judged, in milliseconds. */
+  readonly tookMs: number
+}
+
+export class Intake {
+  readonly #ledger: Ledger
+  readonly #store: SessionStore
+  readonly #clock: Clock
+
+  constructor(ledger: Ledger, store: SessionStore, clock: Clock) {
+    this.#ledger = ledger
+    this.#store = store
+    this.#clock = clock
+  }
+
+  session(key: SessionKey, news: SessionNews, word: Word): Promise<Enforced<Session>> {
+    return this.#enforced(this.#ledger.applyToSession(key, { ...news, ...this.#signed(word) }))
+  }
+
+  anchor(ref: AnchorRef, news: AnchorNews, word: Word) {
+    return this.#enforced(this.#ledger.applyToAnchor(ref, { ...news, ...this.#signed(word) }))
+  }
+
+  lock(selector: Selector, news: LockNews, word: Word) {
+    return this.#enforced(this.#ledger.applyToLock(selector, { ...news, ...this.#signed(word) }))
+  }
+
+  #signed({ id, by, note }: Word): { readonly id: SignalId; readonly by: string; readonly note: string } {
+    return { id: id ?? newSignalId(), by, note }
+  }
+
+  async #enforced<R>(applying: Promise<Applied<R>>): Promise<Enforced<R>> {
+    const started = this.#clock.elapsed()
+    const applied = await applying
+    const enforcement = applied.position === null ? null : await this.#store.enforced(applied.position)
+    return { ...applied, enforcement, tookMs: this.#clock.elapsed() - started }
+  }
+}

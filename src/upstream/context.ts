@@ -1,0 +1,71 @@
+// What the upstream learns of a request's standing: a short signed JWT naming session, subject, elevation, purpose and scope. The caller's own
+// credential never goes there. Minted once per session life, grant, stamp and upstream, and used for half its life. SPEC: WIRE13
+import { exportJWK, exportPKCS8, generateKeyPair, importPKCS8, type JWK, SignJWT, calculateJwkThumbprint } from 'jose'
+import { createPublicKey } from 'node:crypto'
+import type { Grant } from '../core/decision.ts'
+import { grantName } from '../core/decision.ts'
+import type { Session } from '../core/session.ts'
+import type { ScopeName } from '../core/scope.ts'
+import { BoundedMap } from '../runtime/bounded-map.ts'
+import type { Clock } from '../runtime/clock.ts'
+
+/** Seconds a minted token lives; it is reused for the first half of them. */
+export const CONTEXT_LIFE = 30
+const CACHED = 50_000
+
+type Minted = { readonly token: string; readonly until: number; readonly version: number }
+
+export type About = { readonly session: Session; readonly grant: Grant; readonly upstream: string; readonly scope: ScopeName | null }
+
+const nameOf = ({ session, grant, upstream }: About): string => `${session.id} ${grantName(grant)} ${upstream}`
+
+export class ContextMinter {
+  readonly #key: CryptoKey
+  readonly #jwk: JWK
+  readonly #issuer: string
+  readonly #clock: Clock
+  readonly #minted = new BoundedMap<string, Minted>(CACHED)
+
+  /** @internal use `open` */
+  constructor(key: CryptoKey, jwk: JWK, issuer: string, clock: Clock) {
+    this.#key = key
+    this.#jwk = jwk
+    this.#issuer = issuer
+    this.#clock = clock
+  }
+
+  /** @param pem PKCS#8 of an Ed25519 key */
+  static async open(pem: string, issuer: string, clock: Clock): Promise<ContextMinter> {
+    const key = await importPKCS8(pem, 'EdDSA')
+    const jwk = await exportJWK(createPublicKey(pem))
+    return new ContextMinter(key, { ...jwk, kid: await calculateJwkThumbprint(jwk), alg: 'EdDSA', use: 'sig' }, issuer, clock)
+  }
+
+  static async newKey(): Promise<string> {
+    const { privateKey } = await generateKeyPair('EdDSA', { extractable: true })
+    return exportPKCS8(privateKey)
+  }
+
+  get jwks(): { readonly keys: readonly JWK[] } { return { keys: [this.#jwk] } }
+
+  /** A token that may still be used, or null when one has to be minted. */
+  ready(about: About): string | null {
+    const minted = this.#minted.get(nameOf(about))
+    return minted !== undefined && minted.version === about.session.version && minted.until > this.#clock.now() ? minted.token : null
+  }
+
+  async mint(about: About): Promise<void> {
+    const { session, grant, upstream } = about
+    const now = this.#clock.now()
+    const elevation = grant.is === 'elevation' ? { elevation: grant.elevation.id, profile: grant.elevation.profile, purpose: grant.elevation.purposes } : {}
+    const issued = Math.floor(now / 1000)
+    const token = await new SignJWT({ sid: session.id, tenant: session.principal.tenant, client: session.principal.client, grant: grantName(grant), ...elevation, ...scopeClaim(grant) })
+      .setProtectedHeader({ alg: 'EdDSA', typ: 'narrowgate-context+jwt', ...(this.#jwk.kid === undefined ? {} : { kid: this.#jwk.kid }) })
+      .setIssuer(this.#issuer).setSubject(`${session.principal.issuer}|${session.principal.subject}`).setAudience(upstream)
+      .setIssuedAt(issued).setExpirationTime(issued + CONTEXT_LIFE)
+      .sign(this.#key)
+    this.#minted.set(nameOf(about), { token, until: now + (CONTEXT_LIFE * 1000) / 2, version: session.version })
+  }
+}
+
+const scopeClaim = (grant: Grant): { readonly scope?: string } => (grant.is === 'elevation' ? { scope: grant.elevation.adds.join(' ') } : {})
