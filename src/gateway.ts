@@ -1,0 +1,279 @@
+// The composition root: the one place where the rooms meet. Opens the parts in order, wires news to enforcement and evidence,
+// swaps configurations whole, and shuts down without losing a record. SPEC: CFG10, AUD8, ADM9
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { SYSTEM_DISK } from './audit/appender.ts'
+import { Drainer } from './audit/drainer.ts'
+import { HeadKeeper, keptHead } from './audit/head-keeper.ts'
+import { Noise } from './audit/noise.ts'
+import type { Refused } from './audit/record.ts'
+import { RESERVE_BYTES, Trail } from './audit/trail.ts'
+import { plainYaml } from './config/plain-yaml.ts'
+import { ConfigSource } from './config/source.ts'
+import type { Loaded } from './config/load.ts'
+import type { Settings } from './config/settings.ts'
+import { Admission } from './enforcement/admit.ts'
+import type { GateKeeper } from './enforcement/exchange.ts'
+import { ExchangeRecorder } from './enforcement/exchange-recorder.ts'
+import { gatherSteps } from './enforcement/gather.ts'
+import { Hub } from './enforcement/hub.ts'
+import { Inflight } from './enforcement/inflight.ts'
+import { Reassessor } from './enforcement/reassess.ts'
+import { Sweeper } from './enforcement/sweeper.ts'
+import { Front } from './front.ts'
+import { Identifier } from './identity/identify.ts'
+import { buildProviders } from './identity/provider.ts'
+import { closeUnused, openWorld } from './proxy/open-world.ts'
+import { Pipeline } from './proxy/pipeline.ts'
+import type { ProxyRoom } from './proxy/room.ts'
+import { SelfService } from './proxy/self-service/self-service.ts'
+import { type Clock, SystemClock } from './runtime/clock.ts'
+import { HttpClient } from './runtime/http-client.ts'
+import { newGatewayId } from './runtime/id.ts'
+import { type Log, openLog } from './runtime/log.ts'
+import { Metrics } from './runtime/metrics.ts'
+import { readSecretFile } from './runtime/secret-file.ts'
+import { acceptLoss as liftBirth, installStore, markBirth } from './sessions/birth.ts'
+import { type EmbeddedStore, openEmbeddedStore } from './sessions/embedded-store.ts'
+import { Ledger } from './sessions/ledger.ts'
+import { Mirror } from './sessions/mirror.ts'
+import type { Announcement, SessionStore, Tally } from './sessions/store.ts'
+import { Timekeeper } from './sessions/timekeeper.ts'
+import { Intake } from './signals/intake.ts'
+import { ContextMinter } from './upstream/context.ts'
+import { VERSION } from './version.ts'
+
+export type GatewayOptions = {
+  readonly settings: Settings
+  /** Where the settings came from; null runs what was given and reloads nothing. */
+  readonly source: ConfigSource | null
+  readonly log?: Log
+  readonly clock?: Clock
+  /** Stands between the gateway and the store it opened: for tests of the port's promises. */
+  readonly wrapStore?: (store: SessionStore) => SessionStore
+}
+
+/** Parts of a running gateway that its fronts and tests reach. */
+export type Parts = {
+  readonly settings: () => Settings
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly store: SessionStore
+  readonly mirror: Mirror
+  readonly ledger: Ledger
+  readonly intake: Intake
+  readonly inflight: Inflight
+  readonly reassessor: Reassessor
+  readonly hub: Hub
+  readonly trail: Trail
+  readonly noise: Noise
+  readonly pipeline: Pipeline
+  readonly identifier: Identifier
+  readonly minter: ContextMinter
+  readonly drainer: Drainer
+}
+
+const pathIn = (settings: Settings, file: string): string => (file.startsWith('/') || file === ':memory:' ? file : join(settings.stateDir, file))
+
+function openStore(settings: Settings, clock: Clock): EmbeddedStore {
+  mkdirSync(settings.stateDir, { recursive: true, mode: 0o700 })
+  return openEmbeddedStore({ file: pathIn(settings, settings.store.file), clock, ephemeral: settings.ephemeral })
+}
+
+/** A value that lives with the data set, made at its first use. */
+async function keptOr(store: SessionStore, name: string, make: () => string | Promise<string>): Promise<string> {
+  const kept = await store.kept(name)
+  if (kept !== null) return kept
+  const made = await make()
+  await store.keep(name, made)
+  return made
+}
+
+export class Gateway {
+  readonly parts: Parts
+  readonly front: Front
+  readonly #closers: readonly (() => Promise<unknown> | void)[]
+  readonly #swap: (settings: Settings) => Promise<Tally>
+  readonly #source: ConfigSource | null
+  #reloading: Promise<unknown> = Promise.resolve()
+  #closed: Promise<void> | null = null
+
+  constructor(parts: Parts, front: Front, source: ConfigSource | null, swap: (settings: Settings) => Promise<Tally>, closers: readonly (() => Promise<unknown> | void)[]) {
+    this.parts = parts
+    this.front = front
+    this.#source = source
+    this.#swap = swap
+    this.#closers = closers
+  }
+
+  /** Reads the configuration again; what runs stays where anything is wrong with it. Reloads come one after the other. */
+  reload(by: string): Promise<Loaded> {
+    const next = this.#reloading.then(() => this.#reload(by))
+    this.#reloading = next.catch(() => undefined)
+    return next
+  }
+
+  async #reload(by: string): Promise<Loaded> {
+    if (this.#source === null) return { ok: false, problems: [{ file: '', line: 0, column: 0, message: 'this gateway runs without a configuration file', hint: null, excerpt: null }] }
+    return this.take(this.#source.reload(), by)
+  }
+
+  /** Takes a loaded configuration over, whole or not at all. */
+  async take(loaded: Loaded, by: string): Promise<Loaded> {
+    const { metrics, log, trail, clock } = this.parts
+    const outcome = loaded.ok ? await this.#trySwap(loaded) : loaded
+    metrics.configReloads.inc({ outcome: outcome.ok ? 'taken' : 'refused' })
+    metrics.configOk.set(outcome.ok ? 1 : 0)
+    if (outcome.ok) {
+      metrics.configLoadedAt.set(clock.now() / 1000)
+      trail.configLoaded({ digest: outcome.settings.digest, by })
+      log.info({ digest: outcome.settings.digest, by }, 'configuration loaded')
+    } else log.error({ problems: outcome.problems.map(({ file, line, message }) => `${file}:${line} ${message}`) }, 'configuration refused; the running one stays')
+    return outcome
+  }
+
+  async #trySwap(loaded: Extract<Loaded, { ok: true }>): Promise<Loaded> {
+    try {
+      await this.#swap(loaded.settings)
+      return loaded
+    } catch (error) {
+      return { ok: false, problems: [{ file: '', line: 0, column: 0, message: error instanceof Error ? error.message : String(error), hint: null, excerpt: null }] }
+    }
+  }
+
+  /** Drains: no new requests, open exchanges may finish for a while and are ended then, everything is on record. */
+  close(reason: string): Promise<void> {
+    this.#closed ??= this.#close(reason)
+    return this.#closed
+  }
+
+  async #close(reason: string): Promise<void> {
+    const { log } = this.parts
+    log.info({ reason }, 'draining')
+    await this.front.drain()
+    for (const close of this.#closers) await close()
+  }
+}
+
+/** @throws when a part cannot be opened: a store in use, an unreadable file, an address taken */
+export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+  const { settings, source } = options
+  const clock = options.clock ?? new SystemClock()
+  const log = options.log ?? openLog(settings.logLevel)
+  const metrics = new Metrics()
+  const gateway = newGatewayId()
+  const opened = openStore(settings, clock)
+  const store = options.wrapStore?.(opened) ?? opened
+  const mirror = new Mirror(store, settings.policy, settings.limits.mirroredSessions)
+  const ledger = new Ledger(store, mirror, clock)
+  const intake = new Intake(ledger, store, clock)
+  const timekeeper = new Timekeeper(mirror, ledger, store, clock)
+  const trail = await openTrail(settings, gateway, store, clock, log)
+  const noise = new Noise({ file: pathIn(settings, settings.audit.noise.file), gateway, maxBytes: settings.audit.noise.maxBytes }, clock)
+  const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, moved: facts => metrics.auditRecords.inc({ lane: 'trail' }, facts), failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
+  const headKeeper = new HeadKeeper({ store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
+  const hub = new Hub()
+  const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil() }
+  const inflight = new Inflight()
+  const recorder = new ExchangeRecorder(trail, metrics, clock, hub)
+  const reassessor = new Reassessor(keeper, inflight, recorder)
+  const admission = new Admission(keeper, inflight, recorder, reassessor, metrics)
+  const minter = await ContextMinter.open(settings.context.keyFile === null ? await keptOr(store, 'context.key', ContextMinter.newKey) : await readSecretFile(settings.context.keyFile), settings.context.issuer, clock)
+  const http = new HttpClient()
+  const tools = { clock, http, parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
+  const digestKey = Buffer.from(await keptOr(store, 'digest.key', () => randomBytes(32).toString('base64')), 'base64')
+  const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key })
+  const sweeper = new Sweeper(keeper, inflight, reassessor, () => room.world.settings.store.holdStreams)
+  const room: ProxyRoom = {
+    world: await openWorld(settings, null), keeper, mirror, ledger, store, timekeeper, intake, identifier, admission, inflight, reassessor,
+    steps: gatherSteps(recorder, minter, () => room.world.settings.audit.trail.fsync), minter, metrics, log,
+    refused: refused => record(refused, trail, noise), completed: (exchange, status) => recorder.completed(exchange, status),
+  }
+  const pipeline = new Pipeline(room, new SelfService(room, hub))
+  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, metrics })
+  mirror.onChange = change => {
+    if (change.sessions !== 'all') for (const live of change.sessions) timekeeper.watch(live)
+    return reassessor.changed(change)
+  }
+  await mirror.start()
+  if ((await markBirth(opened, ledger, settings.ephemeral)) === 'marked') log.warn({ born: opened.born }, 'the data set is new: credentials issued before it are refused until `store accept-loss`')
+  await drainer.drainNow()
+  observe(metrics, { mirror, inflight, noise, clock, store })
+  trail.gatewayStarted({ version: VERSION, config: settings.digest })
+  metrics.configLoadedAt.set(clock.now() / 1000)
+  metrics.configOk.set(1)
+  const parts: Parts = { settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, noise, pipeline, identifier, minter, drainer }
+  const swap = async (next: Settings): Promise<Tally> => {
+    const world = await openWorld(next, room.world)
+    const providers = await buildProviders(next.providers, tools)
+    const before = room.world
+    room.world = world
+    identifier.replace(providers, next.policy.sessions.key)
+    const tally = await mirror.replacePolicy(next.policy)
+    await closeUnused(before, world)
+    return tally
+  }
+  const front = new Front(parts, source, by => running.reload(by))
+  const closers = [
+    () => sweeper.stop(), () => source?.close(), () => timekeeper.stop(), () => ledger.settled(), () => drainer.stop(), () => trail.gatewayStopped({ reason: 'closed' }), () => noise.close(),
+    () => trail.close(), () => headKeeper.stop(), () => Promise.all([...room.world.upstreams.values()].map(upstream => upstream.close())), () => http.close(), () => store.close(),
+  ]
+  const running = new Gateway(parts, front, source, swap, closers)
+  timekeeper.start()
+  sweeper.start()
+  await front.listen()
+  source?.watch(loaded => void running.take(loaded, 'file'))
+  return running
+}
+
+async function openTrail(settings: Settings, gateway: string, store: SessionStore, clock: Clock, log: Log): Promise<Trail> {
+  const { file, maxBytes } = settings.audit.trail
+  return Trail.open({ file: pathIn(settings, file), gateway, maxBytes, reserveBytes: RESERVE_BYTES, known: await keptHead(store) }, { clock, disk: SYSTEM_DISK, warn: (text, cause) => log.warn({ cause: cause === null ? null : String(cause) }, text) })
+}
+
+/** Refusals of known sessions are evidence; those of nobody are noise, and bounded. */
+function record(refused: Refused, trail: Trail, noise: Noise): void {
+  if (refused.session === null) noise.refused(refused)
+  else trail.refused(refused)
+}
+
+function heard(announcement: Announcement, { drainer, hub, identifier, metrics }: { readonly drainer: Drainer; readonly hub: Hub; readonly identifier: Identifier; readonly metrics: Metrics }): void {
+  const { record: changed, facts } = announcement
+  void drainer.drainNow()
+  for (const fact of facts) {
+    if (fact.what === 'session.revoked' || fact.what === 'session.lapsed') metrics.sessionEnds.inc({ reason: fact.reason })
+    if (fact.what === 'elevation.ended' && changed.record === 'session') metrics.elevationEnds.inc({ profile: changed.elevations.find(({ id }) => id === fact.elevation)?.profile ?? '', reason: fact.reason })
+  }
+  if (changed.record === 'session' && changed.state.is === 'revoked') identifier.dropSession(changed.key)
+  hub.tell({ is: 'announced', announcement, session: changed.record === 'session' ? changed.id : null })
+}
+
+function observe(metrics: Metrics, { mirror, inflight, noise, clock, store }: { readonly mirror: Mirror; readonly inflight: Inflight; readonly noise: Noise; readonly clock: Clock; readonly store: SessionStore }): void {
+  metrics.observe({
+    sessions: () => mirror.size, locks: () => mirror.locks.size, exchanges: () => inflight.size, refusalsDropped: () => noise.dropped, undrained: () => 0,
+    viewAge: () => (store.confirmedUntil() === Infinity ? 0 : Math.max(0, clock.elapsed() - store.confirmedUntil()) / 1000),
+  })
+}
+
+/** `store init`: the first installation. @throws StoreFault when the store is in use or damaged */
+export async function initStore(settings: Settings): Promise<'installed' | 'exists'> {
+  const store = openStore(settings, new SystemClock())
+  try {
+    return await installStore(store)
+  } finally {
+    await store.close()
+  }
+}
+
+/** `store accept-loss`: credentials from before the data set's birth may be used again. */
+export async function acceptLoss(settings: Settings, by: string, reason: string): Promise<void> {
+  const clock = new SystemClock()
+  const store = openStore(settings, clock)
+  try {
+    await liftBirth(store, new Ledger(store, new Mirror(store, settings.policy, 1), clock), by, reason)
+  } finally {
+    await store.close()
+  }
+}

@@ -1,0 +1,284 @@
+// One HTTP exchange between a caller's socket and an upstream's: passes bytes both ways through the gate, with back-pressure,
+// and carries out what enforcement tells it. It decides nothing. SPEC: ENF2, ENF5, ENF6, WIRE7, WIRE10, WIRE11
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Client, Dispatcher } from 'undici'
+import type { Reason } from '../../core/reason.ts'
+import type { Instant } from '../../core/time.ts'
+import type { Relay } from '../../enforcement/admit.ts'
+import type { Exchange } from '../../enforcement/exchange.ts'
+import type { Upstream, UpstreamRequest } from '../../upstream/upstream.ts'
+import { EventBoundary } from '../sse/event-boundary.ts'
+import { responseHead, trailersOf } from './response-head.ts'
+import { Upload } from './upload.ts'
+import { upstreamFault } from './upstream-fault.ts'
+
+/** What the pipeline does for its relays. */
+export interface RelayOwner {
+  doubt(exchange: Exchange): void
+  /** Ends the exchange for a reason that came up on the wire. */
+  end(exchange: Exchange, reason: Reason): void
+  /** Answers with a refusal; the response head has not begun. */
+  refuse(relay: HttpRelay, reason: Reason): void
+  /** Names and values of the head that goes upstream. Asked once, at the dispatch. */
+  outgoing(relay: HttpRelay): readonly string[]
+  headSent(relay: HttpRelay): void
+  /** The whole answer was handed to the caller's socket. */
+  completed(relay: HttpRelay): void
+}
+
+export type Arrival = {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** Bytes of the body; null when chunked. */
+  readonly contentLength: number | null
+  readonly expectsContinue: boolean
+  /** The TCP socket under the response, also where TLS lies between. */
+  readonly raw: Socket
+  readonly at: Instant
+}
+
+type Head = { readonly status: number; readonly text: string; readonly headers: string[]; readonly delimitedByClose: boolean }
+
+const HEARTBEAT = 15_000
+
+export class HttpRelay implements Relay {
+  readonly arrival: Arrival
+  readonly upstream: Upstream
+  connection: Client | null = null
+  exchange: Exchange | null = null
+  status = 0
+  readonly #owner: RelayOwner
+  readonly #path: string
+  readonly #limits: { readonly body: number; readonly idle: number }
+  #controller: Dispatcher.DispatchController | null = null
+  #upload: Upload | null = null
+  #head: Head | null = null
+  #events: EventBoundary | null = null
+  #held: Buffer[] = []
+  #trailers: { [name: string]: string } | null = null
+  #dispatched = false
+  #answered = false
+  #over = false
+  /** When bytes were last seen to move, as far as the ticks tell. */
+  #moved = 0
+  #bytesAtTick = 0
+  #waitsForDrain = false
+  #beat = 0
+
+  constructor(arrival: Arrival, upstream: Upstream, path: string, owner: RelayOwner, limits: { readonly body: number; readonly idle: number }) {
+    this.arrival = arrival
+    this.upstream = upstream
+    this.#path = path
+    this.#owner = owner
+    this.#limits = limits
+  }
+
+  get passes(): boolean { return this.exchange?.open === true }
+  get hasBody(): boolean { return this.arrival.contentLength !== 0 }
+  get answered(): boolean { return this.#answered }
+
+  // ---- admission
+
+  admitted(exchange: Exchange): void {
+    this.exchange = exchange
+    this.#moved = exchange.openedAt
+    this.arrival.response.on('close', () => this.#callerDone())
+  }
+
+  outgoing(): UpstreamRequest {
+    const { request, response, expectsContinue } = this.arrival
+    this.#dispatched = true
+    if (this.hasBody) {
+      this.#upload = new Upload(request, this)
+      if (this.exchange !== null) this.exchange.kind = 'upload'
+      if (expectsContinue) response.writeContinue()
+    }
+    return { method: request.method ?? 'GET', path: this.#path, headers: this.#owner.outgoing(this), body: this.#upload }
+  }
+
+  refused(reason: Reason): void {
+    if (this.exchange !== null && this.exchange.state !== 'ended') return this.#owner.end(this.exchange, reason)
+    this.#over = true
+    this.#owner.refuse(this, reason)
+  }
+
+  // ---- from the upstream
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    if (this.#over) controller.abort(new Error('cut'))
+    else if (this.exchange?.state === 'frozen') controller.pause()
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, text?: string): void {
+    if (status < 200 || this.#over) return
+    this.#head = responseHead(controller.rawHeaders, status, text ?? '')
+    if (this.#head.headers.some((value, i) => i % 2 === 1 && value.startsWith('text/event-stream') && this.#head?.headers[i - 1]?.toLowerCase() === 'content-type')) {
+      this.#events = new EventBoundary()
+    }
+    if (this.exchange !== null) this.exchange.kind = this.#events !== null ? 'sse' : this.hasBody ? 'upload' : 'download'
+    if (this.passes) this.#sendHead()
+    else this.#hold(null)
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#over) return
+    if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(chunk)
+    this.#send(chunk)
+  }
+
+  onResponseEnd(_controller: Dispatcher.DispatchController, trailers: unknown): void {
+    if (this.#over) return
+    this.#trailers = trailersOf(trailers)
+    this.upstream.release(this, this.#upload === null || this.#upload.finished)
+    if (this.exchange?.state === 'frozen' && this.#head?.delimitedByClose === true) return this.#owner.end(this.exchange, 'frozen_peer_closed')
+    if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(null)
+    this.#finish()
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.upstream.release(this, false)
+    if (this.#over || this.exchange === null) return
+    this.#owner.end(this.exchange, this.exchange.state === 'frozen' ? 'frozen_peer_closed' : upstreamFault(error))
+  }
+
+  #hold(chunk: Buffer | null): void {
+    if (chunk !== null) this.#held.push(chunk)
+    this.#controller?.pause()
+    const { exchange } = this
+    if (exchange?.state === 'open') this.#owner.doubt(exchange)
+  }
+
+  // ---- to the caller; each called only behind an open gate, in the same turn
+
+  #sendHead(): void {
+    const head = this.#head
+    if (head === null) return
+    this.#answered = true
+    this.status = head.status
+    this.arrival.response.writeHead(head.status, head.text, head.headers)
+    this.#owner.headSent(this)
+    process.nextTick(flushHead, this.arrival.response)
+  }
+
+  #send(chunk: Buffer): void {
+    const { exchange } = this
+    if (exchange !== null) exchange.bytesDown += chunk.length
+    this.#events?.follow(chunk)
+    if (this.arrival.response.write(chunk)) return
+    this.#controller?.pause()
+    if (this.#waitsForDrain) return
+    this.#waitsForDrain = true
+    this.arrival.response.on('drain', () => this.#drained())
+  }
+
+  #drained(): void {
+    if (this.#over || this.exchange?.state !== 'open') return
+    if (this.#held.length > 0 || this.#trailers !== null) this.resume()
+    else this.#controller?.resume()
+  }
+
+  #finish(): void {
+    const { response } = this.arrival
+    if (this.#trailers !== null && Object.keys(this.#trailers).length > 0) response.addTrailers(this.#trailers)
+    response.end()
+  }
+
+  // ---- the four verbs
+
+  freeze(): void {
+    this.#controller?.pause()
+    this.#beat = 0
+  }
+
+  resume(): void {
+    const { exchange } = this
+    if (this.#over || exchange === null) return
+    if (!this.#dispatched) return
+    this.#upload?.release()
+    if (this.#head !== null && !this.#answered && this.passes) this.#sendHead()
+    while (this.#held.length > 0 && this.passes && !this.arrival.response.writableNeedDrain) {
+      const chunk = this.#held.shift()
+      if (chunk !== undefined) this.#send(chunk)
+    }
+    if (this.#held.length > 0 || !this.passes) return
+    if (this.#trailers !== null && this.#answered) this.#finish()
+    else if (!this.arrival.response.writableNeedDrain) this.#controller?.resume()
+  }
+
+  cut(reason: Reason): void {
+    if (this.#over) return
+    this.#over = true
+    this.#held = []
+    const { response, raw } = this.arrival
+    if (this.#dispatched) {
+      this.#controller?.abort(new Error(reason))
+      this.upstream.release(this, false)
+      this.#upload?.destroy()
+    }
+    if (!this.#answered) return this.#owner.refuse(this, reason)
+    if (this.#events?.at === true && response.writableLength === 0 && raw.writableLength === 0) response.end()
+    else reset(raw)
+  }
+
+  // ---- limits and peers
+
+  doubt(): void {
+    if (this.exchange?.state === 'open') this.#owner.doubt(this.exchange)
+  }
+
+  counted(bytes: number): boolean {
+    const { exchange } = this
+    if (exchange === null) return false
+    exchange.bytesUp += bytes
+    if (this.#limits.body === 0 || exchange.bytesUp <= this.#limits.body) return true
+    this.#owner.end(exchange, 'body_too_large')
+    return false
+  }
+
+  /** Housekeeping, a few times a second: time limits of an exchange that stands, signs of life of one that is frozen. */
+  tick(now: Instant): void {
+    const { exchange } = this
+    if (exchange === null || this.#over || !this.#dispatched) return
+    const bytes = exchange.bytesUp + exchange.bytesDown
+    if (bytes !== this.#bytesAtTick) {
+      this.#bytesAtTick = bytes
+      this.#moved = now
+    }
+    if (exchange.state === 'frozen') return this.#heartbeat(now)
+    if (this.#upload !== null && !this.#upload.finished && now - this.#moved > this.#limits.idle) return this.#owner.end(exchange, 'request_timeout')
+    if (this.#head === null && now - this.#moved > this.upstream.settings.timeout) this.#owner.end(exchange, 'upstream_timeout')
+  }
+
+  #heartbeat(now: Instant): void {
+    const { response } = this.arrival
+    this.#moved = now
+    if (this.#beat === 0) this.#beat = now
+    if (this.#events?.at !== true || !this.#answered || now - this.#beat < HEARTBEAT || response.writableLength > 0) return
+    this.#beat = now
+    response.write(':\n\n')
+  }
+
+  #callerDone(): void {
+    const complete = this.arrival.response.writableFinished
+    const { exchange } = this
+    if (this.#over || exchange === null) return
+    if (complete && this.#answered) {
+      this.#over = true
+      this.upstream.release(this, false)
+      this.#owner.completed(this)
+      return
+    }
+    this.#owner.end(exchange, exchange.state === 'frozen' ? 'frozen_peer_closed' : 'caller_closed')
+  }
+}
+
+function flushHead(response: ServerResponse): void {
+  if (response.headersSent && !response.writableEnded && !response.destroyed) response.flushHeaders()
+}
+
+/** Drops what is queued, in this process and, but for a few packets, in the kernel. */
+function reset(raw: Socket): void {
+  if (!raw.destroyed) raw.resetAndDestroy()
+}

@@ -1,0 +1,245 @@
+// The life of a request, on one page: hygiene, target, route and rule, credential, session, evaluation, preview, gather, admit.
+// Everything is synchronous for a caller already known; what must be awaited is awaited before the last look of the judge. SPEC: DEC1, ENF2, WIRE1-WIRE9
+import { type Decision, type Refusal, refuse } from '../core/decision.ts'
+import { evaluate } from '../core/evaluate.ts'
+import type { Evaluation } from '../core/evaluation.ts'
+import { type Evidence } from '../core/evidence.ts'
+import { offersFor } from '../core/policy.ts'
+import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
+import { type Reason } from '../core/reason.ts'
+import { placeOf, type Route, routeOf } from '../core/route.ts'
+import { caseOf, type Exchange, type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
+import { gather, type Gathering } from '../enforcement/gather.ts'
+import type { Identification, Presented, Verified } from '../identity/credential.ts'
+import { purposesClaimed } from '../identity/purposes.ts'
+import { newExchangeId } from '../runtime/id.ts'
+import type { LiveSession } from '../sessions/live-session.ts'
+import { Ask, type AskOwner } from './ask.ts'
+import { describeTarget } from './describe/target.ts'
+import { shownPurposes } from './describe/purposes.ts'
+import { readHead } from './http/head.ts'
+import { outgoingHeaders } from './http/outgoing.ts'
+import { type Arrival, HttpRelay } from './http/relay.ts'
+import { type RefusalText, refusalText, sendRefusal } from './refusal.ts'
+import { countRequest } from './request-metrics.ts'
+import type { ProxyRoom } from './room.ts'
+import { type SelfService, RESERVED } from './self-service/self-service.ts'
+import { sessionNow, sessionOf } from './session-of.ts'
+import { sourceOf } from './describe/source.ts'
+
+/** Longest a request may wait between preview and admission, in milliseconds. */
+const GATHER_FOR = 10_000
+
+export class Pipeline implements AskOwner {
+  readonly #room: ProxyRoom
+  readonly #self: SelfService
+  #draining = false
+
+  constructor(room: ProxyRoom, self: SelfService) {
+    this.#room = room
+    this.#self = self
+  }
+
+  /** From now on nothing new is admitted. */
+  drain(): void { this.#draining = true }
+
+  // ---- hygiene, canonical target
+
+  serve(arrival: Omit<Arrival, 'contentLength'>, secure: boolean): void {
+    const { request, response } = arrival
+    const head = readHead(request)
+    if (typeof head === 'string') return this.#malformed({ ...arrival, contentLength: null }, head)
+    const whole: Arrival = { ...arrival, contentLength: head.contentLength }
+    if (request.method === 'TRACE' || request.method === 'CONNECT') return this.#early(whole, 'method_refused', null)
+    const described = describeTarget(request.url ?? '', head.authority)
+    if (typeof described === 'string') return this.#malformed(whole, described)
+    if (this.#draining) response.setHeader('connection', 'close')
+    const { world } = this.#room
+    const { target, encodedSlash } = described
+    const ask = new Ask(whole, world, head, target, sourceOf(request, world.settings.trustedProxies), secure, this)
+    if (target.path.startsWith(RESERVED)) return this.#self.serve(ask)
+    this.#route(ask, encodedSlash)
+  }
+
+  // ---- route and rule
+
+  #route(ask: Ask, encodedSlash: boolean): void {
+    const { policy } = this.#room.mirror
+    const route = routeOf(policy.table, ask.target)
+    if (typeof route === 'string') {
+      if (route === 'no_route' || !this.#self.servesWithoutRoute(ask)) return this.refuseAsk(ask, refuse(route))
+      return this.#self.serve(ask)
+    }
+    if (encodedSlash && route.encodedSlash === 'reject') return this.#malformed(ask.arrival, 'the path holds an escaped slash')
+    ask.place = placeOf(route, { method: ask.arrival.request.method ?? '', upgrade: ask.head.upgrade }, ask.target)
+    if (ask.place.rule?.anonymous === true) return this.#judge(ask, null)
+    const presented = this.presented(ask, route)
+    const now = this.#room.identifier.identifyNow(route.authn, presented)
+    if (now !== null) return this.#identified(ask, now)
+    void this.#room.identifier.identify(route.authn, presented).then(identified => this.#identified(ask, identified)).catch(error => this.#failed(ask, error))
+  }
+
+  /** Every line of a header in which a provider of the route looks. */
+  presented(ask: Ask, route: Route): readonly Presented[] {
+    const wanted = this.#room.identifier.headers(route.authn)
+    const { rawHeaders } = ask.arrival.request
+    const lines: Presented[] = []
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      const header = (rawHeaders[i] ?? '').toLowerCase()
+      if (wanted.includes(header)) lines.push({ header, value: rawHeaders[i + 1] ?? '' })
+    }
+    return lines
+  }
+
+  // ---- credential, session
+
+  #identified(ask: Ask, identified: Identification): void {
+    if (identified.is === 'refused') return this.refuseAsk(ask, refuse(identified.reason))
+    const { verified } = identified
+    ask.verified = verified
+    const live = sessionNow(this.#room, verified)
+    if (live !== null) return this.#judge(ask, live)
+    void this.openSession(ask, verified).then(opened => {
+      if (opened instanceof Object && 'effect' in opened) this.refuseAsk(ask, opened)
+      else this.#judge(ask, opened)
+    }).catch(error => this.#failed(ask, error))
+  }
+
+  openSession(ask: Ask, verified: Verified): Promise<LiveSession | Refusal> {
+    return sessionOf(this.#room, verified, ask.place?.route.name ?? '')
+  }
+
+  // ---- evaluation, preview, gather, admit
+
+  #judge(ask: Ask, live: LiveSession | null): void {
+    ask.live = live
+    const { place, verified } = ask
+    if (place === null) return this.refuseAsk(ask, refuse('no_route'))
+    if (this.#draining) return this.refuseAsk(ask, refuse('draining'))
+    const purposes = this.#purposes(ask)
+    if (purposes === null) return this.#malformed(ask.arrival, 'a purpose header is malformed or stands twice')
+    const claims = verified?.claims ?? NO_CLAIMS
+    const evaluation = this.#describe(ask, verified?.evidence ?? null, purposes)
+    const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims }
+    const preview = this.#preview(inquiry)
+    if (preview.effect === 'refuse') return this.refuseAsk(ask, preview)
+    const upstream = ask.world.upstreams.get(place.route.upstream)
+    if (upstream === undefined) return this.refuseAsk(ask, refuse('upstream_unavailable'))
+    const gathering: Gathering = { inquiry, grant: preview.grant, until: preview.until, upstream: upstream.name, done: new Set() }
+    if (!this.#room.steps.some(({ needed }) => needed(gathering))) return this.#admit(ask, inquiry)
+    void gather(this.#room.steps, gathering, GATHER_FOR).then(failure => {
+      if (failure !== null) this.refuseAsk(ask, refuse(failure))
+      else this.#admit(ask, inquiry)
+    }).catch(error => this.#failed(ask, error))
+  }
+
+  #purposes(ask: Ask): Purposes | null {
+    const { purposes } = this.#room.mirror.policy
+    if (purposes.size === 0) return NO_PURPOSES
+    const shown = shownPurposes(purposes, ask.arrival.request.rawHeaders)
+    if (shown === null || ask.verified === null) return shown
+    return { ...purposesClaimed(purposes, ask.verified.claims), ...shown }
+  }
+
+  #describe(ask: Ask, evidence: Evidence | null, purposes: Purposes): Evaluation {
+    const { request } = ask.arrival
+    return {
+      evidence, action: { method: request.method ?? '', upgrade: ask.head.upgrade }, resource: ask.target,
+      context: { protocol: 'http', source: ask.source, secure: ask.secure, purposes, headers: request.rawHeaders },
+    }
+  }
+
+  #preview(inquiry: Inquiry): Decision {
+    return evaluate(caseOf(inquiry, this.#room.keeper, this.#room.keeper.clock.now(), null))
+  }
+
+  /** One turn: nothing is awaited between the last look of the judge and the dispatch or its place in this turn's batch. */
+  #admit(ask: Ask, inquiry: Inquiry): void {
+    if (ask.arrival.response.destroyed) return // the caller went away while something was awaited
+    const upstream = ask.world.upstreams.get(inquiry.place.route.upstream)
+    if (upstream === undefined) return this.refuseAsk(ask, refuse('upstream_unavailable'))
+    const { limits } = ask.world.settings
+    if (limits.bodyBytes > 0 && (ask.head.contentLength ?? 0) > limits.bodyBytes) return this.refuseAsk(ask, refuse('body_too_large'))
+    const relay = new HttpRelay(ask.arrival, upstream, ask.target.path + ask.target.query, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
+    const refusal = this.#room.admission.admit(inquiry, relay)
+    if (refusal !== null) this.refuseAsk(ask, refusal)
+  }
+
+  outgoing(ask: Ask, relay: HttpRelay): readonly string[] {
+    const { upstream } = relay
+    return outgoingHeaders({
+      rawHeaders: ask.arrival.request.rawHeaders, nominated: ask.head.nominated, kept: ask.world.keptHeaders.get(ask.place?.route as Route) ?? NO_HEADERS, // an admitted ask has a place
+      authority: ask.head.authority, source: ask.source, secure: ask.secure, inject: upstream.inject, context: this.#context(relay),
+    })
+  }
+
+  #context({ exchange, upstream }: HttpRelay): string | null {
+    if (exchange?.live == null) return null
+    return this.#room.minter.ready({ session: exchange.live.record, grant: exchange.permit.grant, upstream: upstream.name, scope: exchange.place.rule?.scope ?? null })
+  }
+
+  // ---- refusals
+
+  #malformed(arrival: Arrival, detail: string): void { this.#early(arrival, 'bad_request', detail) }
+
+  /** Before there is a target to speak of; the connection is not used again. */
+  #early(arrival: Arrival, reason: Reason, detail: string | null): void {
+    const { request, response, contentLength } = arrival
+    const text = refusalText(reason, { detail })
+    this.#room.refused({ evaluation: text.evaluation, session: null, subject: null, source: request.socket.remoteAddress ?? '', route: null, rule: null, method: request.method ?? '', host: '', path: request.url ?? '', reason })
+    countRequest(this.#room.metrics, null, request.method ?? '', response, reason, null)
+    sendRefusal(request, response, text, contentLength, true)
+  }
+
+  refuseAsk(ask: Ask, { reason, requestable }: Refusal): void { this.#answer(ask, reason, requestable) }
+
+  #answer(ask: Ask, reason: Reason, requestable: boolean): void {
+    const { arrival, place, verified, live } = ask
+    const text = this.#textOf(ask, reason, requestable)
+    const session = live?.record.id ?? null
+    this.#room.refused({
+      evaluation: text.evaluation, session, subject: verified === null ? null : `${verified.principal.issuer}|${verified.principal.subject}`, source: ask.source,
+      route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method: arrival.request.method ?? '', host: ask.target.host, path: ask.target.path, reason,
+    })
+    if (reason === 'condition_error') this.#room.metrics.conditionErrors.inc({ route: place?.route.name ?? '' })
+    countRequest(this.#room.metrics, place?.route ?? null, arrival.request.method ?? '', arrival.response, reason, null)
+    sendRefusal(arrival.request, arrival.response, text, arrival.contentLength, false)
+  }
+
+  #textOf({ place, verified, live }: Ask, reason: Reason, requestable: boolean): RefusalText {
+    const scope = place?.rule?.scope ?? null
+    const offers = requestable && scope !== null && verified !== null ? offersFor(this.#room.mirror.policy, scope, verified.principal, verified.claims) : []
+    return refusalText(reason, {
+      session: live?.record.id ?? null, scope,
+      offers: offers.map(({ name, purposes, approval }) => ({ profile: name, purpose: purposes, approval: approval === null ? 'none' : 'required' })),
+    })
+  }
+
+  #failed(ask: Ask, error: unknown): void {
+    this.#room.log.error({ error: String(error) }, 'a request failed inside the gateway and was refused')
+    this.#answer(ask, 'internal_error', false)
+  }
+
+  // ---- what relays tell
+
+  doubt(exchange: Exchange): void { this.#room.reassessor.doubt(exchange) }
+
+  end(exchange: Exchange, reason: Reason): void { this.#room.reassessor.end(exchange, reason, 'wire', null) }
+
+  refuse(ask: Ask, reason: Reason): void { this.#answer(ask, reason, false) }
+
+  headSent({ exchange, upstream }: HttpRelay): void {
+    if (exchange !== null) this.#room.metrics.upstreamDuration.labels({ upstream: upstream.name }).observe((this.#room.keeper.clock.now() - exchange.openedAt) / 1000)
+  }
+
+  completed(relay: HttpRelay): void {
+    const { exchange, status, arrival } = relay
+    if (exchange === null) return
+    this.#room.inflight.remove(exchange)
+    exchange.state = 'ended'
+    this.#room.completed(exchange, status)
+    countRequest(this.#room.metrics, exchange.place.route, arrival.request.method ?? '', arrival.response, null, exchange.permit.grant)
+  }
+}
+
+const NO_HEADERS: ReadonlySet<string> = new Set()

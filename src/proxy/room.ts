@@ -1,0 +1,48 @@
+// What the proxy is built from, and what a reload swaps as one.
+import type { Settings } from '../config/settings.ts'
+import type { Route } from '../core/route.ts'
+import type { Admission } from '../enforcement/admit.ts'
+import type { Exchange, GateKeeper } from '../enforcement/exchange.ts'
+import type { GatherStep } from '../enforcement/gather.ts'
+import type { Inflight } from '../enforcement/inflight.ts'
+import type { Reassessor } from '../enforcement/reassess.ts'
+import type { Refused } from '../audit/record.ts'
+import type { Identifier } from '../identity/identify.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Metrics } from '../runtime/metrics.ts'
+import type { Ledger } from '../sessions/ledger.ts'
+import type { Mirror } from '../sessions/mirror.ts'
+import type { Timekeeper } from '../sessions/timekeeper.ts'
+import type { SessionStore } from '../sessions/store.ts'
+import type { Intake } from '../signals/intake.ts'
+import type { ContextMinter } from '../upstream/context.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+
+/** One configuration with everything opened for it; swapped whole. */
+export type World = {
+  readonly settings: Settings
+  readonly upstreams: ReadonlyMap<string, Upstream>
+  /** Header names (lower case) that stay at the gateway on a route: its API keys, its injected header. */
+  readonly keptHeaders: ReadonlyMap<Route, ReadonlySet<string>>
+}
+
+export type ProxyRoom = {
+  world: World
+  readonly keeper: GateKeeper
+  readonly mirror: Mirror
+  readonly ledger: Ledger
+  readonly store: SessionStore
+  readonly timekeeper: Timekeeper
+  readonly intake: Intake
+  readonly identifier: Identifier
+  readonly admission: Admission
+  readonly inflight: Inflight
+  readonly reassessor: Reassessor
+  readonly steps: readonly GatherStep[]
+  readonly minter: ContextMinter
+  readonly metrics: Metrics
+  readonly log: Log
+  /** Puts a refusal on record: in the trail when the session is known, else in the noise lane. */
+  readonly refused: (refused: Refused) => void
+  readonly completed: (exchange: Exchange, status: number) => void
+}

@@ -1,0 +1,80 @@
+// The session of a verified credential: at once where it is known and nothing changed, else loaded, renewed or opened. SPEC: SES2-SES6
+import { isNewer } from '../core/evidence.ts'
+import { locksOnRequest } from '../core/locks.ts'
+import { type Refusal, refuse } from '../core/decision.ts'
+import { type Reason, REASONS } from '../core/reason.ts'
+import type { Credential } from '../core/session.ts'
+import { after, type Instant } from '../core/time.ts'
+import type { Verified } from '../identity/credential.ts'
+import { newSessionId, newSignalId } from '../runtime/id.ts'
+import type { LiveSession } from '../sessions/live-session.ts'
+import type { ProxyRoom } from './room.ts'
+
+/** A later end that is worth a commit when nothing is open, in milliseconds. */
+const WORTH_RENEWING = 30_000
+const ATTEMPTS = 4
+
+const credentialOf = ({ evidence: { credential, keyId, issuedAt, expiresAt } }: Verified): Credential => ({ id: credential, keyId, issuedAt, expiresAt })
+
+function wantsRenewal(live: LiveSession, { evidence }: Verified): boolean {
+  const { credential } = live.record
+  if (evidence.credential === credential.id || !isNewer(evidence, credential)) return false
+  return live.pins > 0 || (evidence.expiresAt ?? Infinity) - (credential.expiresAt ?? Infinity) >= WORTH_RENEWING
+}
+
+/** The newest credential's claims make the baseline; an older one of the same session adds nothing. */
+function learn(room: ProxyRoom, live: LiveSession, verified: Verified): void {
+  const { credential } = live.record
+  if (live.claims === null || verified.evidence.credential === credential.id || isNewer(verified.evidence, credential)) room.mirror.learn(live, verified.claims)
+}
+
+/** No I/O: null when something has to be asked or written first. */
+export function sessionNow(room: ProxyRoom, verified: Verified): LiveSession | null {
+  const live = room.mirror.peek(verified.key)
+  if (live === null || live.record.state.is !== 'live' || wantsRenewal(live, verified)) return null
+  learn(room, live, verified)
+  return live
+}
+
+/** Ends a life that time ended while nobody looked. */
+async function lapseOverdue(room: ProxyRoom, live: LiveSession, now: Instant): Promise<boolean> {
+  const { record } = live
+  const idleFrom = after(live.lastSeen, room.mirror.policy.sessions.idle)
+  const news = { id: newSignalId(), by: 'timekeeper', note: '' }
+  if (record.endsAt <= now) await room.ledger.applyToSession(record.key, { kind: 'time.passed', ...news }, record.endsAt)
+  else if (idleFrom <= now && live.pins === 0) await room.ledger.applyToSession(record.key, { kind: 'session.lapsed', reason: 'idle', ...news }, idleFrom)
+  else return false
+  return true
+}
+
+const reasonOf = (word: string): Reason => (word in REASONS ? (word as Reason) : 'session_ended') // checked by `in`
+
+export async function sessionOf(room: ProxyRoom, verified: Verified, route: string): Promise<LiveSession | Refusal> {
+  const { mirror, ledger, timekeeper, keeper } = room
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const now = keeper.clock.now()
+    const lock = locksOnRequest(mirror.locks, route, verified.evidence, now)
+    if (lock?.effect === 'deny') return refuse(lock.reason)
+    const known = mirror.peek(verified.key)
+    const live = known ?? (await mirror.load(verified.key))
+    if (live !== null && live.record.state.is === 'live') {
+      if (await lapseOverdue(room, live, now)) continue
+      if (known === null) await ledger.settle(live.record)
+      if (wantsRenewal(live, verified)) await ledger.applyToSession(verified.key, { kind: 'credential.renewed', credential: credentialOf(verified), id: newSignalId(), by: 'caller', note: '' })
+      if (live.record.state.is !== 'live') continue
+      learn(room, live, verified)
+      timekeeper.watch(live)
+      return live
+    }
+    const endsAt = after(now, mirror.policy.sessions.max)
+    const opened = await ledger.applyToSession(verified.key, {
+      kind: 'session.opened', key: verified.key, session: newSessionId(), epoch: room.store.epoch, principal: verified.principal,
+      credential: credentialOf(verified), endsAt, id: newSignalId(), by: 'caller', note: '',
+    })
+    if (opened.rejected !== null) return refuse(reasonOf(opened.rejected.rejected))
+    if (opened.record === null) continue
+    if (opened.position !== null) room.metrics.sessionsOpened.inc({ kind: verified.principal.kind })
+    await mirror.adopt(opened.record)
+  }
+  return refuse('store_failed')
+}
