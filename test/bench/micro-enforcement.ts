@@ -1,0 +1,129 @@
+// Admission and the gate by themselves: the real mirror, judge and register; upstream and record are doubles that do nothing.
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Grant } from '../../src/core/decision.ts'
+import { Admission, type Relay } from '../../src/enforcement/admit.ts'
+import type { Exchange, GateKeeper, Inquiry } from '../../src/enforcement/exchange.ts'
+import { Inflight } from '../../src/enforcement/inflight.ts'
+import { Reassessor } from '../../src/enforcement/reassess.ts'
+import type { Recorder } from '../../src/enforcement/recorder.ts'
+import { SystemClock } from '../../src/runtime/clock.ts'
+import { Metrics } from '../../src/runtime/metrics.ts'
+import { openEmbeddedStore } from '../../src/sessions/embedded-store.ts'
+import type { LiveSession } from '../../src/sessions/live-session.ts'
+import { Mirror } from '../../src/sessions/mirror.ts'
+import type { Upstream } from '../../src/upstream/upstream.ts'
+import { medianMicros } from './batches.ts'
+import { cases, claims, policy, session } from './micro-case.ts'
+import { spreadOf } from './statistics.ts'
+
+/** Requests that come in one turn and share one write, as under load. */
+const GROUP = 64
+const BATCHES = 31
+const GROUPS_PER_BATCH = 200
+const WARM_UP_BATCHES = 10
+
+const nothing = (): void => undefined
+
+const recorder: Recorder = {
+  opened: nothing, flush: nothing, intended: () => Promise.resolve(), notDispatched: nothing, completed: nothing,
+  regranted: nothing, frozen: nothing, resumed: nothing, cut: nothing,
+}
+
+class SilentUpstream {
+  dispatched = 0
+
+  dispatch(): void {
+    this.dispatched++
+  }
+}
+
+class SilentRelay implements Relay {
+  readonly upstream: Upstream
+  readonly connection = null
+  exchange: Exchange | null = null
+
+  constructor(upstream: SilentUpstream) {
+    this.upstream = upstream as unknown as Upstream // admission calls its dispatch and nothing else
+  }
+
+  admitted(exchange: Exchange): void {
+    this.exchange = exchange
+  }
+
+  outgoing(): ReturnType<Relay['outgoing']> {
+    return { method: 'GET', path: '/', headers: [], body: null }
+  }
+
+  refused = nothing
+  freeze = nothing
+  resume = nothing
+  cut = nothing
+  tick = nothing
+}
+
+type Bench = { readonly admission: Admission; readonly inflight: Inflight; readonly live: LiveSession; readonly upstream: SilentUpstream; readonly close: () => Promise<void> }
+
+async function enforcement(): Promise<Bench> {
+  const clock = new SystemClock()
+  const store = openEmbeddedStore({ file: ':memory:', clock, ephemeral: true })
+  const mirror = new Mirror(store, policy, 100)
+  await mirror.start()
+  const live = await mirror.adopt(session)
+  mirror.learn(live, claims)
+  const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil() }
+  const inflight = new Inflight()
+  const metrics = new Metrics()
+  const reassessor = new Reassessor(keeper, inflight, recorder)
+  const upstream = new SilentUpstream()
+  return { admission: new Admission(keeper, inflight, recorder, reassessor, metrics), inflight, live, upstream, close: () => store.close() }
+}
+
+const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }) => ({ policy, place, evaluation, live, claims }))
+
+const isElevated = (grant: Grant | undefined): boolean => grant?.is === 'elevation'
+
+/** Admits one group, lets its turn end, and takes it off the register. */
+async function admitGroup({ admission, inflight }: Bench, asked: readonly Inquiry[], relays: readonly SilentRelay[]): Promise<void> {
+  for (const [i, relay] of relays.entries()) {
+    const inquiry = asked[i % asked.length]
+    const refusal = inquiry === undefined ? null : admission.admit(inquiry, relay)
+    if (refusal !== null) throw new Error(`admit refused: ${refusal.reason}`)
+  }
+  await nextTurn()
+  for (const { exchange } of relays) {
+    if (exchange === null || !isElevated(exchange.permit.grant)) throw new Error('admit gave no elevated exchange')
+    inflight.remove(exchange)
+  }
+}
+
+/** Median µs per admission: judge, register, record (a double), the group's turn, dispatch (a double), and off the register again. */
+export async function admitMicros(): Promise<number> {
+  const bench = await enforcement()
+  const asked = inquiries(bench.live)
+  const relays = Array.from({ length: GROUP }, () => new SilentRelay(bench.upstream))
+  const taken: number[] = []
+  for (let batch = 0; batch < WARM_UP_BATCHES + BATCHES; batch++) {
+    const from = performance.now()
+    for (let group = 0; group < GROUPS_PER_BATCH; group++) await admitGroup(bench, asked, relays)
+    if (batch >= WARM_UP_BATCHES) taken.push(((performance.now() - from) * 1_000) / (GROUP * GROUPS_PER_BATCH))
+  }
+  const expected = GROUP * GROUPS_PER_BATCH * (WARM_UP_BATCHES + BATCHES)
+  if (bench.upstream.dispatched !== expected) throw new Error(`${bench.upstream.dispatched} of ${expected} admissions were dispatched`)
+  await bench.close()
+  return spreadOf(taken).median
+}
+
+/** Median µs per look at the gate of an open elevated exchange. */
+export async function gateMicros(): Promise<number> {
+  const bench = await enforcement()
+  const relays = Array.from({ length: GROUP }, () => new SilentRelay(bench.upstream))
+  const asked = inquiries(bench.live)
+  for (const [i, relay] of relays.entries()) {
+    const inquiry = asked[i % asked.length]
+    if (inquiry !== undefined) bench.admission.admit(inquiry, relay)
+  }
+  await nextTurn()
+  const median = medianMicros('gate', turn => relays[turn % GROUP]?.exchange?.open === true)
+  await bench.close()
+  return median
+}

@@ -1,0 +1,87 @@
+// What the bench prints: Markdown tables that are readable as they stand, or one line of JSON.
+import { type Measured, ratio, spread } from './measure.ts'
+import type { Micros } from './micro.ts'
+import type { Options } from './options.ts'
+import type { Spread } from './statistics.ts'
+import { LOAD_CORE, PROXY_CORE } from './workbench.ts'
+
+export type Result = {
+  readonly machine: string
+  readonly small: readonly Measured[]
+  readonly large: readonly Measured[]
+  readonly micros: Micros | null
+}
+
+const shown = ({ median, min, max }: Spread, digits: number): string => `${median.toFixed(digits)} (${min.toFixed(digits)}–${max.toFixed(digits)})`
+const percent = (share: number): string => `${(share * 100).toFixed(0)} %`
+const micros = (value: number | null): string => (value === null ? 'not measured' : `${value.toFixed(2)} µs`)
+
+/** The first column is text, the others are numbers. */
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, column) => Math.max(...[title, ...rows.map(row => row[column] ?? '')].map(cell => cell.length)))
+  const line = (cells: readonly string[]): string => `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`
+  const rule = `| ${widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`
+  return [line(head), rule, ...rows.map(line)].join('\n')
+}
+
+const named = (rows: readonly Measured[], name: string): Measured | null => rows.find(row => row.name === name) ?? null
+
+function smallTable(rows: readonly Measured[]): string {
+  const nginx = named(rows, 'nginx')
+  return table(
+    ['small GET', 'CPU µs/request', '× nginx', 'requests/s', 'p50 ms', 'p99 ms', 'core busy'],
+    rows.map(row => [
+      row.name,
+      shown(spread(row, 'cpuMicrosPerRequest'), 1),
+      nginx === null ? '–' : shown(ratio(row, nginx, 'cpuMicrosPerRequest'), 2),
+      shown(spread(row, 'rps'), 0),
+      shown(spread(row, 'p50Ms'), 2),
+      shown(spread(row, 'p99Ms'), 2),
+      percent(spread(row, 'busy').median),
+    ]),
+  )
+}
+
+function largeTable(rows: readonly Measured[]): string {
+  const nginx = named(rows, 'nginx')
+  return table(
+    ['100 MiB bodies', 'MiB/s', 'of nginx', 'CPU µs/MiB', 'core busy'],
+    rows.map(row => [
+      row.name,
+      shown(spread(row, 'mebibytesPerSecond'), 0),
+      nginx === null ? '–' : shown(ratio(row, nginx, 'mebibytesPerSecond'), 2),
+      shown(spread(row, 'cpuMicrosPerMebibyte'), 0),
+      percent(spread(row, 'busy').median),
+    ]),
+  )
+}
+
+function microTable({ evaluateMicros, admitMicros, gateMicros }: Micros): string {
+  return table(['in process', 'median'], [['evaluate', micros(evaluateMicros)], ['admit', micros(admitMicros)], ['gate', micros(gateMicros)]])
+}
+
+export function markdown({ machine, small, large, micros: inProcess }: Result, { rounds, seconds, connections }: Options): string {
+  const how = `Median (least–most) of ${rounds} interleaved rounds of ${seconds} s, ${connections} keep-alive connections. Proxies on core ${PROXY_CORE}; load generator and upstream on core ${LOAD_CORE}. CPU is user and system time of all processes of a row.`
+  const tables = [small.length > 0 ? smallTable(small) : null, large.length > 0 ? largeTable(large) : null, inProcess === null ? null : microTable(inProcess)]
+  return [machine, how, ...tables.filter(part => part !== null)].join('\n\n')
+}
+
+/** Rounded, so that no figure claims more than was measured; JSON has no NaN. */
+const rounded = (value: number | null): number | null => (value !== null && Number.isFinite(value) ? Math.round(value * 1_000) / 1_000 : null)
+
+const NOT_MEASURED: Micros = { evaluateMicros: null, admitMicros: null, gateMicros: null }
+
+/** One line. `ratioToNginx` is the gateway's CPU per request over nginx's, the median of the rounds; null where one of them did not run. */
+export function jsonLine({ small, micros: inProcess }: Result): string {
+  const [nginx, narrowgate] = [named(small, 'nginx'), named(small, 'narrowgate')]
+  const rows = small.map(row => ({
+    name: row.name,
+    cpuMicrosPerRequest: rounded(spread(row, 'cpuMicrosPerRequest').median),
+    rps: rounded(spread(row, 'rps').median),
+    p50Ms: rounded(spread(row, 'p50Ms').median),
+    p99Ms: rounded(spread(row, 'p99Ms').median),
+  }))
+  const ratioToNginx = nginx === null || narrowgate === null ? null : rounded(ratio(narrowgate, nginx, 'cpuMicrosPerRequest').median)
+  const { evaluateMicros, admitMicros, gateMicros } = inProcess ?? NOT_MEASURED
+  return JSON.stringify({ rows, ratioToNginx, evaluateMicros: rounded(evaluateMicros), admitMicros: rounded(admitMicros), gateMicros: rounded(gateMicros) })
+}
