@@ -1,13 +1,9 @@
 // The listeners of a gateway and what each of them serves: callers on some, operators and probes on others. Drains them in the right order.
 // SPEC: ADM9, CFG8
-import { writeFile } from 'node:fs/promises'
-import { createServer, type RequestListener, type Server } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import { Authorizer } from './admin/authorize.ts'
 import { firstToken } from './admin/first-token.ts'
 import { healthHandler, type HealthService } from './admin/health.ts'
+import { ControlListener } from './admin/listener.ts'
 import type { AdminRoom, GatewayEvent, Reloaded } from './admin/room.ts'
 import { adminHandler } from './admin/server.ts'
 import { trailFiles } from './audit/tail.ts'
@@ -21,10 +17,11 @@ import type { Heard } from './enforcement/hub.ts'
 import type { Parts } from './gateway.ts'
 import { Listener } from './proxy/listener.ts'
 import { newEvaluationId } from './runtime/id.ts'
-import { readSecretFile } from './runtime/secret-file.ts'
+import { readSecretFile, writeSecretFile } from './runtime/secret-file.ts'
 
 type Reload = (by: string) => Promise<Loaded>
-type Bound = { readonly settings: ListenerSettings; readonly address: AddressInfo }
+type Address = { readonly address: string; readonly port: number; readonly family: string }
+type Bound = { readonly settings: ListenerSettings; readonly address: Address }
 
 const DRAIN_LOOK = 50
 
@@ -33,7 +30,7 @@ export class Front {
   readonly #source: ConfigSource | null
   readonly #reload: Reload
   readonly #listeners: Listener[] = []
-  readonly #servers: Server[] = []
+  readonly #controls: ControlListener[] = []
   readonly #closing = new AbortController()
   readonly bound = new Map<string, Bound>()
   #loadedAt: Instant
@@ -63,7 +60,7 @@ export class Front {
       for (const settings of listeners) this.bound.set(settings.name, { settings, address: await this.#open(settings, room) })
     } catch (error) {
       for (const listener of this.#listeners) listener.destroy()
-      for (const server of this.#servers) server.close()
+      for (const control of this.#controls) control.close()
       throw error
     }
     this.#ready = true
@@ -80,29 +77,22 @@ export class Front {
     for (const listener of this.#listeners) listener.stop()
     const until = performance.now() + drain.timeout
     while (this.#parts.inflight.size > 0 && performance.now() < until) await pause(DRAIN_LOOK)
-    for (const exchange of [...this.#parts.inflight.all()]) this.#parts.reassessor.end(exchange, 'drained', 'shutdown', null)
+    for (const exchange of this.#parts.inflight.all()) this.#parts.reassessor.end(exchange, 'drained', 'shutdown', null)
     this.#closing.abort()
     for (const listener of this.#listeners) listener.destroy()
-    for (const server of this.#servers) {
-      server.close()
-      server.closeAllConnections()
-    }
+    for (const control of this.#controls) control.close()
   }
 
-  async #open(settings: ListenerSettings, room: AdminRoom): Promise<AddressInfo> {
+  async #open(settings: ListenerSettings, room: AdminRoom): Promise<Address> {
     const tls = settings.tls === null ? null : { cert: await readSecretFile(settings.tls.certFile), key: await readSecretFile(settings.tls.keyFile) }
     if (settings.serves.includes('proxy') || settings.serves.includes('keys')) return this.#openProxy(settings, tls)
-    const handler: RequestListener = settings.serves.includes('admin') ? adminHandler(room) : healthHandler(room, settings.serves.filter((s): s is HealthService => s === 'health' || s === 'metrics'))
-    const server = tls === null ? createServer(handler) : createTlsServer({ ...tls, minVersion: 'TLSv1.2' }, handler)
-    this.#servers.push(server)
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen({ host: settings.host === '' ? undefined : settings.host, port: settings.port }, () => resolve())
-    })
-    return server.address() as AddressInfo // it listens on a port
+    const handler = settings.serves.includes('admin') ? adminHandler(room) : healthHandler(room, settings.serves.filter((s): s is HealthService => s === 'health' || s === 'metrics'))
+    const listener = new ControlListener({ host: settings.host, port: settings.port, tls, handler })
+    this.#controls.push(listener)
+    return listener.listen()
   }
 
-  #openProxy(settings: ListenerSettings, tls: { readonly cert: string; readonly key: string } | null): Promise<AddressInfo> {
+  #openProxy(settings: ListenerSettings, tls: { readonly cert: string; readonly key: string } | null): Promise<Address> {
     const { pipeline, noise, metrics, clock } = this.#parts
     const listener = new Listener({
       host: settings.host, port: settings.port, tls, limits: this.#parts.settings().limits, clock,
@@ -120,7 +110,7 @@ export class Front {
     const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, hub } = this.#parts
     const { admin, stateDir } = settings()
     const first = admin.tokenFile === null && settings().listeners.some(({ serves }) => serves.includes('admin'))
-      ? await firstToken(join(stateDir, 'admin.token'), (file, text) => writeFile(file, text, { mode: 0o600 }))
+      ? await firstToken(`${stateDir}/admin.token`, writeSecretFile)
       : null
     const authorizer = new Authorizer({ tokenFile: admin.tokenFile, breakGlassTokenFile: admin.breakGlassTokenFile, first }, { clock, log })
     await authorizer.check()
@@ -140,11 +130,10 @@ export class Front {
   }
 
   async #timeline(session: string) {
-    const { trail, drainer, settings } = this.#parts
+    const { trail, drainer } = this.#parts
     await drainer.drainNow()
     trail.flushNow()
-    const { file } = settings().audit.trail
-    return readTimeline(trailFiles(file.startsWith('/') ? file : join(settings().stateDir, file)), session)
+    return readTimeline(trailFiles(this.#parts.trailFile), session)
   }
 
   async #reloaded(by: string): Promise<Reloaded> {

@@ -1,8 +1,5 @@
 // The composition root: the one place where the rooms meet. Opens the parts in order, wires news to enforcement and evidence,
 // swaps configurations whole, and shuts down without losing a record. SPEC: CFG10, AUD8, ADM9
-import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { SYSTEM_DISK } from './audit/appender.ts'
 import { Drainer } from './audit/drainer.ts'
 import { HeadKeeper, keptHead } from './audit/head-keeper.ts'
@@ -10,7 +7,7 @@ import { Noise } from './audit/noise.ts'
 import type { Refused } from './audit/record.ts'
 import { RESERVE_BYTES, Trail } from './audit/trail.ts'
 import { plainYaml } from './config/plain-yaml.ts'
-import { ConfigSource } from './config/source.ts'
+import type { ConfigSource } from './config/source.ts'
 import type { Loaded } from './config/load.ts'
 import type { Settings } from './config/settings.ts'
 import { Admission } from './enforcement/admit.ts'
@@ -30,7 +27,7 @@ import type { ProxyRoom } from './proxy/room.ts'
 import { SelfService } from './proxy/self-service/self-service.ts'
 import { type Clock, SystemClock } from './runtime/clock.ts'
 import { HttpClient } from './runtime/http-client.ts'
-import { newGatewayId } from './runtime/id.ts'
+import { newGatewayId, newKeyText } from './runtime/id.ts'
 import { type Log, openLog } from './runtime/log.ts'
 import { Metrics } from './runtime/metrics.ts'
 import { readSecretFile } from './runtime/secret-file.ts'
@@ -68,6 +65,8 @@ export type Parts = {
   readonly reassessor: Reassessor
   readonly hub: Hub
   readonly trail: Trail
+  /** The newest of its files; rotated ones stand beside it. */
+  readonly trailFile: string
   readonly noise: Noise
   readonly pipeline: Pipeline
   readonly identifier: Identifier
@@ -75,10 +74,9 @@ export type Parts = {
   readonly drainer: Drainer
 }
 
-const pathIn = (settings: Settings, file: string): string => (file.startsWith('/') || file === ':memory:' ? file : join(settings.stateDir, file))
+const pathIn = (settings: Settings, file: string): string => (file.startsWith('/') || file === ':memory:' ? file : `${settings.stateDir}/${file}`)
 
 function openStore(settings: Settings, clock: Clock): EmbeddedStore {
-  mkdirSync(settings.stateDir, { recursive: true, mode: 0o700 })
   return openEmbeddedStore({ file: pathIn(settings, settings.store.file), clock, ephemeral: settings.ephemeral })
 }
 
@@ -180,10 +178,10 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const recorder = new ExchangeRecorder(trail, metrics, clock, hub)
   const reassessor = new Reassessor(keeper, inflight, recorder)
   const admission = new Admission(keeper, inflight, recorder, reassessor, metrics)
-  const minter = await ContextMinter.open(settings.context.keyFile === null ? await keptOr(store, 'context.key', ContextMinter.newKey) : await readSecretFile(settings.context.keyFile), settings.context.issuer, clock)
+  const minter = await ContextMinter.open(settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : await readSecretFile(settings.context.keyFile), settings.context.issuer, clock)
   const http = new HttpClient()
   const tools = { clock, http, parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
-  const digestKey = Buffer.from(await keptOr(store, 'digest.key', () => randomBytes(32).toString('base64')), 'base64')
+  const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
   const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key })
   const sweeper = new Sweeper(keeper, inflight, reassessor, () => room.world.settings.store.holdStreams)
   const room: ProxyRoom = {
@@ -204,7 +202,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   trail.gatewayStarted({ version: VERSION, config: settings.digest })
   metrics.configLoadedAt.set(clock.now() / 1000)
   metrics.configOk.set(1)
-  const parts: Parts = { settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, noise, pipeline, identifier, minter, drainer }
+  const parts: Parts = { settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: pathIn(settings, settings.audit.trail.file), noise, pipeline, identifier, minter, drainer }
   const swap = async (next: Settings): Promise<Tally> => {
     const world = await openWorld(next, room.world)
     const providers = await buildProviders(next.providers, tools)
@@ -217,7 +215,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   }
   const front = new Front(parts, source, by => running.reload(by))
   const closers = [
-    () => sweeper.stop(), () => source?.close(), () => timekeeper.stop(), () => ledger.settled(), () => drainer.stop(), () => trail.gatewayStopped({ reason: 'closed' }), () => noise.close(),
+    () => sweeper.stop(), () => { source?.close() }, () => timekeeper.stop(), () => ledger.settled(), () => drainer.stop(), () => trail.gatewayStopped({ reason: 'closed' }), () => noise.close(),
     () => trail.close(), () => headKeeper.stop(), () => Promise.all([...room.world.upstreams.values()].map(upstream => upstream.close())), () => http.close(), () => store.close(),
   ]
   const running = new Gateway(parts, front, source, swap, closers)
@@ -230,7 +228,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
 
 async function openTrail(settings: Settings, gateway: string, store: SessionStore, clock: Clock, log: Log): Promise<Trail> {
   const { file, maxBytes } = settings.audit.trail
-  return Trail.open({ file: pathIn(settings, file), gateway, maxBytes, reserveBytes: RESERVE_BYTES, known: await keptHead(store) }, { clock, disk: SYSTEM_DISK, warn: (text, cause) => log.warn({ cause: cause === null ? null : String(cause) }, text) })
+  return Trail.open({ file: pathIn(settings, file), gateway, maxBytes, reserveBytes: RESERVE_BYTES, known: await keptHead(store) }, { clock, disk: SYSTEM_DISK, warn: (text, cause) => log.warn({ cause: cause instanceof Error ? cause.message : null }, text) })
 }
 
 /** Refusals of known sessions are evidence; those of nobody are noise, and bounded. */

@@ -71,7 +71,7 @@ function purposesOf(profile: Profile, asked: Purposes): Purposes | Declined {
 }
 
 /** The conditions with a source, at the generation they have now. A ticket that nobody confirmed, or anything already over, is no purpose. */
-async function tiesOf(policy: Policy, mirror: Mirror, tenant: string, purposes: Purposes): Promise<readonly Tie[] | Declined> {
+async function tiesOf(policy: Policy, profile: Profile, mirror: Mirror, tenant: string, purposes: Purposes): Promise<readonly Tie[] | Declined> {
   const ties: Tie[] = []
   for (const kind of PURPOSE_KINDS) {
     const value = purposes[kind]
@@ -80,7 +80,7 @@ async function tiesOf(policy: Policy, mirror: Mirror, tenant: string, purposes: 
     const found = await mirror.anchor(anchor)
     if (found === null && kind === 'ticket') return decline('ticket_unknown', `no source has confirmed ${kind} ${value}`)
     if (found?.state === 'ended') return decline('purpose_mismatch', `${kind} ${value} is over`)
-    ties.push({ anchor, generation: found?.generation ?? instant(0), reason: END_OF[kind] })
+    if (profile.endWhen.includes(kind)) ties.push({ anchor, generation: found?.generation ?? instant(0), reason: END_OF[kind] })
   }
   return ties
 }
@@ -96,7 +96,7 @@ export async function prepare(ask: Ask, asker: Asker, policy: Policy, mirror: Mi
   if ('declined' in purposes) return purposes
   const fault = paramsFault(profile, ask.params)
   if (fault !== null) return decline('bad_request', fault)
-  const ties = await tiesOf(policy, mirror, asker.principal.tenant, purposes)
+  const ties = await tiesOf(policy, profile, mirror, asker.principal.tenant, purposes)
   if ('declined' in ties) return ties
   const { approval } = profile
   return {

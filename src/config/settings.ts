@@ -9,6 +9,7 @@ export type Service = (typeof SERVICES)[number]
 
 export type ListenerSettings = {
   readonly name: string
+  /** Empty listens on every address. */
   readonly host: string
   /** 0 lets the system choose. */
   readonly port: number

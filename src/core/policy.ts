@@ -19,6 +19,8 @@ export type Profile = {
   readonly for: Duration
   readonly max: Duration
   readonly purposes: readonly PurposeKind[]
+  /** Purposes whose end ends the elevation too. */
+  readonly endWhen: readonly PurposeKind[]
   /** null: no approval needed. */
   readonly approval: { readonly count: number; readonly within: Duration | null; readonly extend: boolean } | null
 }

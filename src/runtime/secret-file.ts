@@ -1,5 +1,5 @@
 // Reads a small file that holds a secret, a key or a list of them. Its errors name the file and the cause, never the content.
-import { open } from 'node:fs/promises'
+import { open, writeFile } from 'node:fs/promises'
 
 /** Longest file read unless told otherwise, in bytes. */
 export const SECRET_FILE_MAX = 64 * 1024
@@ -58,4 +58,11 @@ export async function readSecretFile(file: string, max: number = SECRET_FILE_MAX
   const secret = text.replace(/\r?\n$/, '')
   if (secret === '') throw new SecretFileError(file, 'is empty')
   return secret
+}
+
+/** Creates or replaces a file that only its owner may read. Throws SecretFileError. */
+export async function writeSecretFile(file: string, text: string): Promise<void> {
+  await writeFile(file, text, { mode: 0o600 }).catch((error: unknown) => {
+    throw new SecretFileError(file, problemOf(error), error)
+  })
 }

@@ -14,8 +14,8 @@ export type Commit = {
   readonly ref: RecordRef
   /** Version the record must have now, 0 for absent; `any` overwrites whatever is there. */
   readonly expectedVersion: number | 'any'
-  /** Epoch in which the decision was made; `any` for restrictive news. */
-  readonly expectedEpoch: string | 'any'
+  /** Epoch in which the decision was made, or the word `any` for restrictive news. */
+  readonly expectedEpoch: string
   /** Version of `record` is the next one. */
   readonly record: StoredRecord
   readonly facts: readonly Fact[]

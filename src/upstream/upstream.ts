@@ -15,9 +15,13 @@ export type UpstreamRequest = {
   readonly body: Readable | null
 }
 
+export type Connection = Client
+/** Pauses, resumes and aborts one answer. */
+export type AnswerController = Dispatcher.DispatchController
+
 export interface UpstreamHandler extends Dispatcher.DispatchHandler {
   /** Set while the exchange has a connection. */
-  connection: Client | null
+  connection: Connection | null
   outgoing(): UpstreamRequest
   /** No connection could be had. */
   refused(reason: Reason): void

@@ -40,6 +40,7 @@ class SilentUpstream {
 class SilentRelay implements Relay {
   readonly upstream: Upstream
   readonly connection = null
+  readonly status = 0
   exchange: Exchange | null = null
 
   constructor(upstream: SilentUpstream) {
@@ -78,7 +79,7 @@ async function enforcement(): Promise<Bench> {
   return { admission: new Admission(keeper, inflight, recorder, reassessor, metrics), inflight, live, upstream, close: () => store.close() }
 }
 
-const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }) => ({ policy, place, evaluation, live, claims }))
+const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }, i) => ({ id: `exc_${i}`, policy, place, evaluation, live, claims }))
 
 const isElevated = (grant: Grant | undefined): boolean => grant?.is === 'elevation'
 

@@ -33,6 +33,9 @@ function purposes({ report }: Compilation, path: Path, written: Written, sources
   return kinds
 }
 
+/** Without `endWhen`, every purpose whose end somebody can tell ends it. */
+const sourced = (written: Written, sources: Sources): readonly PurposeKind[] => (written.purpose ?? []).filter(kind => sources.get(kind)?.manual === true)
+
 function endings({ report }: Compilation, path: Path, written: Written, sources: Sources): readonly PurposeKind[] {
   return (written.endWhen ?? []).flatMap((ending, i) => {
     const kind = KIND_OF[ending]
@@ -56,7 +59,7 @@ function params({ report }: Compilation, path: Path, written: Written): Readonly
   }))
 }
 
-function profile(c: Compilation, name: string, written: Written, sources: Sources): Profile & { readonly endWhen: readonly PurposeKind[] } {
+function profile(c: Compilation, name: string, written: Written, sources: Sources): Profile {
   const path: Path = ['elevations', name]
   const max = written.max ?? written.for
   if (max < written.for) c.report.error([...path, 'max'], '`max` is shorter than `for`')
@@ -70,7 +73,7 @@ function profile(c: Compilation, name: string, written: Written, sources: Source
     for: written.for, max,
     purposes: purposes(c, path, written, sources),
     approval: approval === 'none' ? null : { count: approval.count, within: approval.within ?? null, extend: approval.extend },
-    endWhen: [...new Set(endings(c, path, written, sources))],
+    endWhen: written.endWhen === undefined ? sourced(written, sources) : [...new Set(endings(c, path, written, sources))],
   }
 }
 

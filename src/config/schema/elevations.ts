@@ -29,7 +29,7 @@ const profile = z.strictObject({
   purpose: list(z.enum(PURPOSE_KINDS), PURPOSE_KINDS.length).optional().describe('Kinds of purpose it is bound to; each request must show the same values'),
   proof: z.enum(['stated', 'claimed']).optional().describe('How the purposes must be shown: `stated` in a header, or `claimed` by the token; `turn` and `step` need it named'),
   approval: z.union([z.literal('none'), approval]).prefault('none').describe('Whose word it needs'),
-  endWhen: list(z.enum(ENDINGS), ENDINGS.length).optional().describe('News that ends it early'),
+  endWhen: list(z.enum(ENDINGS), ENDINGS.length).optional().describe('News that ends it early; without it, the end of every purpose that has a source'),
 })
 
 export const elevations = named(profile)

@@ -24,8 +24,12 @@ export const openNext: SessionRule<Opening> = (session, signal) => {
   return worn ? reject('max_reached', 'the life before ended at its limit; a newer credential is needed') : [birth(signal, session.notBefore)]
 }
 
+/** Greatest issue time, then latest end: news that comes late never puts an older credential in the place of a newer one. */
+const isNewer = (a: Credential, b: Credential): boolean =>
+  (a.issuedAt ?? 0) === (b.issuedAt ?? 0) ? (a.expiresAt ?? Infinity) > (b.expiresAt ?? Infinity) : (a.issuedAt ?? 0) > (b.issuedAt ?? 0)
+
 export const renew: SessionRule<SignalOf<'credential.renewed'>> = (session, { credential }) =>
-  credential.id === session.credential.id && credential.expiresAt === session.credential.expiresAt ? NOTHING : [{ what: 'credential.renewed', credential }]
+  isNewer(credential, session.credential) ? [{ what: 'credential.renewed', credential }] : NOTHING
 
 const ending = (session: Session, what: 'session.lapsed' | 'session.revoked', reason: EndReason, cause: string): readonly SessionHappening[] =>
   [...endAll(session, cause), { what, reason }]

@@ -2,12 +2,11 @@
 // and carries out what enforcement tells it. It decides nothing. SPEC: ENF2, ENF5, ENF6, WIRE7, WIRE10, WIRE11
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Client, Dispatcher } from 'undici'
 import type { Reason } from '../../core/reason.ts'
 import type { Instant } from '../../core/time.ts'
 import type { Relay } from '../../enforcement/admit.ts'
 import type { Exchange } from '../../enforcement/exchange.ts'
-import type { Upstream, UpstreamRequest } from '../../upstream/upstream.ts'
+import type { AnswerController, Connection, Upstream, UpstreamRequest } from '../../upstream/upstream.ts'
 import { EventBoundary } from '../sse/event-boundary.ts'
 import { responseHead, trailersOf } from './response-head.ts'
 import { Upload } from './upload.ts'
@@ -45,13 +44,13 @@ const HEARTBEAT = 15_000
 export class HttpRelay implements Relay {
   readonly arrival: Arrival
   readonly upstream: Upstream
-  connection: Client | null = null
+  connection: Connection | null = null
   exchange: Exchange | null = null
   status = 0
   readonly #owner: RelayOwner
   readonly #path: string
   readonly #limits: { readonly body: number; readonly idle: number }
-  #controller: Dispatcher.DispatchController | null = null
+  #controller: AnswerController | null = null
   #upload: Upload | null = null
   #head: Head | null = null
   #events: EventBoundary | null = null
@@ -105,13 +104,13 @@ export class HttpRelay implements Relay {
 
   // ---- from the upstream
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onRequestStart(controller: AnswerController): void {
     this.#controller = controller
     if (this.#over) controller.abort(new Error('cut'))
     else if (this.exchange?.state === 'frozen') controller.pause()
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, text?: string): void {
+  onResponseStart(controller: AnswerController, status: number, _headers: unknown, text?: string): void {
     if (status < 200 || this.#over) return
     this.#head = responseHead(controller.rawHeaders, status, text ?? '')
     if (this.#head.headers.some((value, i) => i % 2 === 1 && value.startsWith('text/event-stream') && this.#head?.headers[i - 1]?.toLowerCase() === 'content-type')) {
@@ -122,13 +121,13 @@ export class HttpRelay implements Relay {
     else this.#hold(null)
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_controller: AnswerController, chunk: Buffer): void {
     if (this.#over) return
     if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(chunk)
     this.#send(chunk)
   }
 
-  onResponseEnd(_controller: Dispatcher.DispatchController, trailers: unknown): void {
+  onResponseEnd(_controller: AnswerController, trailers: unknown): void {
     if (this.#over) return
     this.#trailers = trailersOf(trailers)
     this.upstream.release(this, this.#upload === null || this.#upload.finished)
@@ -137,7 +136,7 @@ export class HttpRelay implements Relay {
     this.#finish()
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+  onResponseError(_controller: AnswerController, error: Error): void {
     this.upstream.release(this, false)
     if (this.#over || this.exchange === null) return
     this.#owner.end(this.exchange, this.exchange.state === 'frozen' ? 'frozen_peer_closed' : upstreamFault(error))

@@ -1,6 +1,6 @@
 // Opens the store's file: one owner, WAL, our schema and no newer one, the next boot counted. Whatever is wrong is told here, before anything is served.
 // Never opens the database file by another way while SQLite holds it: closing such a descriptor would drop SQLite's lock. SPEC: STO4, STO11
-import { closeSync, existsSync, fsyncSync, openSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, mkdirSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { type Instant, instant } from '../../core/time.ts'
@@ -76,6 +76,7 @@ function counted(db: DatabaseSync, now: Instant): Omit<OpenedFile, 'db' | 'wal'>
 
 /** Only the owner reads sessions; SQLite gives its other files the same mode. A file that is there already is not touched. */
 function createPrivate(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   if (!existsSync(path)) closeSync(openSync(path, 'wx', 0o600))
 }
 

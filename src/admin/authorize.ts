@@ -1,0 +1,101 @@
+// Who holds a token: looked up by its digest in the token file and, beside it, the break-glass file. Files are read again at most once a second;
+// one that became unreadable as JSON keeps its last good entries, one that is gone has none. Never logs a token. SPEC: ADM2, ADM6
+import type { Instant } from '../core/time.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { sha256 } from '../runtime/id.ts'
+import type { Log } from '../runtime/log.ts'
+import { readSecretFile, SecretFileError } from '../runtime/secret-file.ts'
+import type { Caller } from './roles.ts'
+import { TOKEN, type TokenEntry, tokensOf } from './token-file.ts'
+
+export type AuthorizerSettings = {
+  readonly tokenFile: string | null
+  readonly breakGlassTokenFile: string | null
+  /** The token `run` wrote where no file was configured. */
+  readonly first: TokenEntry | null
+}
+
+type Ports = { readonly clock: Clock; readonly log: Log; /** Text of a file; throws SecretFileError. */ readonly read: (file: string) => Promise<string> }
+type Tokens = ReadonlyMap<string, TokenEntry>
+
+export const TOKEN_FILE_BYTES = 1024 * 1024
+const EVERY_MS = 1_000
+const NONE: Tokens = new Map()
+
+class WatchedFile {
+  readonly #file: string
+  readonly #ports: Ports
+  #tokens: Tokens = NONE
+  #text: string | null = null
+  #readAt = -Infinity
+  #reading: Promise<void> | null = null
+
+  constructor(file: string, ports: Ports) {
+    this.#file = file
+    this.#ports = ports
+  }
+
+  async tokens(): Promise<Tokens> {
+    if (this.#ports.clock.elapsed() - this.#readAt >= EVERY_MS) this.#reading ??= this.#read().finally(() => { this.#reading = null })
+    await this.#reading
+    return this.#tokens
+  }
+
+  /** @throws SecretFileError, or Error saying what is wrong with the content */
+  async check(): Promise<void> {
+    tokensOf(await this.#ports.read(this.#file))
+  }
+
+  async #read(): Promise<void> {
+    const text = await this.#ports.read(this.#file).catch((error: unknown) => this.#gone(error))
+    this.#readAt = this.#ports.clock.elapsed()
+    if (text === null || text === this.#text) return
+    this.#text = text
+    try {
+      this.#tokens = tokensOf(text)
+    } catch (error) {
+      this.#ports.log.error({ file: this.#file, problem: error instanceof Error ? error.message : 'unreadable' }, 'the token file is wrong; its last good entries count')
+    }
+  }
+
+  #gone(error: unknown): null {
+    if (this.#text !== null || this.#readAt === -Infinity) this.#ports.log.error({ problem: error instanceof SecretFileError ? error.message : 'unreadable' }, 'the token file can not be read; nobody in it is known')
+    this.#tokens = NONE
+    this.#text = null
+    return null
+  }
+}
+
+export class Authorizer {
+  readonly #files: readonly { readonly watched: WatchedFile; readonly breakGlass: boolean }[]
+  readonly #first: TokenEntry | null
+  readonly #clock: Clock
+
+  constructor({ tokenFile, breakGlassTokenFile, first }: AuthorizerSettings, ports: Omit<Ports, 'read'>, read: Ports['read'] = file => readSecretFile(file, TOKEN_FILE_BYTES)) {
+    const named = [{ file: tokenFile, breakGlass: false }, { file: breakGlassTokenFile, breakGlass: true }]
+    this.#files = named.flatMap(({ file, breakGlass }) => (file === null ? [] : [{ watched: new WatchedFile(file, { ...ports, read }), breakGlass }]))
+    this.#first = first
+    this.#clock = ports.clock
+  }
+
+  /** For the start, where a wrong file is a reason not to start. @throws SecretFileError, or Error saying what is wrong with the content */
+  async check(): Promise<void> {
+    for (const { watched } of this.#files) await watched.check()
+  }
+
+  /** Who holds this token; null for nobody. Never throws. */
+  async identify(token: string): Promise<Caller | null> {
+    if (!TOKEN.test(token)) return null
+    const digest = sha256(token)
+    const now = this.#clock.now()
+    if (this.#first !== null && this.#first.sha256 === digest) return callerOf(this.#first, false, now)
+    for (const { watched, breakGlass } of this.#files) {
+      const entry = (await watched.tokens()).get(digest)
+      if (entry !== undefined) return callerOf(entry, breakGlass, now)
+    }
+    return null
+  }
+}
+
+const callerOf = ({ name, identity, roles, expires }: TokenEntry, breakGlass: boolean, now: Instant): Caller | null =>
+  expires !== null && expires <= now ? null : { name, identity, roles, breakGlass }

@@ -1,0 +1,75 @@
+// What the bodies and queries of the admin API must look like; every field says what it is, and unknown fields are errors.
+// News that only takes away is never refused for a missing or long reason. SPEC: ADM3, ADM4
+import { z } from 'zod'
+import { duration, list, name, scope } from '../config/schema/scalar.ts'
+import { LOCK_EFFECTS, type Selector, SELECTOR_KINDS } from '../core/anchor.ts'
+import type { ElevationId } from '../core/elevation.ts'
+import { PURPOSE_KINDS } from '../core/purpose.ts'
+import { type Instant, instant } from '../core/time.ts'
+
+const NOTE_MAX = 512
+export const LIST_MAX = 500
+
+const reason = () => z.string({ error: 'a reason is required' }).trim().min(1, { error: 'a reason is required' }).max(NOTE_MAX).describe('Why; it stands in the audit trail')
+const anyReason = () => z.string().transform(text => text.trim().slice(0, NOTE_MAX)).optional().describe('Why; `unspecified` when absent, which the answer flags as `reasonMissing`')
+
+const time = () => z.iso.datetime({ offset: true, error: 'expected a time such as 2027-01-31T12:00:00Z' }).transform((text): Instant => instant(Date.parse(text)))
+const span = () => duration({ least: '1s' })
+const scopes = () => z.array(scope()).max(256)
+const elevationId = () => z.string().regex(/^elv_[a-z2-7]{26}$/, { error: 'expected the id of an elevation' }).transform(id => id as ElevationId) // the prefix names its kind
+const limit = () => z.string().regex(/^\d{1,3}$/, { error: 'expected a number' }).transform(Number).refine(n => n >= 1 && n <= LIST_MAX, { error: `must be 1 to ${LIST_MAX}` }).optional().describe(`At most so many, up to ${LIST_MAX}; default 100`)
+
+const oneEnd = (body: { readonly for?: unknown; readonly until?: unknown }): boolean => body.for === undefined || body.until === undefined
+const ONE_END = { error: 'either `for` or `until`, not both' }
+
+const purposes = z.strictObject(Object.fromEntries(PURPOSE_KINDS.map(kind => [kind, z.string().min(1).max(200).optional()])) as { readonly [K in (typeof PURPOSE_KINDS)[number]]: z.ZodOptional<z.ZodString> }) // one member for each kind
+
+const value = () => z.string().min(1).max(1024).optional()
+const selector = z.strictObject({
+  subject: value().describe('`issuer|subject`, or a bare subject of any issuer'), session: value().describe('Id of a session'), tenant: value().describe('A tenant'),
+  credential: value().describe('Digest of a credential'), issuer: value().describe('An issuer'), route: value().describe('Name of a route'), profile: value().describe('Name of a profile'),
+  issuedBefore: time().optional().describe('Credentials issued at or before it'), all: z.literal(true).optional().describe('Everybody'),
+}).refine(chosen => Object.keys(chosen).length === 1, { error: 'a selector names exactly one thing' }).transform((chosen): Selector => {
+  for (const kind of SELECTOR_KINDS) if (chosen[kind] !== undefined) return { kind, value: kind === 'all' ? '' : String(chosen[kind]) }
+  return { kind: 'all', value: '' } // never reached: one of them is there
+})
+
+export const nothing = z.strictObject({})
+export const justified = z.strictObject({ reason: reason() })
+export const restrictive = z.strictObject({ reason: anyReason() })
+
+export const sessionQuery = z.strictObject({ limit: limit(), state: z.enum(['live', 'lapsed', 'revoked', 'any']).optional().describe('Default `live`') })
+export const elevationQuery = z.strictObject({
+  limit: limit(), state: z.enum(['requested', 'scheduled', 'active', 'suspended', 'ended', 'denied', 'withdrawn', 'expired']).optional().describe('Only those that are so; default those that are not over'),
+  session: z.string().max(64).optional().describe('Only those of this session'),
+})
+export const liftQuery = z.strictObject({ reason: z.string().trim().min(1).max(NOTE_MAX).optional().describe('Why, where the request has no body') })
+export const liftBody = z.strictObject({ reason: reason().optional() })
+
+export const narrowBody = z.strictObject({
+  to: scopes().optional().describe('Caps the whole session to these scopes'), elevations: z.array(elevationId()).min(1).max(64).optional().describe('Suspends these and bars their profiles'), reason: anyReason(),
+})
+export const freezeBody = z.strictObject({
+  for: span().optional().describe('How long until the freeze becomes a revocation; default `sessions.frozenFor`'), until: time().optional().describe('The same as an instant'), reason: anyReason(),
+}).refine(oneEnd, ONE_END)
+export const shortenBody = z.strictObject({ endsAt: time().optional().describe('The new end'), for: span().optional().describe('The new end, counted from now'), reason: anyReason() })
+  .refine(body => (body.endsAt === undefined) !== (body.for === undefined), { error: 'either `endsAt` or `for`' })
+
+export const requestBody = z.strictObject({
+  session: z.string().max(64).describe('Id of the session it is for'), profile: name().describe('Name of the profile'), for: span().optional().describe('How long; default the profile\'s `for`'),
+  purpose: purposes.optional().describe('Values by kind, such as `{"ticket":"INC-42"}`'),
+  params: z.record(z.string().max(64), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).optional().describe('What the profile asks to be filled in'),
+  reason: reason(), startAt: time().optional().describe('When it begins; default now'), dryRun: z.boolean().optional().describe('Only answer what it would be'),
+})
+export const approveBody = z.strictObject({ adds: list(scope()).optional().describe('Fewer scopes than asked for'), for: span().optional().describe('Less time than asked for'), reason: reason() })
+export const extendBody = z.strictObject({ for: span().describe('How much longer'), reason: reason() })
+
+export const lockBody = z.strictObject({
+  selector: selector.describe('Whom it meets: exactly one of subject, session, tenant, credential, issuer, route, profile, issuedBefore, all'),
+  effect: z.enum(LOCK_EFFECTS).optional().describe('`deny` (default) cuts, `freeze` holds, `baseline` takes the elevations'), for: span().optional().describe('Lifts by itself after so long; default never'),
+  until: time().optional().describe('The same as an instant'), reason: anyReason(),
+}).refine(oneEnd, ONE_END)
+
+export const anchorBody = z.strictObject({
+  state: z.enum(['open', 'ended']).describe('The word'), tenant: z.string().max(200).optional().describe('Tenant it belongs to; default none'), reason: anyReason(),
+})

@@ -1,0 +1,76 @@
+// Every operation of the admin API, once: the server, the command line and docs/admin-api.md are made from this list.
+// Nothing else is served. SPEC: ADM1, ADM4
+import type { z } from 'zod'
+import {
+  anchorBody, approveBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, requestBody, restrictive, sessionQuery, shortenBody,
+} from './contract-schemas.ts'
+import type { Role } from './roles.ts'
+
+export type Operation = {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  /** Segments in braces are parameters. */
+  readonly path: `/${string}`
+  /** Any of them will do; empty means that no token is asked for. */
+  readonly roles: readonly Role[]
+  readonly query: z.ZodType
+  readonly body: z.ZodType
+  /** What the body is written in; `none` takes no body. */
+  readonly takes: 'none' | 'json' | 'yaml'
+  readonly summary: string
+}
+
+const ANYONE = [] as const
+const READ = ['viewer'] as const
+const OPERATE = ['operator'] as const
+const ASK = ['operator', 'broker'] as const
+
+const read = <P extends `/${string}`, Q extends z.ZodType>(path: P, query: Q, summary: string) => ({ method: 'GET', path, roles: READ, query, body: nothing, takes: 'none', summary }) as const
+const act = <P extends `/${string}`, B extends z.ZodType, const R extends readonly Role[]>(path: P, roles: R, body: B, summary: string) => ({ method: 'POST', path, roles, query: nothing, body, takes: 'json', summary }) as const
+
+export const OPERATIONS = {
+  'session.list': read('/v1/sessions', sessionQuery, 'Sessions, those in memory first'),
+  'session.get': read('/v1/sessions/{id}', nothing, 'One session: scopes now, elevations, open exchanges'),
+  'session.timeline': read('/v1/sessions/{id}/timeline', nothing, 'Every line of the trail that names the session, and whether one is missing'),
+  'session.narrow': act('/v1/sessions/{id}/narrow', OPERATE, narrowBody, 'Take scopes away until `widen`: everything but the baseline, all but `to`, or some elevations'),
+  'session.widen': act('/v1/sessions/{id}/widen', OPERATE, justified, 'Lift what `narrow` took away'),
+  'session.freeze': act('/v1/sessions/{id}/freeze', OPERATE, freezeBody, 'Hold everything open and refuse everything new until `resume`'),
+  'session.resume': act('/v1/sessions/{id}/resume', OPERATE, justified, 'Lift a freeze'),
+  'session.terminate': act('/v1/sessions/{id}/terminate', OPERATE, restrictive, 'End the session, cut what is open, refuse its credentials from now on'),
+  'session.shorten': act('/v1/sessions/{id}/shorten', OPERATE, shortenBody, 'Let the session end earlier'),
+  'profile.list': read('/v1/profiles', nothing, 'What can be asked for'),
+  'elevation.request': act('/v1/elevations', ASK, requestBody, 'Ask for an elevation on behalf of a session'),
+  'elevation.list': read('/v1/elevations', elevationQuery, 'Elevations of all sessions'),
+  'elevation.get': read('/v1/elevations/{id}', nothing, 'One elevation'),
+  'elevation.approve': act('/v1/elevations/{id}/approve', ['approver'], approveBody, 'Approve as asked, or less; never one\'s own request'),
+  'elevation.deny': act('/v1/elevations/{id}/deny', ['approver', 'operator'], restrictive, 'Refuse a request'),
+  'elevation.withdraw': act('/v1/elevations/{id}/withdraw', ASK, restrictive, 'Take back a request one filed'),
+  'elevation.extend': act('/v1/elevations/{id}/extend', ['operator', 'broker', 'approver'], extendBody, 'Give more time, within the profile\'s longest; where extending needs an approval, only as an approver'),
+  'elevation.release': act('/v1/elevations/{id}/release', ASK, restrictive, 'Give it back'),
+  'elevation.revoke': act('/v1/elevations/{id}/revoke', ['operator', 'approver'], restrictive, 'Take it away: as the approver who gave it, or as an operator'),
+  'lock.list': read('/v1/locks', nothing, 'Standing locks, and marks that refuse a session\'s earlier credentials'),
+  'lock.set': act('/v1/locks', OPERATE, lockBody, 'Refuse, freeze or narrow everything a selector meets, new and open'),
+  'lock.lift': { method: 'DELETE', path: '/v1/locks/{id}', roles: OPERATE, query: liftQuery, body: liftBody, takes: 'json', summary: 'Lift a lock (`lck_…`) or clear a mark (`mark_…`); a reason is required' },
+  'anchor.list': read('/v1/anchors/{kind}', nothing, 'Tickets, tasks, runs … somebody had a word on'),
+  'anchor.word': act('/v1/anchors/{kind}/{name}', OPERATE, anchorBody, 'An operator\'s word that a ticket, task, run … is open or ended; `open` needs a reason'),
+  'route.list': read('/v1/routes', nothing, 'Routes and their rules, in order'),
+  'config.get': read('/v1/config', nothing, 'The running configuration: digest, file, warnings'),
+  'config.validate': { method: 'POST', path: '/v1/config/validate', roles: OPERATE, query: nothing, body: nothing, takes: 'yaml', summary: 'Problems of a configuration that is sent along; nothing is changed' },
+  'config.reload': act('/v1/config/reload', OPERATE, restrictive, 'Read the file again and swap whole, or keep what runs'),
+  'event.watch': read('/v1/events', nothing, 'Facts and verdicts as they happen, as server-sent events'),
+  'audit.checkpoint': read('/v1/audit/checkpoint', nothing, 'Number and digest of the trail\'s last line'),
+  'health.live': { method: 'GET', path: '/livez', roles: ANYONE, query: nothing, body: nothing, takes: 'none', summary: 'The process answers' },
+  'health.ready': { method: 'GET', path: '/readyz', roles: ANYONE, query: nothing, body: nothing, takes: 'none', summary: '200 when it can serve, 503 with what is wrong when not' },
+  'health.metrics': { method: 'GET', path: '/metrics', roles: ANYONE, query: nothing, body: nothing, takes: 'none', summary: 'Metrics for Prometheus' },
+} as const satisfies { readonly [name: string]: Operation }
+
+export type OperationName = keyof typeof OPERATIONS
+export const OPERATION_NAMES = Object.keys(OPERATIONS) as readonly OperationName[] // keys of the list above
+
+type Named<P extends string> = P extends `${string}{${infer N}}${infer R}` ? N | Named<R> : never
+export type ParamsOf<N extends OperationName> = { readonly [K in Named<(typeof OPERATIONS)[N]['path']>]: string }
+/** What a handler reads. */
+export type BodyOf<N extends OperationName> = z.output<(typeof OPERATIONS)[N]['body']>
+export type QueryOf<N extends OperationName> = z.output<(typeof OPERATIONS)[N]['query']>
+/** What a client writes. */
+export type BodyFor<N extends OperationName> = z.input<(typeof OPERATIONS)[N]['body']>
+export type QueryFor<N extends OperationName> = z.input<(typeof OPERATIONS)[N]['query']>

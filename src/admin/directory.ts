@@ -1,0 +1,104 @@
+// Finds sessions and elevations by id, in memory first and then in the store, and lists them page by page. It never writes. SPEC: ADM4
+import { setImmediate } from 'node:timers/promises'
+import { type Elevation, isOver } from '../core/elevation.ts'
+import type { Session, SessionKey } from '../core/session.ts'
+import { BoundedMap } from '../runtime/bounded-map.ts'
+import type { LiveSession } from '../sessions/live-session.ts'
+import type { Mirror } from '../sessions/mirror.ts'
+import type { SessionStore } from '../sessions/store.ts'
+import { AdminFault } from './fault.ts'
+
+export type Listed<T> = { readonly items: readonly T[]; /** There are more, or more were not looked at. */ readonly more: boolean }
+export type Owned = { readonly live: LiveSession; readonly elevation: Elevation }
+
+const PAGE = 500
+/** Stored sessions one question looks at. */
+const LOOKS_MAX = 100_000
+const KNOWN_MAX = 100_000
+
+const elevationOf = (session: Session, id: string): Elevation | undefined => session.elevations.find(elevation => elevation.id === id)
+
+export class Directory {
+  readonly #mirror: Mirror
+  readonly #store: SessionStore
+  /** Under which key an elevation was found. */
+  readonly #homes = new BoundedMap<string, SessionKey>(KNOWN_MAX)
+
+  constructor(mirror: Mirror, store: SessionStore) {
+    this.#mirror = mirror
+    this.#store = store
+  }
+
+  /** The session whose present life has this id. @throws AdminFault `not_found` */
+  async session(id: string): Promise<LiveSession> {
+    const known = this.#mirror.byId(id)
+    if (known !== null) return known
+    const [ref] = await this.#store.find({ kind: 'session', value: id }, 1)
+    const live = ref === undefined ? null : await this.#mirror.load(ref.name as SessionKey) // a session lies under its key
+    if (live === null || live.record.id !== id) throw new AdminFault('not_found', 'there is no such session')
+    return live
+  }
+
+  /** @throws AdminFault `not_found` */
+  async elevation(id: string): Promise<Owned> {
+    const key = this.#homes.get(id) ?? (await this.#home(id))
+    const live = key === null ? null : await this.#mirror.load(key)
+    const elevation = live === null ? undefined : elevationOf(live.record, id)
+    if (live === null || elevation === undefined) throw new AdminFault('not_found', 'there is no such elevation')
+    return { live, elevation }
+  }
+
+  /** Remembers where an elevation is. */
+  note(elevation: string, key: SessionKey): void {
+    this.#homes.set(elevation, key)
+  }
+
+  sessions(wanted: (session: Session) => boolean, limit: number): Promise<Listed<Session>> {
+    return this.#list(session => (wanted(session) ? [session] : []), limit)
+  }
+
+  elevations(wanted: (elevation: Elevation, session: Session) => boolean, limit: number): Promise<Listed<{ readonly session: Session; readonly elevation: Elevation }>> {
+    return this.#list(session => session.elevations.filter(elevation => wanted(elevation, session)).map(elevation => ({ session, elevation })), limit)
+  }
+
+  async #home(id: string): Promise<SessionKey | null> {
+    for await (const batch of this.#batches()) {
+      const session = batch.find(each => elevationOf(each, id) !== undefined)
+      if (session === undefined) continue
+      this.#homes.set(id, session.key)
+      return session.key
+    }
+    return null
+  }
+
+  async #list<T>(pick: (session: Session) => readonly T[], limit: number): Promise<Listed<T>> {
+    const items: T[] = []
+    let looks = 0
+    for await (const batch of this.#batches()) {
+      for (const session of batch) items.push(...pick(session))
+      looks += batch.length
+      if (items.length > limit || looks >= LOOKS_MAX) return { items: items.slice(0, limit), more: true }
+    }
+    return { items, more: false }
+  }
+
+  /** Every session once, as in memory where it is there, else as stored; other work gets its turn between batches. */
+  async *#batches(): AsyncGenerator<readonly Session[]> {
+    const inMemory = [...this.#mirror.all()].map(({ record }) => record)
+    const seen = new Set(inMemory.map(({ key }) => key))
+    for (let start = 0; start < inMemory.length; start += PAGE) {
+      yield inMemory.slice(start, start + PAGE)
+      await setImmediate()
+    }
+    for (let after = ''; ;) {
+      const page = (await this.#store.list('session', after, PAGE)).filter(record => record.record === 'session')
+      yield page.filter(({ key }) => !seen.has(key))
+      const last = page.at(-1)
+      if (last === undefined || page.length < PAGE) return
+      after = last.key
+      await setImmediate()
+    }
+  }
+}
+
+export const isRunning = (elevation: Elevation): boolean => !isOver(elevation)

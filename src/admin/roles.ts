@@ -1,0 +1,20 @@
+// Who may do what on the admin listener: five roles, each of which also reads. `admin` holds the operator's rights, never the approver's.
+// SPEC: ADM1
+export const ROLES = ['viewer', 'approver', 'operator', 'broker', 'admin'] as const
+export type Role = (typeof ROLES)[number]
+
+/** Somebody with a valid token. */
+export type Caller = {
+  /** Name of the entry in the token file. */
+  readonly name: string
+  /** `issuer|subject`: who stands in facts, and who is barred from approving its own requests. */
+  readonly identity: string
+  readonly roles: readonly Role[]
+  readonly breakGlass: boolean
+}
+
+const hasRole = (held: readonly Role[], role: Role): boolean =>
+  held.includes(role) || (role === 'operator' && held.includes('admin')) || (role === 'viewer' && held.length > 0)
+
+/** @param needed any of them will do */
+export const mayDo = ({ roles }: Caller, needed: readonly Role[]): boolean => needed.some(role => hasRole(roles, role))

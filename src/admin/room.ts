@@ -1,0 +1,52 @@
+// Everything the admin listener is built from: composed once, by gateway.ts. SPEC: ADM1
+import type { Head } from '../audit/record.ts'
+import type { Timeline } from '../audit/timeline.ts'
+import type { Problem } from '../config/problem.ts'
+import type { Fact } from '../core/fact.ts'
+import type { Reason } from '../core/reason.ts'
+import type { RecordRef } from '../core/record.ts'
+import type { Instant } from '../core/time.ts'
+import type { Inflight } from '../enforcement/inflight.ts'
+import type { Clock } from '../runtime/clock.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Metrics } from '../runtime/metrics.ts'
+import type { Mirror } from '../sessions/mirror.ts'
+import type { Position, SessionStore } from '../sessions/store.ts'
+import type { Intake } from '../signals/intake.ts'
+import type { Authorizer } from './authorize.ts'
+
+export type Running = { readonly digest: string; readonly loadedAt: Instant; readonly file: string; readonly warnings: readonly Problem[] }
+export type Checked = { readonly errors: readonly Problem[]; readonly warnings: readonly Problem[] }
+/** `errors` empty: it runs now, under `digest`. Otherwise what ran before still runs. */
+export type Reloaded = Checked & { readonly digest: string }
+
+export type Readiness = { readonly ok: boolean; /** `ok`, or what is wrong, by part. */ readonly checks: { readonly [part: string]: string } }
+
+export type GatewayEvent =
+  | { readonly event: 'fact'; readonly position: Position; readonly record: RecordRef; /** null for records that are no session. */ readonly session: string | null; readonly fact: Fact }
+  | { readonly event: 'exchange'; readonly what: 'cut' | 'frozen' | 'resumed' | 'regranted'; readonly exchange: string; readonly session: string | null; readonly route: string; readonly reason: Reason | null; readonly because: string | null; readonly at: Instant }
+
+export type HealthRoom = { readonly ready: () => Readiness; readonly metrics: Metrics; readonly log: Log }
+
+export type AdminRoom = HealthRoom & {
+  readonly intake: Intake
+  readonly mirror: Mirror
+  readonly store: SessionStore
+  readonly inflight: Inflight
+  readonly clock: Clock
+  readonly authorizer: Authorizer
+  readonly config: {
+    readonly current: () => Running
+    /** @param text YAML; nothing is changed */
+    readonly validate: (text: string) => Checked | Promise<Checked>
+    readonly reload: (by: string) => Promise<Reloaded>
+  }
+  readonly timeline: (session: string) => Promise<Timeline>
+  /** Writes `admin.changed` to the trail. */
+  readonly record: (who: string, action: string, target: string, note: string) => void
+  readonly head: () => Head
+  /** Listeners must not throw and must not wait. */
+  readonly events: { readonly subscribe: (listener: (event: GatewayEvent) => void) => () => void }
+  /** Fires at shutdown: open event streams end. */
+  readonly closing: AbortSignal
+}

@@ -1,0 +1,39 @@
+// An operator's word on a ticket, task, run …: `ended` ends every elevation that stands on it. SPEC: ADM4, PUR3
+import { manualAnchor } from '../../approvals/asking.ts'
+import { type Anchor, ANCHOR_KINDS, type AnchorKind } from '../../core/anchor.ts'
+import { type Answer, timeText, told } from '../answer.ts'
+import { LIST_MAX } from '../contract-schemas.ts'
+import { enforced } from '../enforced.ts'
+import { AdminFault } from '../fault.ts'
+import { type Call, givenReason, type Handlers, wordOf } from './handler.ts'
+
+const NAME_MAX = 200
+
+function kindOf(text: string): AnchorKind {
+  const kind = ANCHOR_KINDS.find(each => each === text)
+  if (kind === undefined) throw new AdminFault('not_found', `an anchor is one of ${ANCHOR_KINDS.join(', ')}`)
+  return kind
+}
+
+const anchorView = ({ kind, name, state, generation, since, note, version }: Anchor) =>
+  ({ kind, name, state, lastEndedAt: generation === 0 ? null : timeText(generation), since: timeText(since), note, version })
+
+async function word({ room, caller, params, body }: Call<'anchor.word'>): Promise<Answer> {
+  const kind = kindOf(params.kind)
+  const reason = givenReason(body.reason)
+  if (body.state === 'open' && reason === null) throw new AdminFault('bad_request', 'a reason is required')
+  if (params.name.length > NAME_MAX) throw new AdminFault('bad_request', `a name has at most ${NAME_MAX} characters`)
+  const ref = manualAnchor(kind, body.tenant ?? '', params.name)
+  const news = body.state === 'open' ? ({ kind: 'anchor.opened' } as const) : ({ kind: 'anchor.ended' } as const)
+  const answer = await enforced(room.intake.anchor(ref, news, wordOf(caller, body.reason)), `${kind}/${params.name}`, reason)
+  const heard = room.mirror.policy.purposes.get(kind)?.manual === true
+  return heard || answer.is !== 'json' ? answer : { ...answer, body: { ...answer.body, warning: `no purpose of kind ${kind} says \`source: manual\`: nothing listens to this word` } }
+}
+
+export const ANCHOR_HANDLERS: Handlers<'anchor.list' | 'anchor.word'> = {
+  'anchor.list': async ({ room, params }) => {
+    const records = await room.store.list(kindOf(params.kind), '', LIST_MAX)
+    return told({ anchors: records.filter(record => record.record === 'anchor').map(anchorView), more: records.length === LIST_MAX })
+  },
+  'anchor.word': word,
+}

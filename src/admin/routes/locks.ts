@@ -1,0 +1,68 @@
+// Locks, and the marks that refuse a session's earlier credentials: both are standing refusals an operator sees and lifts in one place.
+// SPEC: ADM3, ENF8, SES4
+import type { Lock, Selector } from '../../core/anchor.ts'
+import { standsAt } from '../../core/locks.ts'
+import type { Session } from '../../core/session.ts'
+import { after, type Instant } from '../../core/time.ts'
+import { newLockId } from '../../runtime/id.ts'
+import { type Answer, type Json, timeText, told } from '../answer.ts'
+import { LIST_MAX } from '../contract-schemas.ts'
+import { enforced } from '../enforced.ts'
+import { AdminFault } from '../fault.ts'
+import { type Call, givenReason, type Handlers, wordOf } from './handler.ts'
+
+const MARK = 'mark_'
+
+const selectorText = ({ kind, value }: Selector): string | true => (kind === 'all' ? true : kind === 'issuedBefore' ? new Date(Number(value)).toISOString() : value)
+
+const lockView = ({ id, selector, effect, reason, note, by, since, until }: Lock): Json =>
+  ({ id, is: 'lock', selector: { [selector.kind]: selectorText(selector) }, effect, reason, note, by, since: timeText(since), until: timeText(until) })
+
+const markView = ({ id, notBefore, state, principal }: Session): Json => ({
+  id: `${MARK}${id}`, is: 'mark', selector: { session: id }, effect: 'deny', reason: 'credential_revoked', note: state.is === 'live' ? '' : state.reason,
+  by: `${principal.issuer}|${principal.subject}`, since: timeText(notBefore), until: null,
+})
+
+function standing({ room }: Pick<Call<'lock.list'>, 'room'>): readonly Lock[] {
+  const now = room.clock.now()
+  return [...room.mirror.locks.byName.values()].filter(lock => standsAt(lock, now))
+}
+
+const untilOf = ({ until, for: span }: Call<'lock.set'>['body'], now: Instant): Instant | null => until ?? (span === undefined ? null : after(now, span))
+
+function set({ room, caller, body }: Call<'lock.set'>): Promise<Answer> {
+  const { selector, effect = 'deny', reason } = body
+  const news = { kind: 'lock.set', lock: newLockId(), selector, effect, reason: 'locked', until: untilOf(body, room.clock.now()) } as const
+  return locked(room.intake.lock(selector, news, wordOf(caller, reason)), selector, givenReason(reason))
+}
+
+/** The answer also names the lock, so that it can be lifted. */
+async function locked(setting: ReturnType<Call<'lock.set'>['room']['intake']['lock']>, selector: Selector, note: string | null): Promise<Answer> {
+  const answer = await enforced(setting, `${selector.kind}:${selector.value}`, note)
+  const lock = answer.is === 'json' && answer.status === 200 ? (await setting).record : null
+  return lock === null || answer.is !== 'json' ? answer : { ...answer, body: { ...answer.body, lock: lockView(lock) } }
+}
+
+async function lift(call: Call<'lock.lift'>): Promise<Answer> {
+  const { room, directory, caller, params: { id }, query, body } = call
+  const reason = body.reason ?? query.reason
+  if (reason === undefined) throw new AdminFault('bad_request', 'a reason is required')
+  const word = wordOf(caller, reason)
+  if (id.startsWith(MARK)) {
+    const { record } = await directory.session(id.slice(MARK.length))
+    if (record.notBefore === null) throw new AdminFault('not_found', 'there is no such mark')
+    return enforced(room.intake.session(record.key, { kind: 'mark.cleared' }, word), id, reason)
+  }
+  const lock = standing(call).find(each => each.id === id)
+  if (lock === undefined) throw new AdminFault('not_found', 'there is no such lock')
+  return enforced(room.intake.lock(lock.selector, { kind: 'lock.lifted' }, word), id, reason)
+}
+
+export const LOCK_HANDLERS: Handlers<'lock.list' | 'lock.set' | 'lock.lift'> = {
+  'lock.list': async call => {
+    const marks = await call.directory.sessions(({ notBefore }) => notBefore !== null, LIST_MAX)
+    return told({ locks: standing(call).map(lockView), marks: marks.items.map(markView), more: marks.more })
+  },
+  'lock.set': set,
+  'lock.lift': lift,
+}

@@ -1,0 +1,47 @@
+// Reading sessions, and the six verbs on one of them. The verbs that take away need no reason, no version and no patience. SPEC: ADM3, ADM4
+import { after, type Instant } from '../../core/time.ts'
+import type { SessionNews } from '../../core/signal.ts'
+import { type Answer, told } from '../answer.ts'
+import { enforced } from '../enforced.ts'
+import { AdminFault } from '../fault.ts'
+import { sessionRow, sessionView } from '../session-view.ts'
+import { type Call, givenReason, type Handlers, wordOf } from './handler.ts'
+
+type Verb = 'session.narrow' | 'session.widen' | 'session.freeze' | 'session.resume' | 'session.terminate' | 'session.shorten'
+
+const LISTED = 100
+
+async function apply(call: Pick<Call<Verb>, 'room' | 'directory' | 'caller' | 'params' | 'body'>, newsAt: (now: Instant) => SessionNews): Promise<Answer> {
+  const { room, directory, caller, params, body } = call
+  const { record } = await directory.session(params.id)
+  return enforced(room.intake.session(record.key, newsAt(room.clock.now()), wordOf(caller, body.reason)), params.id, givenReason(body.reason))
+}
+
+/** Without arguments everything but the baseline goes; elevations alone leave the rest. */
+const narrowTo = ({ to, elevations }: Call<'session.narrow'>['body']): 'baseline' | readonly string[] | null => to ?? (elevations === undefined ? 'baseline' : null)
+
+export const SESSION_HANDLERS: Handlers<Verb | 'session.list' | 'session.get' | 'session.timeline'> = {
+  'session.list': async ({ room: { mirror, inflight }, directory, query }) => {
+    const { state = 'live', limit = LISTED } = query
+    const { items, more } = await directory.sessions(session => state === 'any' || session.state.is === state, limit)
+    const open = (id: string): number => {
+      const live = mirror.byId(id)
+      return live === null ? 0 : inflight.of(live).size
+    }
+    return told({ sessions: items.map(session => sessionRow(session, open(session.id))), more })
+  },
+  'session.get': async ({ room, directory, params }) => told(sessionView(room, await directory.session(params.id))),
+  'session.timeline': async ({ room, params }) => {
+    const { session, gap, lines, left } = await room.timeline(params.id)
+    if (lines.length === 0) throw new AdminFault('not_found', 'the trail does not name this session')
+    return told({ session: params.id, version: session?.version ?? null, complete: gap === null && left === 0, gap, left, lines })
+  },
+  'session.narrow': call => apply(call, () => ({ kind: 'session.narrowed', to: narrowTo(call.body), elevations: call.body.elevations ?? [] })),
+  'session.widen': call => apply(call, () => ({ kind: 'session.widened' })),
+  'session.freeze': call => apply(call, now => ({ kind: 'session.frozen', until: call.body.until ?? after(now, call.body.for ?? call.room.mirror.policy.sessions.frozenFor) })),
+  'session.resume': call => apply(call, () => ({ kind: 'session.resumed' })),
+  'session.terminate': call => apply(call, () => ({ kind: 'session.terminated', reason: 'revoked' })),
+  'session.shorten': call => apply(call, now => ({ kind: 'session.shortened', endsAt: endOf(call.body, now) })),
+}
+
+const endOf = (body: Call<'session.shorten'>['body'], now: Instant): Instant => body.endsAt ?? (body.for === undefined ? now : after(now, body.for))

@@ -1,0 +1,19 @@
+// Every operation with its route. The compiler lists what a new operation must answer. SPEC: ADM1
+import { told } from '../answer.ts'
+import type { OperationName } from '../contract.ts'
+import { livez, metrics, readyz } from '../health.ts'
+import { ANCHOR_HANDLERS } from './anchors.ts'
+import { CONFIGURATION_HANDLERS } from './configuration.ts'
+import { ELEVATION_HANDLERS } from './elevations.ts'
+import type { Handlers } from './handler.ts'
+import { LOCK_HANDLERS } from './locks.ts'
+import { SESSION_HANDLERS } from './sessions.ts'
+
+export const HANDLERS: Handlers<OperationName> = {
+  ...SESSION_HANDLERS, ...ELEVATION_HANDLERS, ...LOCK_HANDLERS, ...ANCHOR_HANDLERS, ...CONFIGURATION_HANDLERS,
+  'event.watch': ({ streams }) => streams.answer(),
+  'audit.checkpoint': ({ room }) => told({ ...room.head() }),
+  'health.live': () => livez(),
+  'health.ready': ({ room }) => readyz(room),
+  'health.metrics': ({ room }) => metrics(room),
+}

@@ -1,0 +1,96 @@
+// Sessions, elevations and exchanges as operators read them. The one reader of state behind them is core/effective.ts, through the mirror.
+// Holds no credential and no claim, only ids and digests. SPEC: ADM4
+import { grantName } from '../core/decision.ts'
+import type { Carrier, Effective } from '../core/effective.ts'
+import type { Elevation } from '../core/elevation.ts'
+import { chainOf } from '../core/principal.ts'
+import { scopeOf } from '../core/scope.ts'
+import type { Session } from '../core/session.ts'
+import type { Exchange } from '../enforcement/exchange.ts'
+import type { LiveSession } from '../sessions/live-session.ts'
+import { spanText, timeText } from './answer.ts'
+import type { AdminRoom } from './room.ts'
+
+/** Exchanges told of one by one; beyond that only their number. */
+export const EXCHANGES_SHOWN = 200
+
+type View = { readonly [member: string]: unknown }
+
+const stateOf = (session: Session, standing: Effective | null): string =>
+  session.state.is !== 'live' ? session.state.is : standing !== null ? standing.state : session.frozen === null ? 'live' : 'frozen'
+
+const reasonOf = (session: Session, standing: Effective | null): string | null =>
+  session.state.is !== 'live' ? session.state.reason : (standing?.reason ?? null)
+
+const principalView = ({ principal }: Session): View => {
+  const { kind, issuer, subject, tenant, client, owner } = principal
+  return { kind, issuer, subject, tenant, client, owner, actors: chainOf(principal) }
+}
+
+/** A row of the list. */
+export function sessionRow(session: Session, exchanges: number): View {
+  return {
+    id: session.id, state: stateOf(session, null), reason: reasonOf(session, null), principal: principalView(session), openedAt: timeText(session.openedAt), endsAt: timeText(session.endsAt),
+    cap: session.cap.is, frozen: session.frozen !== null, elevations: session.elevations.filter(({ state }) => state.is === 'active').length, exchanges, version: session.version,
+  }
+}
+
+function stateTimes({ state }: Elevation): View {
+  switch (state.is) {
+    case 'requested': return { expiresAt: timeText(state.expiresAt) }
+    case 'scheduled': return { startsAt: timeText(state.startsAt) }
+    case 'active':
+    case 'suspended': return { since: timeText(state.since), until: timeText(state.until) }
+    case 'ended': return { endedAt: timeText(state.at), reason: state.reason }
+    case 'denied':
+    case 'withdrawn':
+    case 'expired': return { endedAt: timeText(state.at) }
+  }
+}
+
+/** @param carrier what it carries now; null when it carries nothing. @param exchanges those standing on it, or null where nobody counted */
+export function elevationView(session: Session, elevation: Elevation, carrier: Carrier | null, lost: string | null, exchanges: number | null): View {
+  const { id, profile, state, adds, purposes, params, requestedAt, requestedBy, because, approvalsNeeded, approvals } = elevation
+  return {
+    id, session: session.id, profile, state: state.is, ...stateTimes(elevation), adds, carries: carrier?.carries ?? [], lost, purposes, params,
+    for: spanText(elevation.for), max: spanText(elevation.max), requestedAt: timeText(requestedAt), requestedBy, because, approvalsNeeded,
+    approvals: approvals.map(({ by, at }) => ({ by, at: timeText(at) })), exchanges,
+  }
+}
+
+const exchangeView = (exchange: Exchange): View => ({
+  id: exchange.id, route: exchange.place.route.name, rule: exchange.place.rule?.name ?? null, method: exchange.evaluation.action.method, kind: exchange.kind, grant: grantName(exchange.permit.grant),
+  state: exchange.state, reason: exchange.reason, bytesUp: exchange.bytesUp, bytesDown: exchange.bytesDown, since: timeText(exchange.openedAt),
+})
+
+export type Standing = { readonly standing: Effective; readonly exchanges: readonly Exchange[] }
+
+export function standingOf({ mirror, inflight, clock }: AdminRoom, live: LiveSession): Standing {
+  return { standing: mirror.effective(live, clock.now()), exchanges: [...inflight.of(live)] }
+}
+
+/** An elevation of a session this gateway has in memory. */
+export function elevationOf(room: AdminRoom, live: LiveSession, elevation: Elevation, { standing, exchanges }: Standing = standingOf(room, live)): View {
+  const carrier = standing.carriers.find(each => each.elevation.id === elevation.id) ?? null
+  const on = exchanges.filter(({ permit: { grant } }) => grant.is === 'elevation' && grant.elevation.id === elevation.id).length
+  return elevationView(live.record, elevation, carrier, standing.lost.get(elevation.id) ?? null, on)
+}
+
+/** Scopes are null while no credential of the session was verified here: its baseline is not known. */
+function scopesOf(live: LiveSession, { baseline, carriers, state }: Effective): View {
+  if (live.claims === null) return { baseline: null, now: null }
+  return { baseline, now: state === 'live' ? scopeOf([...baseline, ...carriers.flatMap(({ carries }) => carries)]) : [] }
+}
+
+export function sessionView(room: AdminRoom, live: LiveSession): View {
+  const session = live.record
+  const both = standingOf(room, live)
+  const { standing, exchanges } = both
+  return {
+    id: session.id, state: stateOf(session, standing), reason: reasonOf(session, standing), principal: principalView(session), openedAt: timeText(session.openedAt), endsAt: timeText(session.endsAt),
+    credential: { id: session.credential.id, issuedAt: timeText(session.credential.issuedAt), endsAt: timeText(session.credential.expiresAt) }, notBefore: timeText(session.notBefore),
+    cap: session.cap, barred: session.barred, frozen: session.frozen && { since: timeText(session.frozen.since), until: timeText(session.frozen.until), note: session.frozen.note },
+    scopes: scopesOf(live, standing), elevations: session.elevations.map(elevation => elevationOf(room, live, elevation, both)),
+    exchanges: exchanges.slice(0, EXCHANGES_SHOWN).map(exchangeView), exchangesOpen: exchanges.length, version: session.version,
+  }
+}

@@ -1,0 +1,24 @@
+// Every command, in the order of the help. docs/cli.md is made from this tree. SPEC: ADM10
+import { Command } from 'commander'
+import { auditCommand } from './commands/audit.ts'
+import { configCommand, schemaCommand, validateCommand } from './commands/configuration.ts'
+import { anchorCommand, elevationCommands } from './commands/elevations.ts'
+import { describeCommand, getCommand, watchCommand } from './commands/get.ts'
+import { healthCommand, versionCommand } from './commands/health.ts'
+import { demoCommand, runCommand, storeCommand } from './commands/run.ts'
+import { tokenCommand } from './commands/token.ts'
+import { verbCommands } from './commands/verbs.ts'
+import type { Terminal } from './terminal.ts'
+
+export function buildProgram(terminal: Terminal): Command {
+  const group = (name: string, build: (command: Command, terminal: Terminal) => Command): Command => build(new Command(name), terminal)
+  const commands: readonly Command[] = [
+    runCommand(terminal), validateCommand(terminal), demoCommand(terminal), group('token', tokenCommand), group('store', storeCommand),
+    group('get', getCommand), group('describe', describeCommand), watchCommand(terminal),
+    ...elevationCommands(terminal), ...verbCommands(terminal), group('anchor', anchorCommand),
+    group('config', configCommand), group('audit', auditCommand), schemaCommand(terminal), healthCommand(terminal), versionCommand(terminal),
+  ]
+  const program = new Command('narrowgate').description('A gateway that narrows, freezes and cuts live sessions.')
+  for (const command of commands) program.addCommand(command)
+  return program
+}

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { type JsonSchema, jsonSchema } from '../../../src/config/json-schema.ts'
+import { load } from '../../../src/config/load.ts'
+import { formatProblem } from '../../../src/config/problem.ts'
+import { WORLD } from './fixture.ts'
+
+const example = (name: string): string => readFileSync(new URL(`../../../config/${name}`, import.meta.url), 'utf8')
+
+function told(text: string, exists: boolean): string {
+  const result = load(text, 'example.yaml', { ...WORLD, exists: () => exists })
+  return (result.ok ? result.warnings : result.problems).map(formatProblem).join('\n')
+}
+
+const keysOf = (schema: JsonSchema): readonly string[] => [
+  ...Object.entries(schema.properties ?? {}).flatMap(([key, inner]) => [key, ...keysOf(inner)]),
+  ...(typeof schema.additionalProperties === 'object' ? keysOf(schema.additionalProperties) : []),
+  ...(schema.items === undefined ? [] : keysOf(schema.items)),
+  ...(schema.anyOf ?? []).flatMap(keysOf),
+]
+
+describe('the examples', () => {
+  it('[CFG2] the smallest file loads without a warning, with the default listeners and discovery', () => {
+    expect(told(example('gateway.min.yaml'), false)).toBe('')
+    const result = load(example('gateway.min.yaml'), 'min', WORLD)
+    expect(result.ok && result.settings.listeners.map(({ host, port, serves }) => `${host}:${port} ${serves.join('+')}`)).toEqual([':8080 proxy+keys', '127.0.0.1:9443 admin', ':9464 health+metrics'])
+    expect(result.ok && result.settings.providers.get('ci')).toMatchObject({ keys: { is: 'discovery' }, types: ['at+jwt'] })
+  })
+
+  it('[CFG2] the commented file loads as it stands, without any of the files it speaks of', () => {
+    expect(told(example('gateway.yaml'), false)).toBe('')
+  })
+
+  it('[CFG2] it also loads with everything taken in that needs a file', () => {
+    const whole = example('gateway.yaml').replaceAll(/^#:/gm, '')
+    expect(told(whole, true)).toBe('')
+    expect(load(whole, 'example.yaml', { ...WORLD, exists: () => false }).ok).toBe(false)
+  })
+
+  it('[CFG2] it shows every key there is', () => {
+    const text = example('gateway.yaml')
+    expect([...new Set(keysOf(jsonSchema()))].filter(key => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([])
+  })
+})

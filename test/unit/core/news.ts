@@ -1,0 +1,107 @@
+// Random news about one session, for the properties of core: every kind, often about the same few elevations, at times that matter.
+import * as fc from 'fast-check'
+import type { AnchorRef } from '../../../src/core/anchor.ts'
+import type { Elevation, ElevationId } from '../../../src/core/elevation.ts'
+import type { SessionFact } from '../../../src/core/fact.ts'
+import { scopeOf } from '../../../src/core/scope.ts'
+import type { Credential, Session, SessionId, SessionKey } from '../../../src/core/session.ts'
+import type { SessionNews, SessionSignal, SignalId } from '../../../src/core/signal.ts'
+import { type Duration, duration, type Instant, instant } from '../../../src/core/time.ts'
+import { transition } from '../../../src/core/transition.ts'
+import type { SessionTransition } from '../../../src/core/transitions/rule.ts'
+
+export const START = instant(1_800_000_000_000)
+export const REQUESTER = 'https://idp.test|boss'
+export const CALLER = 'https://idp.test|agent'
+export const APPROVERS = ['https://idp.test|ann', 'https://idp.test|bob', 'https://idp.test|cy', REQUESTER, CALLER]
+export const TICKET: AnchorRef = { kind: 'ticket', name: 'jira/acme/OPS-1' }
+
+/** One piece of news, in seconds from the instant at which it comes. */
+export type Step = { readonly wait: number; readonly news: (now: Instant, turn: number) => SessionNews; readonly by: string; readonly toString: () => string }
+
+// Brands of test words.
+export const elevationId = (n: number): ElevationId => `elv_${n}` as ElevationId
+const sessionId = (turn: number): SessionId => `ses_${turn}` as SessionId
+const KEY = 'key' as SessionKey
+const at = (now: Instant, seconds: number): Instant => instant(now + seconds * 1_000)
+const seconds = (n: number): Duration => duration(n * 1_000)
+
+const span = fc.integer({ min: 1, max: 60 })
+const offset = fc.integer({ min: -30, max: 90 })
+const nullable = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(arbitrary, { nil: null })
+const scope = fc.subarray(['db:read', 'db:write', 'mail:send', 'net:open']).map(scopeOf)
+const which = fc.integer({ min: 0, max: 2 }).map(elevationId)
+
+type Made = (now: Instant, turn: number) => SessionNews
+const credential = (now: Instant, turn: number, issued: number | null, ends: number | null): Credential =>
+  ({ id: `cred_${turn}`, keyId: null, issuedAt: issued === null ? null : at(now, issued), expiresAt: ends === null ? null : at(now, ends) })
+
+type Asked = { readonly id: ElevationId; readonly profile: string; readonly adds: readonly string[]; readonly for: number; readonly more: number; readonly needs: number; readonly starts: number | null; readonly expires: number | null }
+export const elevationOf = (asked: Asked, now: Instant): Elevation => ({
+  id: asked.id, profile: asked.profile, adds: asked.adds, purposes: {}, ties: [{ anchor: TICKET, generation: instant(0), reason: 'ticket_closed' }], params: {},
+  for: seconds(asked.for), max: seconds(asked.for + asked.more), startsAt: asked.starts === null ? null : at(now, asked.starts), requestedAt: now, requestedBy: REQUESTER,
+  because: 'test', approvalsNeeded: asked.needs, approvals: [], keyThumbprint: null, state: { is: 'requested', expiresAt: asked.expires === null ? null : at(now, asked.expires) },
+})
+
+const asked = fc.record({ id: which, profile: fc.constantFrom('fix', 'read'), adds: scope, for: span, more: fc.integer({ min: 0, max: 60 }), needs: fc.integer({ min: 0, max: 2 }), starts: fc.option(offset, { nil: null, freq: 1 }), expires: nullable(offset) })
+const reason = fc.constantFrom('revoked', 'idle', 'risk')
+
+const MADE: { readonly [K in SessionNews['kind']]: fc.Arbitrary<Made> } = {
+  'session.opened': fc.tuple(nullable(offset), nullable(offset), offset).map(([issued, ends, until]) => (now, turn) => ({
+    kind: 'session.opened', key: KEY, session: sessionId(turn), epoch: 'e1', credential: credential(now, turn, issued, ends), endsAt: at(now, until + 40),
+    principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null },
+  })),
+  'credential.renewed': fc.tuple(nullable(offset), nullable(offset)).map(([issued, ends]) => (now, turn) => ({ kind: 'credential.renewed', credential: credential(now, turn, issued, ends) })),
+  'session.narrowed': fc.tuple(fc.oneof(fc.constant(null), fc.constant('baseline' as const), scope), fc.uniqueArray(which, { maxLength: 2 })).map(([to, elevations]) => () => ({ kind: 'session.narrowed', to, elevations })),
+  'session.widened': fc.constant(() => ({ kind: 'session.widened' })),
+  'session.frozen': nullable(offset).map(until => now => ({ kind: 'session.frozen', until: until === null ? null : at(now, until) })),
+  'session.resumed': fc.constant(() => ({ kind: 'session.resumed' })),
+  'session.shortened': offset.map(until => now => ({ kind: 'session.shortened', endsAt: at(now, until) })),
+  'session.terminated': reason.map(word => () => ({ kind: 'session.terminated', reason: word })),
+  'session.lapsed': reason.map(word => () => ({ kind: 'session.lapsed', reason: word })),
+  'mark.cleared': fc.constant(() => ({ kind: 'mark.cleared' })),
+  'elevation.requested': asked.map(wanted => now => ({ kind: 'elevation.requested', elevation: elevationOf(wanted, now), askedUntil: null })),
+  'elevation.approved': fc.tuple(which, nullable(scope), nullable(span), fc.subarray(APPROVERS, { maxLength: 1 })).map(([elevation, adds, long, barred]) => () => ({ kind: 'elevation.approved', elevation, adds, for: long === null ? null : seconds(long), barred })),
+  'elevation.denied': which.map(elevation => () => ({ kind: 'elevation.denied', elevation })),
+  'elevation.withdrawn': which.map(elevation => () => ({ kind: 'elevation.withdrawn', elevation })),
+  'elevation.extended': fc.tuple(which, span).map(([elevation, more]) => () => ({ kind: 'elevation.extended', elevation, more: seconds(more) })),
+  'elevation.ended': fc.tuple(which, reason).map(([elevation, word]) => () => ({ kind: 'elevation.ended', elevation, reason: word, because: 'test' })),
+  'time.passed': fc.constant(() => ({ kind: 'time.passed' })),
+}
+export const SESSION_KINDS = Object.keys(MADE) as SessionNews['kind'][] // keys of the literal above
+
+/** Ends are rare, so that lives are long enough to hold something. */
+const WEIGHT: { readonly [K in SessionNews['kind']]?: number } = {
+  'session.opened': 4, 'elevation.requested': 8, 'elevation.approved': 8, 'elevation.extended': 4, 'session.widened': 3, 'time.passed': 4, 'session.narrowed': 3,
+}
+
+const stepOf = (kind: SessionNews['kind']): fc.Arbitrary<Step> =>
+  fc.record({ wait: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 12 })), news: MADE[kind], by: fc.constantFrom(...APPROVERS) })
+    .map(step => ({ ...step, toString: () => `+${step.wait}s ${JSON.stringify(step.news(instant(0), 0))} by ${step.by}` }))
+
+export const anyStep: fc.Arbitrary<Step> = fc.oneof(...SESSION_KINDS.map(kind => ({ arbitrary: stepOf(kind), weight: WEIGHT[kind] ?? 1 })))
+export const newsOf = (kind: SessionNews['kind']): fc.Arbitrary<Step> => stepOf(kind)
+
+/** A story of one key; most begin with an opening. */
+export const story: fc.Arbitrary<readonly Step[]> = fc.tuple(stepOf('session.opened'), fc.array(anyStep, { maxLength: 60, size: 'max' })).map(([first, rest]) => [first, ...rest])
+
+export type Told = { readonly before: Session | null; readonly signal: SessionSignal; readonly now: Instant; readonly result: SessionTransition }
+export type Outcome = { readonly session: Session | null; readonly facts: readonly SessionFact[]; readonly told: readonly Told[]; readonly now: Instant }
+
+export const signalOf = (step: Step, now: Instant, turn: number): SessionSignal => ({ id: `sig_${turn}` as SignalId, by: step.by, note: '', ...step.news(now, turn) }) // a test word
+
+export function tell(steps: readonly Step[]): Outcome {
+  let session: Session | null = null
+  let now = START
+  const facts: SessionFact[] = []
+  const told: Told[] = []
+  for (const [turn, step] of steps.entries()) {
+    now = at(now, step.wait)
+    const signal = signalOf(step, now, turn)
+    const result: SessionTransition = transition(session, signal, now)
+    told.push({ before: session, signal, now, result })
+    facts.push(...result.facts)
+    session = result.record
+  }
+  return { session, facts, told, now }
+}
