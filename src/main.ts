@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // The program: looks at the Node version before anything else is loaded, then runs one command. Exit 78 (EX_CONFIG) where Node is too old.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 

@@ -6,7 +6,7 @@ import { chainOf, identityOf } from '../core/principal.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Metrics } from '../runtime/metrics.ts'
+import { type Metrics, observer } from '../runtime/metrics.ts'
 import type { Exchange, Inquiry } from './exchange.ts'
 import type { Hub } from './hub.ts'
 import type { Recorder } from './recorder.ts'
@@ -65,7 +65,7 @@ export class ExchangeRecorder implements Recorder {
 
   completed(exchange: Exchange, status: number): void {
     this.#closed(exchange, status, null, true)
-    this.#metrics.requestDuration.labels({ route: exchange.place.route.name }).observe((this.#clock.now() - exchange.openedAt) / 1000)
+    observer(this.#metrics.requestDuration, 'route', exchange.place.route.name).observe((this.#clock.now() - exchange.openedAt) / 1000)
   }
 
   regranted(exchange: Exchange): void { this.#judged('regranted', exchange, null, null, null) }

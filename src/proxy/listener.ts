@@ -19,6 +19,8 @@ export type ListenOptions = {
   readonly onRequest: (arrival: Omit<Arrival, 'contentLength'>, secure: boolean) => void
   /** A connection that was refused or ended before it made a request. */
   readonly onFault: (reason: Reason, source: string) => void
+  /** A limit of connections was met; the connection is gone. */
+  readonly onLimit: (limit: 'connections' | 'pipelined_requests', source: string) => void
 }
 
 /** Requests one connection may have sent ahead of their answers. */
@@ -51,7 +53,7 @@ export class Listener {
     this.#server.on('checkExpectation', (request, response) => this.#answer(request.socket, 'expectation_failed', response))
     this.#server.on('clientError', (error, socket) => this.#unparsable(error, socket))
     this.#server.on('connect', (_request, socket) => this.#answer(socket, 'method_refused', null))
-    this.#server.on('drop', () => options.onFault('limit_reached', ''))
+    this.#server.on('drop', dropped => options.onLimit('connections', dropped?.remoteAddress ?? ''))
   }
 
   async listen(): Promise<AddressInfo> {
@@ -87,11 +89,16 @@ export class Listener {
     let connection = this.#connections.get(socket)
     if (connection === undefined) this.#connections.set(socket, (connection = { current: null, waiting: [] }))
     if (connection.current !== null && !connection.current.closed) {
-      if (connection.waiting.push(turn) > PIPELINED_MAX) socket.destroy()
+      if (connection.waiting.push(turn) > PIPELINED_MAX) this.#overrun(socket)
       else if (connection.waiting.length === 1) this.#after(connection.current, connection)
       return
     }
     this.#serve(connection, turn)
+  }
+
+  #overrun(socket: Socket): void {
+    if (!socket.destroyed) this.#options.onLimit('pipelined_requests', socket.remoteAddress ?? '')
+    socket.destroy()
   }
 
   #after(response: ServerResponse, connection: Connection): void {
@@ -103,10 +110,14 @@ export class Listener {
     })
   }
 
+  /** In the next tick: a body that begins with broken framing in the same bytes as its head is answered before, and the head goes nowhere. */
   #serve(connection: Connection, { request, response, expectsContinue }: Turn): void {
     connection.current = response
     const { clock, tls, onRequest } = this.#options
-    onRequest({ request, response, expectsContinue, raw: rawSocket(request.socket), at: clock.now() }, tls !== null)
+    const arrival = { request, response, expectsContinue, raw: rawSocket(request.socket), at: clock.now() }
+    process.nextTick(() => {
+      if (!response.writableEnded && !response.destroyed) onRequest(arrival, tls !== null)
+    })
   }
 
   #unparsable(error: Error, socket: Duplex): void {
@@ -120,10 +131,14 @@ export class Listener {
     const source = 'remoteAddress' in socket && typeof socket.remoteAddress === 'string' ? socket.remoteAddress : ''
     this.#options.onFault(reason, source)
     const current = response ?? this.#connections.get(socket)?.current ?? null
-    if (!socket.writable || (current !== null && current.headersSent && !current.writableFinished)) return void socket.destroy()
+    const pending = current !== null && !current.writableFinished ? current : null
+    if (!socket.writable || (pending !== null && (pending.headersSent || (response === null && pending.req.complete)))) return void socket.destroy()
     const { status, says } = REASONS[reason]
     const body = JSON.stringify({ type: `urn:narrowgate:reason:${reason}`, title: reason.replaceAll('_', ' '), status, detail: says, reason })
-    socket.end(`HTTP/1.1 ${status} ${reason}\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`, () => socket.destroy())
+    const head = ['content-type', 'application/problem+json', 'content-length', String(Buffer.byteLength(body)), 'cache-control', 'no-store', 'connection', 'close']
+    if (pending !== null) return void pending.writeHead(status, head).end(body)
+    const lines = head.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${head[i + 1] ?? ''}\r\n`] : []))
+    socket.end(`HTTP/1.1 ${status} ${reason}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy())
   }
 }
 

@@ -13,6 +13,7 @@ import { gather, type Gathering } from '../enforcement/gather.ts'
 import type { Identification, Presented, Verified } from '../identity/credential.ts'
 import { purposesClaimed } from '../identity/purposes.ts'
 import { newExchangeId } from '../runtime/id.ts'
+import { observer } from '../runtime/metrics.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import { Ask, type AskOwner } from './ask.ts'
 import { describeTarget } from './describe/target.ts'
@@ -155,7 +156,7 @@ export class Pipeline implements AskOwner {
 
   /** One turn: nothing is awaited between the last look of the judge and the dispatch or its place in this turn's batch. */
   #admit(ask: Ask, inquiry: Inquiry): void {
-    if (ask.arrival.response.destroyed) return // the caller went away while something was awaited
+    if (ask.arrival.response.destroyed || ask.arrival.response.writableEnded) return // the caller went away, or broke its body, while something was awaited
     const upstream = ask.world.upstreams.get(inquiry.place.route.upstream)
     if (upstream === undefined) return this.refuseAsk(ask, refuse('upstream_unavailable'))
     const { limits } = ask.world.settings
@@ -229,7 +230,7 @@ export class Pipeline implements AskOwner {
   refuse(ask: Ask, reason: Reason): void { this.#answer(ask, reason, false) }
 
   headSent({ exchange, upstream }: HttpRelay): void {
-    if (exchange !== null) this.#room.metrics.upstreamDuration.labels({ upstream: upstream.name }).observe((this.#room.keeper.clock.now() - exchange.openedAt) / 1000)
+    if (exchange !== null) observer(this.#room.metrics.upstreamDuration, 'upstream', upstream.name).observe((this.#room.keeper.clock.now() - exchange.openedAt) / 1000)
   }
 
   completed(relay: HttpRelay): void {

@@ -70,3 +70,15 @@ export class Metrics {
     new Gauge({ name: `narrowgate_${name}`, help, registers: [this.registry], collect() { this.set(value()) } })
   }
 }
+
+type Observed = { observe(value: number): void }
+const observers = new WeakMap<object, Map<string, Observed>>()
+
+/** A histogram's child for one label value, kept. */
+export function observer<L extends string>(histogram: { labels(labels: Record<L, string>): Observed }, label: L, value: string): Observed {
+  let map = observers.get(histogram)
+  if (map === undefined) observers.set(histogram, (map = new Map()))
+  let child = map.get(value)
+  if (child === undefined) map.set(value, (child = histogram.labels({ [label]: value } as Record<L, string>))) // one label, one value
+  return child
+}

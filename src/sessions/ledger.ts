@@ -7,7 +7,7 @@ import type { Fact } from '../core/fact.ts'
 import { indexOf, lockRef, type RecordRef, refName, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
 import type { Session, SessionKey } from '../core/session.ts'
 import { type AnchorSignal, isRestrictive, type LockSignal, type SessionSignal, type Signal } from '../core/signal.ts'
-import { duration, type Instant, instant } from '../core/time.ts'
+import { after, duration, type Instant, instant } from '../core/time.ts'
 import { transition, transitionAnchor, transitionLock } from '../core/transition.ts'
 import type { Rejected } from '../core/transitions/rule.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -125,11 +125,15 @@ export class Ledger {
   }
 }
 
+/** No elevation lives as long as these: what still points at a forgotten anchor has ended before. */
+const OPEN_ANCHOR_KEPT = duration(90 * DAY)
+const ENDED_ANCHOR_KEPT = duration(30 * DAY)
+
 /** Where a record is found and when it may be forgotten. */
 function placement(record: StoredRecord): Pick<Commit, 'index' | 'ties' | 'forgetAt'> {
   if (record.record === 'session') return { index: indexOf(record), ties: tiesOf(record), forgetAt: sessionForgetAt(record) }
   if (record.record === 'lock') return { index: [], ties: [], forgetAt: record.state === 'lifted' ? instant(0) : record.until }
-  return { index: [], ties: [], forgetAt: null }
+  return { index: [], ties: [], forgetAt: after(record.since, record.state === 'open' ? OPEN_ANCHOR_KEPT : ENDED_ANCHOR_KEPT) }
 }
 
 /** A tombstone outlives every credential it could refuse; where that is unknown it stays until an operator clears it. */

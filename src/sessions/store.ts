@@ -88,6 +88,8 @@ export interface SessionStore {
   /** Last-seen instants of sessions: merged, unversioned, lost without harm. */
   touch(seen: ReadonlyMap<string, Instant>): Promise<void>
   lastSeen(sessionKey: string): Promise<Instant | null>
+  /** Forgets what is due to be forgotten, a bounded piece at a time; tells how much it was. */
+  prune(now: Instant): Promise<number>
   /** Small named values that live with the data set: the digest key, the trail's head. */
   keep(name: string, value: string): Promise<void>
   kept(name: string): Promise<string | null>

@@ -104,7 +104,7 @@ export class Timekeeper {
     this.watch(live)
   }
 
-  /** Last-seen instants that moved since they were last written, in one write. */
+  /** Last-seen instants that moved since they were last written, in one write; and what the store may forget. */
   async writeActivity(): Promise<void> {
     const moved = new Map<string, Instant>()
     for (const live of this.#mirror.all()) {
@@ -115,6 +115,7 @@ export class Timekeeper {
     }
     if (this.#written.size > 2 * this.#mirror.size + 1_000) this.#written.clear()
     if (moved.size > 0) await this.#store.touch(moved).catch(() => this.#written.clear())
+    await this.#store.prune(this.#clock.now()).catch(() => 0) // again in half a minute
   }
 
   #push(item: { at: Instant; live: LiveSession }): void {

@@ -42,7 +42,7 @@ const route = (i: number): Route => ({
 })
 
 const profile = (name: string, adds: readonly string[]): Profile => ({
-  name, title: name, adds, eligible: null, params: new Map(), for: duration(HOUR), max: duration(2 * HOUR), purposes: ['ticket'], approval: null,
+  name, title: name, adds, eligible: null, params: new Map(), for: duration(HOUR), max: duration(2 * HOUR), purposes: ['ticket'], endWhen: [], approval: null,
 })
 
 function makePolicy(): Policy {

@@ -25,9 +25,9 @@ function combinations({ report }: Compilation, path: Path, rule: WrittenRule): v
     for (const key of ['scope', 'if'] as const) if (rule[key] !== undefined) report.errorAtKey([...path, key], `\`${key}\` has no meaning with \`deny\`, which refuses whatever its selector matches`)
     if (rule.anonymous) report.errorAtKey([...path, 'anonymous'], '`anonymous` has no meaning with `deny`')
   }
+  if (rule.allow?.upgrade !== undefined) report.errorAtKey([...path, 'allow', 'upgrade'], 'relaying an upgrade is not supported in this version; without a rule that allows it every upgrade is refused')
   if (!rule.anonymous) return
   for (const key of ['scope', 'if'] as const) if (rule[key] !== undefined) report.errorAtKey([...path, key], `an anonymous rule has no session, so \`${key}\` would never be asked`)
-  if (rule.allow?.upgrade !== undefined) report.errorAtKey([...path, 'allow', 'upgrade'], 'an anonymous rule is never upgraded')
 }
 
 function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, written: WrittenRule, path: Path, position: number): Rule {

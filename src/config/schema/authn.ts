@@ -3,14 +3,14 @@ import { z } from 'zod'
 import { PRINCIPAL_KINDS } from '../../core/principal.ts'
 import { duration, filePath, headerName, list, named } from './scalar.ts'
 
-export const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const
+export const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const
 
 const algorithm = z.enum(ALGORITHMS, {
   error: ({ input }) => (typeof input === 'string' && /^(none|HS\d*)$/i.test(input) ? `'${input}' is never accepted: only signatures with a public key are` : undefined),
 })
 
 const jwt = z.strictObject({
-  issuer: z.string().min(1).describe('The `iss` claim, exactly'),
+  issuer: z.string().min(1).regex(/^[^|]*$/, { error: 'an issuer holds no `|`, which separates it from the subject' }).describe('The `iss` claim, exactly'),
   audience: z.union([z.string().min(1), list(z.string().min(1), 32)]).describe('The `aud` claim must hold one of these'),
   jwksFile: filePath().optional().describe('Keys from a file'),
   jwksUri: z.string().optional().describe('Keys from an address; with neither, they are discovered at the issuer'),

@@ -8,7 +8,7 @@ import type { Relay } from '../../enforcement/admit.ts'
 import type { Exchange } from '../../enforcement/exchange.ts'
 import type { AnswerController, Connection, Upstream, UpstreamRequest } from '../../upstream/upstream.ts'
 import { EventBoundary } from '../sse/event-boundary.ts'
-import { responseHead, trailersOf } from './response-head.ts'
+import { type ResponseHead, responseHead, trailersOf } from './response-head.ts'
 import { Upload } from './upload.ts'
 import { upstreamFault } from './upstream-fault.ts'
 
@@ -37,9 +37,9 @@ export type Arrival = {
   readonly at: Instant
 }
 
-type Head = { readonly status: number; readonly text: string; readonly headers: string[]; readonly delimitedByClose: boolean }
-
 const HEARTBEAT = 15_000
+/** An answer this short comes with its head; the head of a longer one is sent ahead when the body is late. */
+const WITH_HEAD = 16_384
 
 export class HttpRelay implements Relay {
   readonly arrival: Arrival
@@ -52,7 +52,7 @@ export class HttpRelay implements Relay {
   readonly #limits: { readonly body: number; readonly idle: number }
   #controller: AnswerController | null = null
   #upload: Upload | null = null
-  #head: Head | null = null
+  #head: ResponseHead | null = null
   #events: EventBoundary | null = null
   #held: Buffer[] = []
   #trailers: { [name: string]: string } | null = null
@@ -113,9 +113,7 @@ export class HttpRelay implements Relay {
   onResponseStart(controller: AnswerController, status: number, _headers: unknown, text?: string): void {
     if (status < 200 || this.#over) return
     this.#head = responseHead(controller.rawHeaders, status, text ?? '')
-    if (this.#head.headers.some((value, i) => i % 2 === 1 && value.startsWith('text/event-stream') && this.#head?.headers[i - 1]?.toLowerCase() === 'content-type')) {
-      this.#events = new EventBoundary()
-    }
+    if (this.#head.eventStream) this.#events = new EventBoundary()
     if (this.exchange !== null) this.exchange.kind = this.#events !== null ? 'sse' : this.hasBody ? 'upload' : 'download'
     if (this.passes) this.#sendHead()
     else this.#hold(null)
@@ -158,7 +156,7 @@ export class HttpRelay implements Relay {
     this.status = head.status
     this.arrival.response.writeHead(head.status, head.text, head.headers)
     this.#owner.headSent(this)
-    process.nextTick(flushHead, this.arrival.response)
+    if (head.length === null || head.length > WITH_HEAD) process.nextTick(flushHead, this.arrival.response)
   }
 
   #send(chunk: Buffer): void {

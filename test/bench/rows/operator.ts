@@ -6,7 +6,7 @@ import { join } from 'node:path'
 export type Operator = { readonly tokenFile: string; /** Gives the operator's word that the ticket is open. */ readonly openTicket: (adminPort: number, ticket: string) => Promise<void> }
 
 export function makeOperator(folder: string): Operator {
-  const token = `nga_${randomBytes(32).toString('hex')}`
+  const token = `nga_${randomBytes(32).toString('base64url')}`
   const tokenFile = join(folder, 'admin-tokens.json')
   const entry = { name: 'bench', sha256: hash('sha256', token), roles: ['operator', 'admin'], identity: 'file|bench' }
   writeFileSync(tokenFile, JSON.stringify({ tokens: [entry] }), { mode: 0o600 })

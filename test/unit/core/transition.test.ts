@@ -319,7 +319,7 @@ describe('elevations', () => {
 })
 
 describe('what an elevation stands on', () => {
-  const profile = (name: string): Profile => ({ name, title: '', adds: ['db:read', 'db:write'], eligible: null, params: new Map(), for: duration(1), max: duration(1), purposes: [], approval: null })
+  const profile = (name: string): Profile => ({ name, title: '', adds: ['db:read', 'db:write'], eligible: null, params: new Map(), for: duration(1), max: duration(1), purposes: [], endWhen: [], approval: null })
   const policy = { profiles: new Map([['fix', profile('fix')]]) } as unknown as Policy // `effective` reads nothing else of it
   const turns = fc.array(fc.record({ wait: fc.integer({ min: 1, max: 3 }), kind: fc.constantFrom('anchor.opened' as const, 'anchor.ended' as const) }), { maxLength: 12 })
   const moved = (anchor: Anchor | null, kind: 'anchor.opened' | 'anchor.ended', now: Instant): Anchor | null => transitionAnchor(TICKET, anchor, { ...told, kind }, now).record
