@@ -13,20 +13,25 @@ import type { Rejected } from '../core/transitions/rule.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newSignalId } from '../runtime/id.ts'
 import type { Mirror } from './mirror.ts'
-import type { Commit, Position, SessionStore } from './store.ts'
+import type { Commit, Position, SessionStore, Tally } from './store.ts'
 
 export type Applied<R> = {
   readonly record: R | null
   readonly facts: readonly Fact[]
   /** Why the news was not taken; null when it was, also when it changed nothing. */
   readonly rejected: Rejected | null
-  /** Where the store put it; null when nothing had to be written. */
+  /** Where the store put it; null when nothing had to be written, or when the store did not answer. */
   readonly position: Position | null
+  /** The store did not answer restrictive news: it is enforced here from memory, and owed to the store. What it did to open exchanges. */
+  readonly assumed: Tally | null
 }
 
 type Step<R> = { readonly record: R | null; readonly facts: readonly Fact[]; readonly rejected: Rejected | null }
 
 const ATTEMPTS = 16
+/** Restrictive news the store still has to take, and how often it is tried. */
+const OWED_MAX = 10_000
+const OWED_EVERY = 1_000
 const SETTLED_AT_ONCE = 10_000
 const DAY = 86_400_000
 /** How long an ended life keeps refusing what it ended, beyond the end of its newest credential. */
@@ -38,6 +43,8 @@ export class Ledger {
   readonly #clock: Clock
   /** Settlements on their way; a shutdown waits for them. */
   readonly #settling = new Set<Promise<void>>()
+  #owed: (() => Promise<unknown>)[] = []
+  #paying: NodeJS.Timeout | null = null
 
   constructor(store: SessionStore, mirror: Mirror, clock: Clock) {
     this.#store = store
@@ -46,19 +53,19 @@ export class Ledger {
   }
 
   async applyToSession(key: SessionKey, signal: SessionSignal, due: Instant | null = null): Promise<Applied<Session>> {
-    const known = this.#mirror.peek(key)?.record
+    const known = this.#mirror.peek(key)?.record ?? null
     return this.#apply(sessionRef(key), signal, due, known, record => transition(record?.record === 'session' ? record : null, signal, this.#clock.now()))
   }
 
   /** An end settles behind the commit: every session tied to the anchor gets its `elevation.ended`. */
   async applyToAnchor(ref: AnchorRef, signal: AnchorSignal): Promise<Applied<Anchor>> {
-    const applied = await this.#apply<Anchor>(ref, signal, null, undefined, record => transitionAnchor(ref, record?.record === 'anchor' ? record : null, signal, this.#clock.now()))
+    const applied = await this.#apply<Anchor>(ref, signal, null, null, record => transitionAnchor(ref, record?.record === 'anchor' ? record : null, signal, this.#clock.now()))
     if (applied.position !== null && signal.kind === 'anchor.ended') this.#behind(this.#settleTied(ref, signal))
     return applied
   }
 
   async applyToLock(selector: Selector, signal: LockSignal): Promise<Applied<Lock>> {
-    return this.#apply(lockRef(selector), signal, null, undefined, record => transitionLock(record?.record === 'lock' ? record : null, signal, this.#clock.now()))
+    return this.#apply(lockRef(selector), signal, null, this.#mirror.lock(selector), record => transitionLock(record?.record === 'lock' ? record : null, signal, this.#clock.now()))
   }
 
   /** Settles everything that time or a shared condition has decided about this session: the next touch after a restart or a message lost. */
@@ -105,24 +112,55 @@ export class Ledger {
     return anchors
   }
 
-  async #apply<R extends StoredRecord>(ref: RecordRef, signal: Signal, due: Instant | null, known: StoredRecord | undefined, step: (record: StoredRecord | null) => Step<R>): Promise<Applied<R>> {
+  async #apply<R extends StoredRecord>(ref: RecordRef, signal: Signal, due: Instant | null, known: StoredRecord | null, step: (record: StoredRecord | null) => Step<R>): Promise<Applied<R>> {
+    try {
+      return await this.#commit(ref, signal, due, known, step)
+    } catch (error) {
+      if (!isRestrictive(signal.kind) || signal.kind === 'time.passed') throw error
+      return this.#assume(error, known, step, () => this.#commit(ref, signal, due, null, step))
+    }
+  }
+
+  async #commit<R extends StoredRecord>(ref: RecordRef, signal: Signal, due: Instant | null, known: StoredRecord | null, step: (record: StoredRecord | null) => Step<R>): Promise<Applied<R>> {
     let current: StoredRecord | null = known ?? (await this.#store.load(ref))
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const { record, facts, rejected } = step(current)
-      if (rejected !== null || facts.length === 0 || record === null) return { record, facts, rejected, position: null }
+      if (rejected !== null || facts.length === 0 || record === null) return { record, facts, rejected, position: null, assumed: null }
       const restrictive = isRestrictive(signal.kind)
       const commit: Commit = {
         operation: `${signal.id}:${refName(ref)}`, ref, expectedVersion: current?.version ?? 0, expectedEpoch: restrictive ? 'any' : this.#store.epoch,
         record, facts, due, ...placement(record),
       }
       const answer = await (restrictive ? this.#store.commitRestrictive(commit) : this.#store.commit(commit))
-      if (answer.is === 'OK') return { record, facts, rejected: null, position: answer.position }
-      if (answer.is === 'DUP') return { record: (await this.#store.load(ref)) as R | null, facts: [], rejected: null, position: answer.position } // a ref's record keeps its kind
-      if (answer.is === 'EARLY') return { record: current as R | null, facts: [], rejected: null, position: null } // likewise
+      if (answer.is === 'OK') return { record, facts, rejected: null, position: answer.position, assumed: null }
+      if (answer.is === 'DUP') return { record: (await this.#store.load(ref)) as R | null, facts: [], rejected: null, position: answer.position, assumed: null } // a ref's record keeps its kind
+      if (answer.is === 'EARLY') return { record: current as R | null, facts: [], rejected: null, position: null, assumed: null } // likewise
       current = answer.is === 'CONFLICT' ? answer.record : await this.#store.load(ref)
     }
     throw new Error(`${refName(ref)} kept changing under ${ATTEMPTS} attempts to write it`)
   }
+
+  /** The store is down, the emergency is not: what takes away is in force here at once, and written as soon as the store answers. */
+  async #assume<R extends StoredRecord>(cause: unknown, known: StoredRecord | null, step: (record: StoredRecord | null) => Step<R>, commit: () => Promise<unknown>): Promise<Applied<R>> {
+    const { record, facts, rejected } = step(known)
+    if (rejected !== null || record === null || facts.length === 0 || this.#owed.length >= OWED_MAX) throw cause
+    this.#owed.push(commit)
+    this.#paying ??= setInterval(() => void this.#pay(), OWED_EVERY).unref()
+    return { record, facts, rejected: null, position: null, assumed: await this.#mirror.assume(record, facts) }
+  }
+
+  /** In order, until the store fails again. */
+  async #pay(): Promise<void> {
+    for (let first = this.#owed[0]; first !== undefined; first = this.#owed[0]) {
+      if (await first().then(() => false, () => true)) return
+      this.#owed.shift()
+    }
+    if (this.#paying !== null) clearInterval(this.#paying)
+    this.#paying = null
+  }
+
+  /** Restrictive news that is in force here and not yet in the store. */
+  get owed(): number { return this.#owed.length }
 }
 
 /** No elevation lives as long as these: what still points at a forgotten anchor has ended before. */

@@ -1,11 +1,12 @@
 // Session state as this gateway knows it, in memory: sessions, the anchors they are tied to, every lock, the policy. It never writes.
 // Announcements reach it in order; each moves stamps first and then asks enforcement to judge again. SPEC: STO6, ENF1, ENF8
-import type { Anchor, AnchorRef, Lock } from '../core/anchor.ts'
+import { type Anchor, type AnchorRef, type Lock, type Selector, selectorName } from '../core/anchor.ts'
 import { type AnchorView, effective, type Effective } from '../core/effective.ts'
 import { type LockIndex, lockIndex, NO_LOCKS } from '../core/locks.ts'
 import { baselineOf, type Policy } from '../core/policy.ts'
 import type { Claims } from '../core/principal.ts'
-import { type RecordRef, refName, sessionRef, tiesOf } from '../core/record.ts'
+import type { Fact } from '../core/fact.ts'
+import { lockRef, type RecordRef, refName, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
 import type { Session, SessionKey } from '../core/session.ts'
 import { type Instant, instant } from '../core/time.ts'
 import { Holder, LiveSession } from './live-session.ts'
@@ -57,7 +58,7 @@ export class Mirror implements AnchorView {
       for (const record of page) if (record.record === 'lock') this.#putLock(record)
       const last = page.at(-1)
       if (last === undefined || last.record !== 'lock' || page.length < 500 || this.#lockRecords.size >= LOCKS_MAX) break
-      after = `${last.selector.kind}:${last.selector.value}`
+      after = selectorName(last.selector)
     }
     this.#locks = lockIndex(this.#lockRecords.values())
   }
@@ -143,6 +144,15 @@ export class Mirror implements AnchorView {
     return record !== null && record.record === 'anchor' ? record : null
   }
 
+  /** The lock that stands on a selector, as known here. */
+  lock(selector: Selector): Lock | null { return this.#lockRecords.get(selectorName(selector)) ?? null }
+
+  /** Takes restrictive news over that no store has confirmed: heard here as if it had been announced. */
+  assume(record: StoredRecord, facts: readonly Fact[]): Promise<Tally> {
+    const ref: RecordRef = record.record === 'session' ? sessionRef(record.key) : record.record === 'lock' ? lockRef(record.selector) : { kind: record.kind, name: record.name }
+    return this.#heard({ position: { epoch: this.#store.epoch, sequence: 0 }, ref, record, facts })
+  }
+
   /** Swaps the policy: everything is judged again under the new one. */
   replacePolicy(policy: Policy): Promise<Tally> {
     this.#policy = policy
@@ -212,7 +222,7 @@ export class Mirror implements AnchorView {
   }
 
   #putLock(lock: Lock): void {
-    const name = `${lock.selector.kind}:${lock.selector.value}`
+    const name = selectorName(lock.selector)
     if (lock.state === 'lifted') this.#lockRecords.delete(name)
     else this.#lockRecords.set(name, lock)
   }

@@ -6,7 +6,7 @@ import type { Session, SessionKey } from '../core/session.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newSignalId } from '../runtime/id.ts'
 import type { Applied, Ledger } from '../sessions/ledger.ts'
-import type { Enforcement, SessionStore } from '../sessions/store.ts'
+import type { Enforcement, SessionStore, Tally } from '../sessions/store.ts'
 
 /** Who brings the news, and why. */
 export type Word = { readonly by: string; readonly note: string; /** Makes a repeated call the same news; null takes a new id. */ readonly id: SignalId | null }
@@ -48,7 +48,10 @@ export class Intake {
   async #enforced<R>(applying: Promise<Applied<R>>): Promise<Enforced<R>> {
     const started = this.#clock.elapsed()
     const applied = await applying
-    const enforcement = applied.position === null ? null : await this.#store.enforced(applied.position)
+    const enforcement = applied.assumed !== null ? assumed(applied.assumed) : applied.position === null ? null : await this.#store.enforced(applied.position)
     return { ...applied, enforcement, tookMs: this.#clock.elapsed() - started }
   }
 }
+
+/** In force on this gateway; what the others do is unknown while the store does not answer. */
+const assumed = (exchanges: Tally): Enforcement => ({ gateways: { total: 1, acknowledged: 1, expired: 0 }, exchanges, exchangesUnknown: 0 })
