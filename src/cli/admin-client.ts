@@ -29,8 +29,8 @@ function jsonOf(text: string): Json {
 
 function pathOf(operation: Operation, params: { readonly [name: string]: string }, query: object): string {
   const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(params[name] ?? ''))
-  const search = new URLSearchParams(Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])))
-  return search.size === 0 ? path : `${path}?${search}`
+  const search = new URLSearchParams(Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))).toString()
+  return search === '' ? path : `${path}?${search}`
 }
 
 function unreachable(error: unknown, { url, timeoutMs }: AdminServer): Failure {

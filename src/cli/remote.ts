@@ -19,8 +19,8 @@ export type RemoteOptions = OutputOptions & { readonly server?: string; readonly
 export const outputOption = () => new Option('-o, --output <format>', 'how data is written').choices([...FORMATS]).default('table')
 
 /** A command that asks the admin API. */
-export const remoteCommand = (usage: string, summary: string): Command =>
-  new Command(usage).description(summary)
+export const remoteCommand = (name: string, summary: string): Command =>
+  new Command(name).description(summary)
     .addOption(outputOption())
     .addOption(new Option('--server <url>', `the admin listener; else $NARROWGATE_SERVER, else ${DEFAULT_SERVER}`))
     .addOption(new Option('--token-file <file>', `file with the token; else $NARROWGATE_TOKEN_FILE, else ${DEFAULT_TOKEN_FILE}`))

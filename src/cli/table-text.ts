@@ -16,7 +16,7 @@ const cut = (text: string): string => (text.length > CELL_MAX ? `${text.slice(0,
 
 /** Columns aligned, headings in capitals; each row ends with a line feed. */
 export function tableText(headings: readonly string[], rows: readonly (readonly unknown[])[]): string {
-  const cells = [headings.map(heading => heading.toUpperCase()), ...rows.map(row => row.map(value => cut(cellText(value))))]
+  const cells = [headings.map(heading => cut(plain(heading).toUpperCase())), ...rows.map(row => row.map(value => cut(cellText(value))))]
   const widths = headings.map((_, column) => Math.max(...cells.map(row => row[column]?.length ?? 0)))
   return cells.map(row => `${row.map((text, column) => text.padEnd(widths[column] ?? 0)).join('  ').trimEnd()}\n`).join('')
 }
@@ -28,11 +28,11 @@ export function recordText(record: { readonly [member: string]: unknown }): stri
   const members = Object.entries(record)
   const simple = members.filter(([, value]) => !isRows(value))
   const width = Math.max(0, ...simple.map(([key]) => key.length))
-  const lines = simple.map(([key, value]) => `${key.padEnd(width)}  ${cellText(value)}\n`)
+  const lines = simple.map(([key, value]) => `${plain(key).padEnd(width)}  ${cellText(value)}\n`)
   const tables = members.flatMap(([key, value]) => {
     if (!isRows(value)) return []
     const headings = [...new Set(value.flatMap(row => Object.keys(row)))]
-    return [`\n${key}\n${tableText(headings, value.map(row => headings.map(heading => row[heading])))}`]
+    return [`\n${plain(key)}\n${tableText(headings, value.map(row => headings.map(heading => row[heading])))}`]
   })
   return [...lines, ...tables].join('')
 }

@@ -51,11 +51,11 @@ export function getCommand(get: Command, terminal: Terminal): Command {
 
 export function describeCommand(describe: Command, terminal: Terminal): Command {
   return describe.description('everything about one thing')
-    .addCommand(remoteCommand('session <id>', 'a session: scopes now, elevations, open exchanges').action(async (id: string, options: RemoteOptions) => {
+    .addCommand(remoteCommand('session', 'a session: scopes now, elevations, open exchanges').argument('<id>', 'ses_…').action(async (id: string, options: RemoteOptions) => {
       const client = await openClient(terminal, options)
       show(terminal, options, await client.ask('session.get', { params: { id }, body: {}, query: {} }))
     }))
-    .addCommand(remoteCommand('elevation <id>', 'an elevation').action(async (id: string, options: RemoteOptions) => {
+    .addCommand(remoteCommand('elevation', 'an elevation').argument('<id>', 'elv_…').action(async (id: string, options: RemoteOptions) => {
       const client = await openClient(terminal, options)
       show(terminal, options, await client.ask('elevation.get', { params: { id }, body: {}, query: {} }))
     }))

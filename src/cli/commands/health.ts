@@ -1,4 +1,4 @@
-// health: is the gateway up and ready, asked without a token. version. SPEC: ADM8, ADM10
+// health: is the gateway up and ready, asked without a token. version. SPEC: ADM16, ADM10
 import { Command } from 'commander'
 import { OPERATIONS } from '../../admin/contract.ts'
 import { VERSION } from '../../version.ts'

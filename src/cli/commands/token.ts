@@ -1,4 +1,4 @@
-// token new: a token for an operator, and its entry for the token file. The token is shown once and kept nowhere. SPEC: ADM2
+// token new: a token for an operator, and its entry for the token file. The token is shown once and kept nowhere. SPEC: ADM11
 import { Command } from 'commander'
 import { entryFor, newToken } from '../../admin/first-token.ts'
 import { ROLES } from '../../admin/roles.ts'
