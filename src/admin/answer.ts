@@ -1,4 +1,4 @@
-// What a route hands back, and how times and lengths are written in it: RFC 3339 and `15m`. SPEC: ADM4
+// What a route hands back, and how times and lengths are written in it: RFC 3339 and `15m`. SPEC: ADM12
 import type { ServerResponse } from 'node:http'
 import { FOREVER, type Instant } from '../core/time.ts'
 

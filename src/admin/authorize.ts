@@ -1,5 +1,5 @@
 // Who holds a token: looked up by its digest in the token file and, beside it, the break-glass file. Files are read again at most once a second;
-// one that became unreadable as JSON keeps its last good entries, one that is gone has none. Never logs a token. SPEC: ADM2, ADM6
+// one that became unreadable as JSON keeps its last good entries, one that is gone has none. Never logs a token. SPEC: ADM11, ADM14
 import type { Instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { sha256 } from '../runtime/id.ts'

@@ -1,5 +1,5 @@
 // What the bodies and queries of the admin API must look like; every field says what it is, and unknown fields are errors.
-// News that only takes away is never refused for a missing or long reason. SPEC: ADM3, ADM4
+// News that only takes away is never refused for a missing or long reason. SPEC: ADM3, ADM12
 import { z } from 'zod'
 import { duration, list, name, scope } from '../config/schema/scalar.ts'
 import { LOCK_EFFECTS, type Selector, SELECTOR_KINDS } from '../core/anchor.ts'

@@ -1,5 +1,5 @@
 // Every operation of the admin API, once: the server, the command line and docs/admin-api.md are made from this list.
-// Nothing else is served. SPEC: ADM1, ADM4
+// Nothing else is served. SPEC: ADM18, ADM12
 import type { z } from 'zod'
 import {
   anchorBody, approveBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, requestBody, restrictive, sessionQuery, shortenBody,

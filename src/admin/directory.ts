@@ -1,4 +1,4 @@
-// Finds sessions and elevations by id, in memory first and then in the store, and lists them page by page. It never writes. SPEC: ADM4
+// Finds sessions and elevations by id, in memory first and then in the store, and lists them page by page. It never writes. SPEC: ADM12
 import { setImmediate } from 'node:timers/promises'
 import { type Elevation, isOver } from '../core/elevation.ts'
 import type { Session, SessionKey } from '../core/session.ts'

@@ -1,5 +1,5 @@
 // GET /v1/events: every fact and verdict as it happens, to at most 64 listeners. A reader too slow for it is dropped, never waited for;
-// each heartbeat asks whether the token still counts. SPEC: ADM9
+// each heartbeat asks whether the token still counts. SPEC: ADM17
 import type { ServerResponse } from 'node:http'
 import type { Answer } from './answer.ts'
 import { AdminFault } from './fault.ts'

@@ -1,4 +1,4 @@
-// What the admin API answers when it does not do what was asked: a closed list of codes, each with its status. SPEC: ADM5
+// What the admin API answers when it does not do what was asked: a closed list of codes, each with its status. SPEC: ADM13
 import { type Reason, REASONS } from '../core/reason.ts'
 import type { Rejected } from '../core/transitions/rule.ts'
 

@@ -1,5 +1,5 @@
 // The token of a gateway without `admin.auth`: one operator on this machine, kept in `<stateDir>/admin.token` and used again at the next start.
-// Writes through the port it is given: the file is for its owner only. SPEC: ADM2
+// Writes through the port it is given: the file is for its owner only. SPEC: ADM11
 import { sha256 } from '../runtime/id.ts'
 import { readSecretFile } from '../runtime/secret-file.ts'
 import type { Role } from './roles.ts'

@@ -1,4 +1,4 @@
-// /livez, /readyz and /metrics: no token, no body, for probes and Prometheus; on the admin listener and on one of their own. SPEC: ADM8
+// /livez, /readyz and /metrics: no token, no body, for probes and Prometheus; on the admin listener and on one of their own. SPEC: ADM16
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Answer, told } from './answer.ts'
 import { AdminFault } from './fault.ts'

@@ -1,5 +1,5 @@
 // Keeps web pages from driving the admin listener: no foreign Origin, no cross-site fetch, and on plain HTTP only names of this machine,
-// so that a name somebody else's DNS points here is no way in. SPEC: ADM7
+// so that a name somebody else's DNS points here is no way in. SPEC: ADM15
 import type { IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { AdminFault } from './fault.ts'

@@ -1,5 +1,5 @@
 // Reads what an operation takes: JSON of at most 64 KiB or YAML of at most 1 MiB, in at most 10 s, under exactly its content type.
-// JSON that two parsers may read differently is refused. SPEC: ADM5
+// JSON that two parsers may read differently is refused. SPEC: ADM13
 import type { IncomingMessage } from 'node:http'
 import { isAmbiguousJson } from '../identity/strict-json.ts'
 import type { Operation } from './contract.ts'

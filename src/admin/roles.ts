@@ -1,5 +1,5 @@
 // Who may do what on the admin listener: five roles, each of which also reads. `admin` holds the operator's rights, never the approver's.
-// SPEC: ADM1
+// SPEC: ADM18
 export const ROLES = ['viewer', 'approver', 'operator', 'broker', 'admin'] as const
 export type Role = (typeof ROLES)[number]
 

@@ -1,4 +1,4 @@
-// Everything the admin listener is built from: composed once, by gateway.ts. SPEC: ADM1
+// Everything the admin listener is built from: composed once, by gateway.ts. SPEC: ADM18
 import type { Head } from '../audit/record.ts'
 import type { Timeline } from '../audit/timeline.ts'
 import type { Problem } from '../config/problem.ts'

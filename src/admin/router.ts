@@ -1,4 +1,4 @@
-// From method and path to the one operation of the contract, with its parameters. SPEC: ADM4, ADM5
+// From method and path to the one operation of the contract, with its parameters. SPEC: ADM12, ADM13
 import { type OperationName, OPERATION_NAMES, OPERATIONS } from './contract.ts'
 import { AdminFault } from './fault.ts'
 

@@ -1,4 +1,4 @@
-// Writes an answer or a fault. What is not an AdminFault is logged and answered without a word about the inside. SPEC: ADM5
+// Writes an answer or a fault. What is not an AdminFault is logged and answered without a word about the inside. SPEC: ADM13
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Log } from '../runtime/log.ts'
 import { StoreFault } from '../sessions/store-fault.ts'

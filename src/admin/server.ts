@@ -1,5 +1,5 @@
 // The life of an admin request: own origin, operation, token, role, body, route, record, answer. Nothing of the inside is ever answered.
-// A break-glass token alarms at every use, whatever comes of it. SPEC: ADM1-ADM8
+// A break-glass token alarms at every use, whatever comes of it. SPEC: ADM3, ADM11-ADM15, ADM18
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Answer } from './answer.ts'
 import { type OperationName, type Operation, OPERATIONS } from './contract.ts'

@@ -1,5 +1,5 @@
 // Sessions, elevations and exchanges as operators read them. The one reader of state behind them is core/effective.ts, through the mirror.
-// Holds no credential and no claim, only ids and digests. SPEC: ADM4
+// Holds no credential and no claim, only ids and digests. SPEC: ADM12
 import { grantName } from '../core/decision.ts'
 import type { Carrier, Effective } from '../core/effective.ts'
 import type { Elevation } from '../core/elevation.ts'

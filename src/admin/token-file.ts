@@ -1,5 +1,5 @@
 // The file of operators: who each token is and what it may do, kept as the digest of the token. Read whole or refused whole.
-// SPEC: ADM2
+// SPEC: ADM11
 import { type Instant, instant } from '../core/time.ts'
 import { type Role, ROLES } from './roles.ts'
 

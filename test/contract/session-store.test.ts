@@ -92,7 +92,7 @@ describe('the file of the embedded store', () => {
     expect(await opened().list('session', '', 10)).toHaveLength(2)
   })
 
-  test('[STO11] a newer schema, a foreign database, garbage, a folder and a missing folder are each told apart', async () => {
+  test('[STO11] a newer schema, a foreign database, garbage, a folder and an impossible path are each told apart', async () => {
     await opened().close()
     const raw = new DatabaseSync(file)
     raw.exec('PRAGMA user_version = 99')
@@ -107,7 +107,13 @@ describe('the file of the embedded store', () => {
     writeFileSync(garbage, 'no database'.repeat(1_000))
     expect(faultOf(() => opened(EMBEDDED_LIMITS, false, garbage))).toMatchObject({ code: 'corrupt' })
     expect(faultOf(() => opened(EMBEDDED_LIMITS, false, folder))).toMatchObject({ code: 'unwritable' })
-    expect(faultOf(() => opened(EMBEDDED_LIMITS, false, join(folder, 'none', 'a.db')))).toMatchObject({ code: 'unwritable' })
+    expect(faultOf(() => opened(EMBEDDED_LIMITS, false, join(garbage, 'a.db')))).toMatchObject({ code: 'unwritable' })
+  })
+
+  test('[STO11] a missing folder is made, for the owner alone', async () => {
+    const deep = join(folder, 'state', 'a.db')
+    await opened(EMBEDDED_LIMITS, false, deep).commitRestrictive(openCommit('a'))
+    expect(statSync(join(folder, 'state')).mode & 0o077).toBe(0)
   })
 
   test('[STO11] a file that was refused is free again, and its content untouched', async () => {

@@ -1,4 +1,4 @@
-// An operator's word on a ticket, task, run …: `ended` ends every elevation that stands on it. SPEC: ADM4, PUR3
+// An operator's word on a ticket, task, run …: `ended` ends every elevation that stands on it. SPEC: ADM12, PUR3
 import { manualAnchor } from '../../approvals/asking.ts'
 import { type Anchor, ANCHOR_KINDS, type AnchorKind } from '../../core/anchor.ts'
 import { type Answer, timeText, told } from '../answer.ts'

@@ -1,4 +1,4 @@
-// What is configured, as it runs: routes, profiles, digest; and checking or loading another one. SPEC: ADM4, CFG1
+// What is configured, as it runs: routes, profiles, digest; and checking or loading another one. SPEC: ADM12, CFG1
 import { formatProblem, type Problem } from '../../config/problem.ts'
 import type { Profile } from '../../core/policy.ts'
 import type { HostPattern, Route, Rule } from '../../core/route.ts'
@@ -16,7 +16,7 @@ const routeView = ({ name, host, path, upstream, authn, mode, rules }: Route) =>
 
 const profileView = (profile: Profile) => ({
   name: profile.name, title: profile.title, adds: profile.adds, eligible: profile.eligible?.source ?? null, for: spanText(profile.for), max: spanText(profile.max), purpose: profile.purposes,
-  params: Object.fromEntries(profile.params),
+  params: Object.fromEntries(profile.params), endWhen: profile.endWhen,
   approval: profile.approval && { count: profile.approval.count, within: profile.approval.within === null ? null : spanText(profile.approval.within), extend: profile.approval.extend },
 })
 

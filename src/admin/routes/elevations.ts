@@ -1,5 +1,5 @@
 // Asking for an elevation on behalf of a session, reading them, and ending them. What they may be is decided by approvals/ and the core.
-// SPEC: ADM4, ELV1, APR2
+// SPEC: ADM12, ELV1, APR2
 import { prepare } from '../../approvals/asking.ts'
 import { barredFrom } from '../../approvals/barred.ts'
 import type { Elevation } from '../../core/elevation.ts'
@@ -29,12 +29,18 @@ function claimsOf(live: LiveSession): Claims {
 const purposesIn = (asked: Call<'elevation.request'>['body']['purpose']): Purposes =>
   asked === undefined ? NO_PURPOSES : (Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) as Purposes) // kinds by the schema
 
+/** Labels are a closed set: a profile nobody configured is counted without its name. */
+function count({ metrics, mirror }: Call<'elevation.request'>['room'], profile: string, answer: string): void {
+  metrics.elevationsRequested.inc({ profile: mirror.policy.profiles.has(profile) ? profile : '', answer })
+}
+
 async function asked({ room, caller, body }: Call<'elevation.request'>, live: LiveSession): Promise<Elevation> {
   const { principal } = live.record
   const ask = { profile: body.profile, for: body.for ?? null, purposes: purposesIn(body.purpose), params: body.params ?? {}, note: body.reason, startsAt: body.startAt ?? null }
   const prepared = await prepare(ask, { principal, claims: claimsOf(live), keyThumbprint: null, filedBy: caller.identity }, room.mirror.policy, room.mirror, room.clock.now())
-  if ('declined' in prepared) throw faultOf({ rejected: prepared.declined, says: prepared.says })
-  return prepared
+  if (!('declined' in prepared)) return prepared
+  count(room, body.profile, prepared.declined)
+  throw faultOf({ rejected: prepared.declined, says: prepared.says })
 }
 
 async function request(call: Call<'elevation.request'>): Promise<Answer> {
@@ -43,6 +49,7 @@ async function request(call: Call<'elevation.request'>): Promise<Answer> {
   const elevation = await asked(call, live)
   if (body.dryRun === true) return told(elevationView(live.record, elevation, null, null, null))
   const { record, rejected } = await room.intake.session(live.record.key, { kind: 'elevation.requested', elevation, askedUntil: null }, wordOf(caller, body.reason))
+  count(room, body.profile, rejected?.rejected ?? 'taken')
   if (rejected !== null) throw faultOf(rejected)
   directory.note(elevation.id, live.record.key)
   const made = record?.elevations.find(({ id }) => id === elevation.id) ?? elevation

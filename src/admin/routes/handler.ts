@@ -1,4 +1,4 @@
-// The shape of a route: everything it may use, and the words it brings. A route never touches request or response. SPEC: ADM1
+// The shape of a route: everything it may use, and the words it brings. A route never touches request or response. SPEC: ADM18
 import type { Word } from '../../signals/intake.ts'
 import type { Answer } from '../answer.ts'
 import type { BodyOf, OperationName, ParamsOf, QueryOf } from '../contract.ts'

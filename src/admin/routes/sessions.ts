@@ -1,4 +1,4 @@
-// Reading sessions, and the six verbs on one of them. The verbs that take away need no reason, no version and no patience. SPEC: ADM3, ADM4
+// Reading sessions, and the six verbs on one of them. The verbs that take away need no reason, no version and no patience. SPEC: ADM3, ADM12
 import { after, type Instant } from '../../core/time.ts'
 import type { SessionNews } from '../../core/signal.ts'
 import { type Answer, told } from '../answer.ts'

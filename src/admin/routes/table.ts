@@ -1,4 +1,4 @@
-// Every operation with its route. The compiler lists what a new operation must answer. SPEC: ADM1
+// Every operation with its route. The compiler lists what a new operation must answer. SPEC: ADM18
 import { told } from '../answer.ts'
 import type { OperationName } from '../contract.ts'
 import { livez, metrics, readyz } from '../health.ts'
