@@ -13,7 +13,7 @@ import type { Settings } from './config/settings.ts'
 import { Admission } from './enforcement/admit.ts'
 import type { GateKeeper } from './enforcement/exchange.ts'
 import { ExchangeRecorder } from './enforcement/exchange-recorder.ts'
-import { gatherSteps } from './enforcement/gather.ts'
+import { gatherSteps, type GatherStep } from './enforcement/gather.ts'
 import { Hub } from './enforcement/hub.ts'
 import { Inflight } from './enforcement/inflight.ts'
 import { Reassessor } from './enforcement/reassess.ts'
@@ -34,11 +34,13 @@ import { readSecretFile } from './runtime/secret-file.ts'
 import { acceptLoss as liftBirth, installStore, markBirth } from './sessions/birth.ts'
 import { type EmbeddedStore, openEmbeddedStore } from './sessions/embedded-store.ts'
 import { Ledger } from './sessions/ledger.ts'
+import { census, counted } from './sessions/census.ts'
 import { Mirror } from './sessions/mirror.ts'
 import type { Announcement, SessionStore, Tally } from './sessions/store.ts'
 import { Timekeeper } from './sessions/timekeeper.ts'
 import { Intake } from './signals/intake.ts'
 import { ContextMinter } from './upstream/context.ts'
+import type { Upstream } from './upstream/upstream.ts'
 import { VERSION } from './version.ts'
 
 export type GatewayOptions = {
@@ -72,6 +74,8 @@ export type Parts = {
   readonly identifier: Identifier
   readonly minter: ContextMinter
   readonly drainer: Drainer
+  /** What a request may have to wait for between preview and admission. */
+  readonly steps: readonly GatherStep[]
 }
 
 const pathIn = (settings: Settings, file: string): string => (file.startsWith('/') || file === ':memory:' ? file : `${settings.stateDir}/${file}`)
@@ -166,7 +170,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const store = options.wrapStore?.(opened) ?? opened
   const mirror = new Mirror(store, settings.policy, settings.limits.mirroredSessions)
   const ledger = new Ledger(store, mirror, clock)
-  const intake = new Intake(ledger, store, clock)
+  const intake = new Intake(ledger, store, clock, (kind, outcome) => metrics.signals.inc({ kind, outcome }))
   const timekeeper = new Timekeeper(mirror, ledger, store, clock)
   const trail = await openTrail(settings, gateway, store, clock, log)
   const noise = new Noise({ file: pathIn(settings, settings.audit.noise.file), gateway, maxBytes: settings.audit.noise.maxBytes }, clock)
@@ -198,11 +202,11 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   await mirror.start()
   if ((await markBirth(opened, ledger, settings.ephemeral)) === 'marked') log.warn({ born: opened.born }, 'the data set is new: credentials issued before it are refused until `store accept-loss`')
   await drainer.drainNow()
-  observe(metrics, { mirror, inflight, noise, clock, store })
   trail.gatewayStarted({ version: VERSION, config: settings.digest })
   metrics.configLoadedAt.set(clock.now() / 1000)
   metrics.configOk.set(1)
-  const parts: Parts = { settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: pathIn(settings, settings.audit.trail.file), noise, pipeline, identifier, minter, drainer }
+  const parts: Parts = { settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: pathIn(settings, settings.audit.trail.file), noise, pipeline, identifier, minter, drainer, steps: room.steps }
+  observe(metrics, parts, () => room.world.upstreams.values())
   const swap = async (next: Settings): Promise<Tally> => {
     const world = await openWorld(next, room.world)
     const providers = await buildProviders(next.providers, tools)
@@ -248,9 +252,13 @@ function heard(announcement: Announcement, { drainer, hub, identifier, metrics }
   hub.tell({ is: 'announced', announcement, session: changed.record === 'session' ? changed.id : null })
 }
 
-function observe(metrics: Metrics, { mirror, inflight, noise, clock, store }: { readonly mirror: Mirror; readonly inflight: Inflight; readonly noise: Noise; readonly clock: Clock; readonly store: SessionStore }): void {
+function observe(metrics: Metrics, parts: Omit<Parts, 'pipeline' | 'drainer' | 'trailFile'>, upstreams: () => Iterable<Upstream>): void {
+  const { mirror, inflight, noise, clock, store, trail, ledger } = parts
   metrics.observe({
-    sessions: () => mirror.size, locks: () => mirror.locks.size, exchanges: () => inflight.size, refusalsDropped: () => noise.dropped, undrained: () => 0,
+    ...census(mirror, clock),
+    exchanges: () => counted(inflight.all(), ({ place, kind }) => ({ route: place.route.name, kind })),
+    upstreams: () => [...upstreams()].map(({ name, busy }) => ({ labels: { upstream: name }, value: busy })),
+    mirrored: () => mirror.size, locks: () => mirror.locks.size, owed: () => ledger.owed, trailDropped: () => trail.counts.dropped, noiseDropped: () => noise.dropped,
     viewAge: () => (store.confirmedUntil() === Infinity ? 0 : Math.max(0, clock.elapsed() - store.confirmedUntil()) / 1000),
   })
 }

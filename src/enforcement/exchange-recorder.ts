@@ -12,7 +12,7 @@ import type { Hub } from './hub.ts'
 import type { Recorder } from './recorder.ts'
 
 /** Ends that come from a peer or the wire rather than from a lost right. */
-const WIRE: ReadonlySet<Reason> = new Set<Reason>([
+export const WIRE: ReadonlySet<Reason> = new Set<Reason>([
   'caller_closed', 'upstream_reset', 'upstream_malformed', 'upstream_timeout', 'upstream_unavailable', 'upstream_busy', 'request_timeout', 'body_too_large', 'frozen_peer_closed',
 ])
 
@@ -59,7 +59,7 @@ export class ExchangeRecorder implements Recorder {
     await this.#trail.sync()
   }
 
-  notDispatched({ id, live }: Exchange, reason: Reason): void {
+  notDispatched({ id, live }: Pick<Inquiry, 'id' | 'live'>, reason: Reason): void {
     this.#trail.notDispatched({ exchange: id, session: live?.record.id ?? null, reason })
   }
 

@@ -15,9 +15,11 @@ export type GatherStep = {
   readonly run: (request: Gathering) => Promise<void>
   /** What the caller is told when it fails. */
   readonly failure: Reason
+  /** Takes back what it did, perhaps in part, for a request that is not admitted after it. Must not throw. */
+  readonly undo: (request: Gathering, reason: Reason) => void
 }
 
-/** A request between preview and admission, and which steps it has behind it. */
+/** A request between preview and admission, and which steps were begun for it. */
 export type Gathering = {
   readonly inquiry: Inquiry
   readonly grant: Grant
@@ -33,11 +35,13 @@ export function gatherSteps(recorder: Recorder, minter: ContextMinter, fsync: ()
       name: 'intent', failure: 'record_failed',
       needed: ({ grant, done }) => grant.is === 'elevation' && fsync() && !done.has('intent'),
       run: ({ inquiry, grant, until }) => recorder.intended(inquiry, grant, until),
+      undo: ({ inquiry }, reason) => recorder.notDispatched(inquiry, reason),
     },
     {
       name: 'context', failure: 'internal_error',
       needed: request => request.inquiry.live !== null && minter.ready(aboutOf(request)) === null && !request.done.has('context'),
       run: request => minter.mint(aboutOf(request)),
+      undo: () => undefined,
     },
   ]
 }
@@ -50,11 +54,16 @@ export async function gather(steps: readonly GatherStep[], request: Gathering, d
   const started = performance.now()
   for (const step of steps) {
     if (!step.needed(request)) continue
+    request.done.add(step.name)
     const failure = await within(step.run(request), deadline - (performance.now() - started)).then(() => null, () => step.failure)
     if (failure !== null) return failure
-    request.done.add(step.name)
   }
   return null
+}
+
+/** The request is not admitted after all: what was done for it is taken back. */
+export function abandon(steps: readonly GatherStep[], request: Gathering, reason: Reason): void {
+  for (const step of steps) if (request.done.has(step.name)) step.undo(request, reason)
 }
 
 async function within(work: Promise<void>, deadline: number): Promise<void> {

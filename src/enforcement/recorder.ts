@@ -13,8 +13,8 @@ export interface Recorder extends Witness {
   flush(): void
   /** The intent of an elevated request on stable storage, before it is admitted. Rejects when that fails. */
   intended(inquiry: Inquiry, grant: Grant, until: Instant): Promise<void>
-  /** Admitted and recorded, but its right ended before the dispatch. */
-  notDispatched(exchange: Exchange, reason: Reason): void
+  /** Intended or admitted and recorded, but its right ended before the dispatch. */
+  notDispatched(exchange: Pick<Inquiry, 'id' | 'live'>, reason: Reason): void
   /** The whole answer was handed to the caller's socket. */
   completed(exchange: Exchange, status: number): void
 }

@@ -21,14 +21,18 @@ export interface AskOwner {
 
 export class Ask implements RelayOwner {
   readonly arrival: Arrival
-  readonly world: World
+  /** The configuration it was placed under. */
+  world: World
   readonly head: Head
   readonly target: Target
   readonly source: string
   readonly secure: boolean
+  encodedSlash = false
   place: Place | null = null
   verified: Verified | null = null
   live: LiveSession | null = null
+  /** `performance.now()` at its arrival when this request is timed, else 0. */
+  sampledAt = 0
   readonly #owner: AskOwner
 
   constructor(arrival: Arrival, world: World, head: Head, target: Target, source: string, secure: boolean, owner: AskOwner) {

@@ -9,7 +9,7 @@ import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import { type Reason } from '../core/reason.ts'
 import { placeOf, type Route, routeOf } from '../core/route.ts'
 import { caseOf, type Exchange, type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
-import { gather, type Gathering } from '../enforcement/gather.ts'
+import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
 import type { Identification, Presented, Verified } from '../identity/credential.ts'
 import { purposesClaimed } from '../identity/purposes.ts'
 import { newExchangeId } from '../runtime/id.ts'
@@ -28,6 +28,8 @@ import { type SelfService, RESERVED } from './self-service/self-service.ts'
 import { sessionNow, sessionOf } from './session-of.ts'
 import { sourceOf } from './describe/source.ts'
 
+/** One request of so many has its decision and its way through the gateway timed. */
+const SAMPLED = 16
 /** Longest a request may wait between preview and admission, in milliseconds. */
 const GATHER_FOR = 10_000
 
@@ -35,6 +37,7 @@ export class Pipeline implements AskOwner {
   readonly #room: ProxyRoom
   readonly #self: SelfService
   #draining = false
+  #served = 0
 
   constructor(room: ProxyRoom, self: SelfService) {
     this.#room = room
@@ -48,6 +51,7 @@ export class Pipeline implements AskOwner {
 
   serve(arrival: Omit<Arrival, 'contentLength'>, secure: boolean): void {
     const { request, response } = arrival
+    this.#served++
     const head = readHead(request)
     if (typeof head === 'string') return this.#malformed({ ...arrival, contentLength: null }, head)
     const whole: Arrival = { ...arrival, contentLength: head.contentLength }
@@ -58,20 +62,23 @@ export class Pipeline implements AskOwner {
     const { world } = this.#room
     const { target, encodedSlash } = described
     const ask = new Ask(whole, world, head, target, sourceOf(request, world.settings.trustedProxies), secure, this)
+    if (this.#served % SAMPLED === 0) ask.sampledAt = performance.now()
     if (target.path.startsWith(RESERVED)) return this.#self.serve(ask)
-    this.#route(ask, encodedSlash)
+    ask.encodedSlash = encodedSlash
+    this.#route(ask)
   }
 
   // ---- route and rule
 
-  #route(ask: Ask, encodedSlash: boolean): void {
+  #route(ask: Ask): void {
+    ask.world = this.#room.world
     const { policy } = this.#room.mirror
     const route = routeOf(policy.table, ask.target)
     if (typeof route === 'string') {
       if (route === 'no_route' || !this.#self.servesWithoutRoute(ask)) return this.refuseAsk(ask, refuse(route))
       return this.#self.serve(ask)
     }
-    if (encodedSlash && route.encodedSlash === 'reject') return this.#malformed(ask.arrival, 'the path holds an escaped slash')
+    if (ask.encodedSlash && route.encodedSlash === 'reject') return this.#malformed(ask.arrival, 'the path holds an escaped slash')
     ask.place = placeOf(route, { method: ask.arrival.request.method ?? '', upgrade: ask.head.upgrade }, ask.target)
     if (ask.place.rule?.anonymous === true) return this.#judge(ask, null)
     const presented = this.presented(ask, route)
@@ -113,6 +120,7 @@ export class Pipeline implements AskOwner {
   // ---- evaluation, preview, gather, admit
 
   #judge(ask: Ask, live: LiveSession | null): void {
+    if (ask.world !== this.#room.world) return this.#route(ask) // a reload came meanwhile: it is placed anew
     ask.live = live
     const { place, verified } = ask
     if (place === null) return this.refuseAsk(ask, refuse('no_route'))
@@ -127,11 +135,17 @@ export class Pipeline implements AskOwner {
     const upstream = ask.world.upstreams.get(place.route.upstream)
     if (upstream === undefined) return this.refuseAsk(ask, refuse('upstream_unavailable'))
     const gathering: Gathering = { inquiry, grant: preview.grant, until: preview.until, upstream: upstream.name, done: new Set() }
-    if (!this.#room.steps.some(({ needed }) => needed(gathering))) return this.#admit(ask, inquiry)
-    void gather(this.#room.steps, gathering, GATHER_FOR).then(failure => {
-      if (failure !== null) this.refuseAsk(ask, refuse(failure))
-      else this.#admit(ask, inquiry)
-    }).catch(error => this.#failed(ask, error))
+    if (!this.#room.steps.some(({ needed }) => needed(gathering))) return void this.#admit(ask, inquiry)
+    void gather(this.#room.steps, gathering, GATHER_FOR).then(failure => this.#gathered(ask, gathering, failure)).catch(error => this.#failed(ask, error))
+  }
+
+  /** What was done for a request that is not admitted now is taken back. */
+  #gathered(ask: Ask, gathering: Gathering, failure: Reason | null): void {
+    const { steps, world } = this.#room
+    const reason = failure ?? (ask.world === world ? this.#admit(ask, gathering.inquiry) : 'stale')
+    if (reason !== null) abandon(steps, gathering, reason)
+    if (failure !== null) this.refuseAsk(ask, refuse(failure))
+    else if (ask.world !== world) this.#route(ask) // a reload came meanwhile: it is placed anew
   }
 
   #purposes(ask: Ask): Purposes | null {
@@ -151,23 +165,29 @@ export class Pipeline implements AskOwner {
   }
 
   #preview(inquiry: Inquiry): Decision {
-    return evaluate(caseOf(inquiry, this.#room.keeper, this.#room.keeper.clock.now(), null))
+    const asked = caseOf(inquiry, this.#room.keeper, this.#room.keeper.clock.now(), null)
+    if (this.#served % SAMPLED !== 0) return evaluate(asked)
+    const started = performance.now()
+    const decision = evaluate(asked)
+    this.#room.metrics.decisionDuration.observe((performance.now() - started) / 1000)
+    return decision
   }
 
-  /** One turn: nothing is awaited between the last look of the judge and the dispatch or its place in this turn's batch. */
-  #admit(ask: Ask, inquiry: Inquiry): void {
-    if (ask.arrival.response.destroyed || ask.arrival.response.writableEnded) return // the caller went away, or broke its body, while something was awaited
+  /** One turn: nothing is awaited between the last look of the judge and the dispatch or its place in this turn's batch. Returns why it was not admitted. */
+  #admit(ask: Ask, inquiry: Inquiry): Reason | null {
+    if (ask.arrival.response.destroyed || ask.arrival.response.writableEnded) return 'caller_closed' // the caller went away, or broke its body, while something was awaited
     const upstream = ask.world.upstreams.get(inquiry.place.route.upstream)
-    if (upstream === undefined) return this.refuseAsk(ask, refuse('upstream_unavailable'))
+    if (upstream === undefined) return this.#refused(ask, refuse('upstream_unavailable'))
     const { limits } = ask.world.settings
-    if (limits.bodyBytes > 0 && (ask.head.contentLength ?? 0) > limits.bodyBytes) return this.refuseAsk(ask, refuse('body_too_large'))
+    if (limits.bodyBytes > 0 && (ask.head.contentLength ?? 0) > limits.bodyBytes) return this.#refused(ask, refuse('body_too_large'))
     const relay = new HttpRelay(ask.arrival, upstream, ask.target.path + ask.target.query, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
     const refusal = this.#room.admission.admit(inquiry, relay)
-    if (refusal !== null) this.refuseAsk(ask, refusal)
+    return refusal === null ? null : this.#refused(ask, refusal)
   }
 
   outgoing(ask: Ask, relay: HttpRelay): readonly string[] {
     const { upstream } = relay
+    if (ask.sampledAt > 0) observer(this.#room.metrics.overhead, 'route', ask.place?.route.name ?? '').observe((performance.now() - ask.sampledAt) / 1000)
     return outgoingHeaders({
       rawHeaders: ask.arrival.request.rawHeaders, nominated: ask.head.nominated, kept: ask.world.keptHeaders.get(ask.place?.route as Route) ?? NO_HEADERS, // an admitted ask has a place
       authority: ask.head.authority, source: ask.source, secure: ask.secure, inject: upstream.inject, context: this.#context(relay),
@@ -193,6 +213,11 @@ export class Pipeline implements AskOwner {
   }
 
   refuseAsk(ask: Ask, { reason, requestable }: Refusal): void { this.#answer(ask, reason, requestable) }
+
+  #refused(ask: Ask, refusal: Refusal): Reason {
+    this.refuseAsk(ask, refusal)
+    return refusal.reason
+  }
 
   #answer(ask: Ask, reason: Reason, requestable: boolean): void {
     const { arrival, place, verified, live } = ask

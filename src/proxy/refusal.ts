@@ -89,7 +89,7 @@ function linger(request: IncomingMessage, response: ServerResponse, bytes: Buffe
     if (left <= 0) stop()
   }
   const timer = setTimeout(stop, DISCARDED_FOR)
-  request.on('data', discard)
+  request.on('data', discard).resume()
   request.once('end', stop)
   request.once('error', stop)
   response.once('close', () => clearTimeout(timer))

@@ -74,7 +74,7 @@ export async function sessionOf(room: ProxyRoom, verified: Verified, route: stri
     if (opened.rejected !== null) return refuse(reasonOf(opened.rejected.rejected))
     if (opened.record === null) continue
     if (opened.position !== null) room.metrics.sessionsOpened.inc({ kind: verified.principal.kind })
-    await mirror.adopt(opened.record)
+    // read back rather than taken over: what was announced since the commit is then not missed
   }
   return refuse('store_failed')
 }

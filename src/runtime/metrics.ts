@@ -4,14 +4,22 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const MICROSECONDS = [0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.0001, 0.001]
 
-/** What has no metric of its own to be read from, asked at each scrape. */
+/** One value with its labels, as counted at a scrape. */
+export type Row<L extends string> = { readonly labels: Readonly<Record<L, string>>; readonly value: number }
+
+/** What is counted where it lives, asked at each scrape. */
 export type Gauges = {
-  readonly sessions: () => number
+  readonly sessions: () => readonly Row<'kind' | 'state'>[]
+  readonly elevations: () => readonly Row<'profile'>[]
+  readonly exchanges: () => readonly Row<'route' | 'kind'>[]
+  readonly upstreams: () => readonly Row<'upstream'>[]
+  readonly approvalsPending: () => number
+  readonly mirrored: () => number
   readonly locks: () => number
-  readonly exchanges: () => number
   readonly viewAge: () => number
-  readonly refusalsDropped: () => number
-  readonly undrained: () => number
+  readonly owed: () => number
+  readonly trailDropped: () => number
+  readonly noiseDropped: () => number
 }
 
 export class Metrics {
@@ -25,6 +33,7 @@ export class Metrics {
   readonly exchangesCut = this.#counter('exchanges_cut_total', 'Open exchanges ended by the gateway', ['route', 'kind', 'reason'])
   readonly exchangesFrozen = this.#counter('exchanges_frozen_total', 'Open exchanges frozen', ['route'])
   readonly revocationLatency = this.#histogram('revocation_latency_seconds', 'From accepted change to last byte', ['source', 'action'], [0.0005, ...SECONDS])
+  readonly signals = this.#counter('signals_received_total', 'News by kind', ['kind', 'outcome'])
   readonly sessionsOpened = this.#counter('sessions_opened_total', 'Lives begun', ['kind'])
   readonly sessionEnds = this.#counter('session_ends_total', 'Lives ended', ['reason'])
   readonly elevationsRequested = this.#counter('elevations_requested_total', 'Elevations asked for', ['profile', 'answer'])
@@ -34,7 +43,6 @@ export class Metrics {
   readonly breakGlass = this.#counter('break_glass_uses_total', 'Uses of a break-glass token', [])
   readonly auditRecords = this.#counter('audit_records_total', 'Records written', ['lane'])
   readonly auditFailures = this.#counter('audit_write_failures_total', 'Writes of the trail that failed', [])
-  readonly auditDropped = this.#counter('audit_dropped_total', 'Trail records lost; must stay 0', [])
   readonly configReloads = this.#counter('config_reloads_total', 'Reloads tried', ['outcome'])
   readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [])
   readonly configOk = this.#gauge('config_last_reload_success', '1 when the last reload succeeded', [])
@@ -46,12 +54,17 @@ export class Metrics {
 
   /** Hands over what is counted elsewhere. Called once. */
   observe(gauges: Gauges): void {
-    this.#read('sessions_mirrored', 'Sessions in memory', gauges.sessions)
+    this.#rows('sessions_active', 'Sessions in memory by kind of principal and state', ['kind', 'state'], gauges.sessions)
+    this.#rows('elevations_active', 'Elevations that carry requests now', ['profile'], gauges.elevations)
+    this.#rows('exchanges_active', 'Exchanges open', ['route', 'kind'], gauges.exchanges)
+    this.#rows('upstream_connections_busy', 'Connections that carry an exchange', ['upstream'], gauges.upstreams)
+    this.#read('approvals_pending', 'Elevations that wait for an approver', gauges.approvalsPending)
+    this.#read('sessions_mirrored', 'Sessions in memory', gauges.mirrored)
     this.#read('locks_active', 'Standing locks', gauges.locks)
-    this.#read('exchanges_active', 'Exchanges open', gauges.exchanges)
     this.#read('store_view_age_seconds', 'Age of the knowledge behind decisions', gauges.viewAge)
-    this.#read('audit_noise_dropped', 'Refusals without a session that were only counted', gauges.refusalsDropped)
-    this.#read('audit_undrained_facts', 'Facts not yet in the trail file', gauges.undrained)
+    this.#read('store_owed_signals', 'Ends in force here that the store has not taken yet', gauges.owed)
+    this.#read('audit_dropped_total', 'Trail records lost; must stay 0', gauges.trailDropped)
+    this.#read('audit_noise_dropped_total', 'Refusals without a session that could not be written', gauges.noiseDropped)
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
@@ -64,6 +77,16 @@ export class Metrics {
 
   #histogram<L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]): Histogram<L> {
     return new Histogram({ name: `narrowgate_${name}`, help, labelNames, buckets, registers: [this.registry] })
+  }
+
+  #rows<L extends string>(name: string, help: string, labelNames: readonly L[], rows: () => readonly Row<L>[]): void {
+    new Gauge<L>({
+      name: `narrowgate_${name}`, help, labelNames, registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const { labels, value } of rows()) this.labels(...labelNames.map(name => labels[name])).set(value)
+      },
+    })
   }
 
   #read(name: string, help: string, value: () => number): void {

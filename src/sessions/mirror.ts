@@ -186,11 +186,12 @@ export class Mirror implements AnchorView {
     }
     if (live.record.version >= record.version) return Promise.resolve(NO_TALLY)
     if (live.record.id !== record.id) this.#reborn(live, record)
-    this.#untie(live)
+    const before = live.record
     live.record = record
     live.stamp++
     live.view = null
     this.#tie(live, record)
+    this.#untie(live, before)
     return this.onChange({ sessions: [live], announcement })
   }
 
@@ -237,9 +238,12 @@ export class Mirror implements AnchorView {
     }
   }
 
-  #untie(live: LiveSession): void {
-    for (const ref of tiesOf(live.record)) {
+  /** Lets go of what `record` was tied to, save what the session is tied to still: an anchor that is known stays known. */
+  #untie(live: LiveSession, record: Session | null): void {
+    const kept = new Set(record === null ? [] : tiesOf(live.record).map(refName))
+    for (const ref of tiesOf(record ?? live.record)) {
       const name = refName(ref)
+      if (kept.has(name)) continue
       const entry = this.#anchors.get(name)
       entry?.tied.delete(live)
       if (entry?.tied.size === 0) this.#anchors.delete(name)
@@ -275,7 +279,7 @@ export class Mirror implements AnchorView {
         this.#sessions.set(key, live)
         continue
       }
-      this.#untie(live)
+      this.#untie(live, null)
       this.#sessions.delete(key)
       this.#ids.delete(live.record.id)
       this.evicted++

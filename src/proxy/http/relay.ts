@@ -6,6 +6,7 @@ import type { Reason } from '../../core/reason.ts'
 import type { Instant } from '../../core/time.ts'
 import type { Relay } from '../../enforcement/admit.ts'
 import type { Exchange } from '../../enforcement/exchange.ts'
+import { WIRE } from '../../enforcement/exchange-recorder.ts'
 import type { AnswerController, Connection, Upstream, UpstreamRequest } from '../../upstream/upstream.ts'
 import { EventBoundary } from '../sse/event-boundary.ts'
 import { type ResponseHead, responseHead, trailersOf } from './response-head.ts'
@@ -112,8 +113,10 @@ export class HttpRelay implements Relay {
 
   onResponseStart(controller: AnswerController, status: number, _headers: unknown, text?: string): void {
     if (status < 200 || this.#over) return
-    this.#head = responseHead(controller.rawHeaders, status, text ?? '')
-    if (this.#head.eventStream) this.#events = new EventBoundary()
+    const head = responseHead(controller.rawHeaders, status, text ?? '')
+    if (head === null && this.exchange !== null) return this.#owner.end(this.exchange, 'upstream_malformed')
+    this.#head = head
+    if (head?.eventStream === true) this.#events = new EventBoundary()
     if (this.exchange !== null) this.exchange.kind = this.#events !== null ? 'sse' : this.hasBody ? 'upload' : 'download'
     if (this.passes) this.#sendHead()
     else this.#hold(null)
@@ -214,7 +217,7 @@ export class HttpRelay implements Relay {
       this.upstream.release(this, false)
       this.#upload?.destroy()
     }
-    if (!this.#answered) return this.#owner.refuse(this, reason)
+    if (!this.#answered && (WIRE.has(reason) || this.#upload === null || this.#upload.finished)) return this.#owner.refuse(this, reason)
     if (this.#events?.at === true && response.writableLength === 0 && raw.writableLength === 0) response.end()
     else reset(raw)
   }

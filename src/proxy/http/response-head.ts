@@ -26,7 +26,8 @@ function without(headers: readonly string[], names: readonly string[]): string[]
   return headers.filter((_, i) => !names.includes((headers[i - (i % 2)] ?? '').toLowerCase()))
 }
 
-export function responseHead(rawHeaders: unknown, status: number, statusText: string): ResponseHead {
+/** null where the framing holds a transfer coding other than chunked: the body would be relayed in a coding nobody is told of (RFC 9112 §6.1). */
+export function responseHead(rawHeaders: unknown, status: number, statusText: string): ResponseHead | null {
   const raw = (Array.isArray(rawHeaders) ? rawHeaders : []) as Raw // undici: names and values in turn, as Buffers
   const headers: string[] = []
   const dropped: string[] = []
@@ -38,6 +39,7 @@ export function responseHead(rawHeaders: unknown, status: number, statusText: st
     const lower = name.toLowerCase()
     const value = text(raw[i + 1])
     if (lower === 'connection') dropped.push(...nominated(value))
+    if (lower === 'transfer-encoding' && value.trim().toLowerCase() !== 'chunked') return null
     if (lower === 'content-length' || lower === 'transfer-encoding') framed = true
     if (lower === 'content-length') length = Number(value)
     if (lower === 'content-type') eventStream = value.toLowerCase().startsWith('text/event-stream')

@@ -1,0 +1,33 @@
+// Who is live, counted at a scrape: by kind and state, by profile. Labels come from closed lists and configuration only. SPEC: ADM8
+import type { Clock } from '../runtime/clock.ts'
+import type { Gauges, Row } from '../runtime/metrics.ts'
+import type { Mirror } from './mirror.ts'
+
+/** Counts things by their labels. */
+export function counted<T, L extends string>(things: Iterable<T>, labelsOf: (thing: T) => Readonly<Record<L, string>>): readonly Row<L>[] {
+  const rows = new Map<string, { readonly labels: Readonly<Record<L, string>>; value: number }>()
+  for (const thing of things) {
+    const labels = labelsOf(thing)
+    const key = JSON.stringify(labels)
+    const row = rows.get(key)
+    if (row === undefined) rows.set(key, { labels, value: 1 })
+    else row.value++
+  }
+  return [...rows.values()]
+}
+
+function* pending(mirror: Mirror): Iterable<string> {
+  for (const { record } of mirror.all()) for (const { state, profile } of record.elevations) if (record.state.is === 'live' && state.is === 'requested') yield profile
+}
+
+function* carrying(mirror: Mirror, clock: Clock): Iterable<string> {
+  for (const live of mirror.all()) for (const { elevation } of mirror.effective(live, clock.now()).carriers) yield elevation.profile
+}
+
+export function census(mirror: Mirror, clock: Clock): Pick<Gauges, 'sessions' | 'elevations' | 'approvalsPending'> {
+  return {
+    sessions: () => counted(mirror.all(), live => ({ kind: live.record.principal.kind, state: mirror.effective(live, clock.now()).state })),
+    elevations: () => counted(carrying(mirror, clock), profile => ({ profile })),
+    approvalsPending: () => [...pending(mirror)].length,
+  }
+}
