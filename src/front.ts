@@ -12,6 +12,7 @@ import { load } from './config/load.ts'
 import type { Loaded } from './config/load.ts'
 import { type ConfigSource, processEnvironment } from './config/source.ts'
 import type { ListenerSettings } from './config/settings.ts'
+import { type Reason, REASONS } from './core/reason.ts'
 import type { Instant } from './core/time.ts'
 import type { Heard } from './enforcement/hub.ts'
 import type { Parts } from './gateway.ts'
@@ -94,12 +95,17 @@ export class Front {
 
   #openProxy(settings: ListenerSettings, tls: { readonly cert: string; readonly key: string } | null): Promise<Address> {
     const { pipeline, noise, metrics, clock } = this.#parts
+    const refused = (reason: Reason, source: string): void => noise.refused({ evaluation: newEvaluationId(), session: null, subject: null, source, route: null, rule: null, method: '', host: '', path: '', reason })
     const listener = new Listener({
       host: settings.host, port: settings.port, tls, limits: this.#parts.settings().limits, clock,
       onRequest: (arrival, secure) => pipeline.serve(arrival, secure),
       onFault: (reason, source) => {
-        if (reason === 'limit_reached') metrics.limitReached.inc({ limit: 'connections' })
-        noise.refused({ evaluation: newEvaluationId(), session: null, subject: null, source, route: null, rule: null, method: '', host: '', path: '', reason })
+        metrics.requests.inc({ route: '', method: 'other', code: String(REASONS[reason].status), protocol: 'http1', decision: 'refuse', reason, elevated: 'false' })
+        refused(reason, source)
+      },
+      onLimit: (limit, source) => {
+        metrics.limitReached.inc({ limit })
+        refused('limit_reached', source)
       },
     })
     this.#listeners.push(listener)

@@ -39,7 +39,7 @@ const END_OF: { readonly [K in PurposeKind]: EndReason } = {
 }
 
 /** The name under which an operator's word on a purpose is kept. */
-export const manualAnchor = (kind: AnchorKind, tenant: string, id: string): AnchorRef => ({ kind, name: `manual/${tenant}/${id}` })
+export const manualAnchor = (kind: AnchorKind, tenant: string, id: string): AnchorRef => ({ kind, name: `manual/${encodeURIComponent(tenant)}/${id}` })
 
 function paramFault(name: string, spec: ParamSpec, value: unknown): string | null {
   if (value === undefined) return spec.required ? `parameter ${name} is missing` : null

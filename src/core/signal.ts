@@ -17,6 +17,8 @@ type News = {
   readonly by: string
   /** A person's reason, or empty. */
   readonly note: string
+  /** The life it is meant for: another one under the same key is left alone. Absent for whichever lives. */
+  readonly life?: SessionId
 }
 
 export type SessionNews =

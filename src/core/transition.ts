@@ -29,6 +29,7 @@ const onAbsent = (signal: SessionSignal): Parameters<typeof isRejected>[0] =>
 /** Applies news to a session record. `rejected` tells why nothing happened; an empty list of facts without it means "already so". */
 export function transition(session: Session | null, signal: SessionSignal, now: Instant): Transition<Session, SessionFact> {
   if (session === null) return settled(null, signal, now, onAbsent(signal) as Outcome<never>, applyToSession)
+  if (signal.life !== undefined && signal.life !== session.id) return settled(session, signal, now, reject('session_ended', 'that life of the session is over') as Outcome<never>, applyToSession)
   const rule = SESSION_TABLE[session.state.is][signal.kind] as SessionRule<SessionSignal> // the row's key is the signal's kind
   return settled(session, signal, now, rule(session, signal, now), applyToSession)
 }

@@ -37,7 +37,9 @@ export class Admission {
 
   /** Synchronous on purpose: what the judge saw is what is registered. Returns null when the relay took over. */
   admit(inquiry: Inquiry, relay: Relay): Refusal | null {
-    const now = this.#keeper.clock.now()
+    const { clock, mirror } = this.#keeper
+    const now = clock.now()
+    if (inquiry.live !== null && mirror.byId(inquiry.live.record.id) !== inquiry.live) return refuse('stale') // it made way in memory: news no longer reaches it
     const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))
     if (decision.effect === 'refuse') return decision
     if (this.#isFull(inquiry)) return refuse('limit_reached')

@@ -63,7 +63,7 @@ export class Pipeline implements AskOwner {
     const { target, encodedSlash } = described
     const ask = new Ask(whole, world, head, target, sourceOf(request, world.settings.trustedProxies), secure, this)
     if (this.#served % SAMPLED === 0) ask.sampledAt = performance.now()
-    if (target.path.startsWith(RESERVED)) return this.#self.serve(ask)
+    if (target.path.startsWith(RESERVED) || target.path === RESERVED.slice(0, -1)) return this.#self.serve(ask)
     ask.encodedSlash = encodedSlash
     this.#route(ask)
   }

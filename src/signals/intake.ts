@@ -2,14 +2,21 @@
 // The emergency path (restrictive news) is never rate-limited and waits for nothing but the commit and its enforcement. SPEC: SIG5, ENF9, ADM3
 import type { AnchorRef, Selector } from '../core/anchor.ts'
 import type { AnchorNews, LockNews, SessionNews, SignalId, SignalKind } from '../core/signal.ts'
-import type { Session, SessionKey } from '../core/session.ts'
+import type { Session, SessionId, SessionKey } from '../core/session.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newSignalId } from '../runtime/id.ts'
 import type { Applied, Ledger } from '../sessions/ledger.ts'
 import type { Enforcement, SessionStore, Tally } from '../sessions/store.ts'
 
 /** Who brings the news, and why. */
-export type Word = { readonly by: string; readonly note: string; /** Makes a repeated call the same news; null takes a new id. */ readonly id: SignalId | null }
+export type Word = {
+  readonly by: string
+  readonly note: string
+  /** Makes a repeated call the same news; null takes a new id. */
+  readonly id: SignalId | null
+  /** The life of a session it is meant for. */
+  readonly life?: SessionId
+}
 
 export type Enforced<R> = Applied<R> & {
   /** null when nothing had to change. */
@@ -43,8 +50,8 @@ export class Intake {
     return this.#enforced(news.kind, this.#ledger.applyToLock(selector, { ...news, ...this.#signed(word) }))
   }
 
-  #signed({ id, by, note }: Word): { readonly id: SignalId; readonly by: string; readonly note: string } {
-    return { id: id ?? newSignalId(), by, note }
+  #signed({ id, by, note, life }: Word) {
+    return { id: id ?? newSignalId(), by, note, ...(life === undefined ? {} : { life }) }
   }
 
   async #enforced<R>(kind: SignalKind, applying: Promise<Applied<R>>): Promise<Enforced<R>> {

@@ -13,7 +13,7 @@ Requests of web pages from elsewhere are refused.
 
 A change answers when every gateway has enforced it: \`{version, enforced, durable, gateways: {total, acknowledged, expired},
 exchanges: {continued, regranted, narrowed, frozen, cut}, exchangesUnknown, tookMs}\`. What only takes away needs no reason (the answer then says \`reasonMissing\`),
-no version and is never rate-limited; with 202 and \`durable: false\` it is enforced, but the disk did not confirm it.
+no version and is never rate-limited; with 202 and \`durable: false\` the store did not answer: it is in force from memory, and written as soon as the store takes it.
 
 Errors are problem+json with \`type\` \`urn:narrowgate:admin:<code>\`: 400 \`bad_request\`, 401 \`unauthenticated\`, 403 \`forbidden\` or \`cross_origin\`, 404 \`not_found\`,
 405 \`method_not_allowed\`, 408 \`request_timeout\`, 409 \`conflict\`, 413 \`too_large\`, 415 \`unsupported_media_type\`, 421 \`wrong_host\`, 422 \`invalid_configuration\`,

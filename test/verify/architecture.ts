@@ -69,7 +69,7 @@ const named: Rule = ({ path }) => {
 }
 
 const reads: Rule = ({ path, source, comments }) => {
-  const lines = source.trimEnd().split('\n')
+  const lines = source.replace(/^#!.*\n/, '').trimEnd().split('\n')
   const opening = lines.findIndex(line => !line.startsWith('//'))
   const head = opening === -1 ? lines.length : opening
   const long = lines.length > 300

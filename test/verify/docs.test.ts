@@ -21,7 +21,7 @@ test('docs/reasons.md is what core/reason.ts says', async () => {
 })
 
 test('every npm command in the docs is a script of package.json', () => {
-  const commands = [...docs].flatMap(([path, text]) => [...text.matchAll(/\bnpm (?:run ([\w:-]+)|(test|start)\b)/g)].map(([, run, short]) => ({ path, name: run ?? short ?? '' })))
+  const commands = [...docs].flatMap(([path, text]) => [...text.matchAll(/\bnpm (?:run (?:-s )?([\w:]+)|(test|start)\b)/g)].map(([, run, short]) => ({ path, name: run ?? short ?? '' })))
   expect(commands.filter(({ name }) => scripts[name] === undefined)).toEqual([])
   expect(commands.map(({ name }) => name)).toEqual(expect.arrayContaining(['demo', 'test', 'bench', 'verify']))
 })

@@ -39,7 +39,7 @@ function set({ room, caller, body }: Call<'lock.set'>): Promise<Answer> {
 /** The answer also names the lock, so that it can be lifted. */
 async function locked(setting: ReturnType<Call<'lock.set'>['room']['intake']['lock']>, selector: Selector, note: string | null): Promise<Answer> {
   const answer = await enforced(setting, `${selector.kind}:${selector.value}`, note)
-  const lock = answer.is === 'json' && answer.status === 200 ? (await setting).record : null
+  const { record: lock } = await setting
   return lock === null || answer.is !== 'json' ? answer : { ...answer, body: { ...answer.body, lock: lockView(lock) } }
 }
 

@@ -14,7 +14,7 @@ const LISTED = 100
 async function apply(call: Pick<Call<Verb>, 'room' | 'directory' | 'caller' | 'params' | 'body'>, newsAt: (now: Instant) => SessionNews): Promise<Answer> {
   const { room, directory, caller, params, body } = call
   const { record } = await directory.session(params.id)
-  return enforced(room.intake.session(record.key, newsAt(room.clock.now()), wordOf(caller, body.reason)), params.id, givenReason(body.reason))
+  return enforced(room.intake.session(record.key, newsAt(room.clock.now()), { ...wordOf(caller, body.reason), life: record.id }), params.id, givenReason(body.reason))
 }
 
 /** Without arguments everything but the baseline goes; elevations alone leave the rest. */

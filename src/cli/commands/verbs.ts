@@ -28,7 +28,7 @@ export function enforcedText(answer: Json): string {
 export function told(terminal: Terminal, options: RemoteOptions, answer: Json): void {
   show(terminal, options, answer, enforcedText)
   if (answer['reasonMissing'] === true) terminal.err('no --reason was given; the trail says unspecified\n')
-  if (answer['durable'] === false) terminal.err('warning: enforced, but the disk did not confirm it\n')
+  if (answer['durable'] === false) terminal.err('warning: in force from memory; the store has not taken it yet\n')
   if (typeof answer['warning'] === 'string') terminal.err(`warning: ${cellText(answer['warning'])}\n`)
 }
 

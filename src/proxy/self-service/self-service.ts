@@ -80,8 +80,8 @@ export class SelfService {
     const standing = this.#standing(known, path)
     if (standing !== null) return this.#refuse(ask, standing, null)
     const body = await readBody(ask.arrival.request)
-    if (body === null) return this.#refuse(ask, 'body_too_large', null)
-    const answer = await handler(ask, known, (match?.[1] ?? '') as ElevationId, body) // matched by the pattern of elevation ids
+    if ('reason' in body) return body.reason === 'caller_closed' ? undefined : this.#refuse(ask, body.reason, null)
+    const answer = await handler(ask, known, (match?.[1] ?? '') as ElevationId, body.text) // matched by the pattern of elevation ids
     if (answer === 'streaming') return
     if ('status' in answer) this.#send(ask, answer.status, answer.body)
     else this.#refuse(ask, answer.reason, answer.says)
@@ -183,7 +183,7 @@ export class SelfService {
   #change(ask: Ask, live: LiveSession, happened: () => boolean, within: number): Promise<void> {
     return new Promise(resolve => {
       const stop = this.#hub.subscribe(heard => {
-        if (heard.is === 'announced' && heard.session === live.record.id && happened()) done()
+        if (heard.is === 'announced' && heard.session === live.record.id) queueMicrotask(() => happened() && done()) // told before the mirror has it
       })
       const timer = setTimeout(() => done(), within)
       const done = (): void => {
@@ -220,24 +220,24 @@ export class SelfService {
   }
 }
 
-/** The whole body as text; null when it is longer than the limit or takes too long. */
-function readBody(request: IncomingMessage): Promise<string | null> {
-  return new Promise((resolve, reject) => {
+/** The whole body as text, or why there is none. */
+function readBody(request: IncomingMessage): Promise<{ readonly text: string } | { readonly reason: Reason }> {
+  return new Promise(resolve => {
     const chunks: Buffer[] = []
     let size = 0
-    const timer = setTimeout(() => finish(null), BODY_WITHIN)
-    const finish = (text: string | null): void => {
+    const timer = setTimeout(() => finish({ reason: 'request_timeout' }), BODY_WITHIN)
+    const finish = (read: { readonly text: string } | { readonly reason: Reason }): void => {
       clearTimeout(timer)
       request.off('data', take)
-      resolve(text)
+      resolve(read)
     }
     const take = (chunk: Buffer): void => {
       size += chunk.length
-      if (size > BODY_MAX) return finish(null)
+      if (size > BODY_MAX) return finish({ reason: 'body_too_large' })
       chunks.push(chunk)
     }
     request.on('data', take)
-    request.once('end', () => finish(Buffer.concat(chunks).toString('utf8')))
-    request.once('error', reject)
+    request.once('end', () => finish({ text: Buffer.concat(chunks).toString('utf8') }))
+    request.once('error', () => finish({ reason: 'caller_closed' }))
   })
 }
