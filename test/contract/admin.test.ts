@@ -202,15 +202,12 @@ describe('the six verbs', () => {
     expect((await desk.operate('POST', `/v1/sessions/${NOBODY}/terminate`)).status).toBe(404)
   })
 
-  test('[ADM3] enforced although the disk did not confirm: 202, durable false, exchanges unknown', async () => {
+  test('[ADM3] a store that fails does not stop what takes away: 202, in force here, and not durable', async () => {
     const desk = await opened({
       wrapStore: store => new Proxy(store, {
         get: (target, name) => {
           const value: unknown = Reflect.get(target, name, target)
-          if (name === 'commitRestrictive') return async (commit: Parameters<typeof store.commitRestrictive>[0]) => {
-            await target.commitRestrictive(commit)
-            throw new StoreFault('not_durable', 'the disk is silent')
-          }
+          if (name === 'commitRestrictive') return () => Promise.reject(new StoreFault('failed', 'the disk is gone'))
           return typeof value === 'function' ? value.bind(target) : value
         },
       }),
@@ -218,9 +215,11 @@ describe('the six verbs', () => {
     const live = await desk.session('a')
     const exchange = desk.exchange(live, 'GET')
     const { status, json } = await desk.operate('POST', `/v1/sessions/${live.record.id}/terminate`)
-    expect([status, json['enforced'], json['durable'], json['exchangesUnknown'], json['reasonMissing']]).toEqual([202, true, false, 1, true])
-    expect(exchange?.state).toBe('ended')
-    expect(desk.records).toHaveLength(1)
+    expect([status, json]).toEqual([202, expect.objectContaining({ enforced: true, durable: false, exchanges: { ...NONE, cut: 1 }, reasonMissing: true })])
+    expect([exchange?.state, desk.exchange(live, 'GET')]).toEqual(['ended', null])
+    expect(desk.records.map(({ action }) => action)).toEqual(['session.terminate'])
+    const lock = await desk.operate('POST', '/v1/locks', { selector: { tenant: 'acme' } })
+    expect([lock.status, lock.json['lock']]).toEqual([202, expect.objectContaining({ effect: 'deny' })])
   })
 })
 

@@ -2,7 +2,7 @@
 // recording upstream. What a test replaces (clock, store port, rules) it says. For tests only.
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { request as httpRequest } from 'node:http'
+import { type IncomingMessage, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { trailFiles } from '../../src/audit/tail.ts'
@@ -23,10 +23,14 @@ export type GatewayPlan = {
   readonly elevations?: string
   /** Further top-level YAML. */
   readonly more?: string
+  /** Further YAML under `server`, such as `limits: { … }`. */
+  readonly server?: string
   readonly baseline?: string
   readonly tls?: boolean
   readonly clock?: Clock
   readonly wrapStore?: (store: SessionStore) => SessionStore
+  /** The whole configuration, in place of the one made of the members above; its listeners are called main, admin and ops. */
+  readonly config?: (made: { readonly directory: string; readonly upstream: RecordingUpstream; readonly issuer: TokenIssuer }) => string
   readonly directory?: string
   readonly upstream?: RecordingUpstream
   readonly issuer?: TokenIssuer
@@ -43,6 +47,7 @@ server:
     - { name: main, address: "127.0.0.1:0", serves: [proxy, keys]${tls} }
     - { name: admin, address: "127.0.0.1:0", serves: [admin] }
     - { name: ops, address: "127.0.0.1:0", serves: [health, metrics] }
+  ${plan.server ?? ''}
 authn:
   login: { jwt: { issuer: "${issuer.issuer}", audience: narrowgate, jwksFile: ${directory}/jwks.json }, kind: agent }
 sessions:
@@ -93,7 +98,7 @@ export class TestGateway {
     const tls = authority === null ? '' : `, tls: { certFile: ${authority.server.certFile}, keyFile: ${authority.server.keyFile} }`
     const configFile = join(directory, 'gateway.yaml')
     const { writeFileSync } = await import('node:fs')
-    writeFileSync(configFile, configText(plan, upstream, issuer, directory, tls))
+    writeFileSync(configFile, plan.config?.({ directory, upstream, issuer }) ?? configText(plan, upstream, issuer, directory, tls))
     const source = new ConfigSource(configFile)
     const first = source.load()
     if (!first.ok) throw new Error(first.problems.map(({ line, message }) => `${line}: ${message}`).join('\n'))
@@ -111,7 +116,7 @@ export class TestGateway {
 
   /** Ends the gateway, as SIGTERM would with no time to drain left; what it was given stays. */
   async stop(): Promise<void> {
-    for (const exchange of [...this.parts.inflight.all()]) this.parts.reassessor.end(exchange, 'drained', 'test', null)
+    for (const exchange of this.parts.inflight.all()) this.parts.reassessor.end(exchange, 'drained', 'test', null)
     await this.gateway.close('test')
     for (const close of this.#owned) await close()
   }
@@ -163,7 +168,7 @@ export class TestGateway {
     const { request } = listener === 'main' && tls !== undefined ? await import('node:https') : { request: httpRequest }
     const sent = request({ host: '127.0.0.1', port: address?.port, method, path, headers: { ...headers, ...(body === '' ? {} : { 'content-length': String(Buffer.byteLength(body)) }) }, agent: false, ...(tls === undefined ? {} : { ca: tls.ca, servername: 'api.test' }) })
     sent.end(body)
-    const [response] = (await once(sent, 'response')) as [import('node:http').IncomingMessage]
+    const [response] = (await once(sent, 'response')) as [IncomingMessage]
     const chunks: Buffer[] = []
     for await (const chunk of response) chunks.push(chunk as Buffer)
     const text = Buffer.concat(chunks).toString('utf8')
