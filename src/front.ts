@@ -6,6 +6,7 @@ import { healthHandler, type HealthService } from './admin/health.ts'
 import { ControlListener } from './admin/listener.ts'
 import type { AdminRoom, GatewayEvent, Reloaded } from './admin/room.ts'
 import { adminHandler } from './admin/server.ts'
+import { NOBODY } from './audit/record.ts'
 import { trailFiles } from './audit/tail.ts'
 import { readTimeline } from './audit/timeline.ts'
 import { load } from './config/load.ts'
@@ -95,7 +96,7 @@ export class Front {
 
   #openProxy(settings: ListenerSettings, tls: { readonly cert: string; readonly key: string } | null): Promise<Address> {
     const { pipeline, noise, metrics, clock } = this.#parts
-    const refused = (reason: Reason, source: string): void => noise.refused({ evaluation: newEvaluationId(), session: null, subject: null, source, route: null, rule: null, method: '', host: '', path: '', reason })
+    const refused = (reason: Reason, source: string): void => noise.refused({ ...NOBODY, evaluation: newEvaluationId(), source, method: '', host: '', path: '', reason })
     const listener = new Listener({
       host: settings.host, port: settings.port, tls, limits: this.#parts.settings().limits, clock,
       onRequest: (arrival, secure) => pipeline.serve(arrival, secure),

@@ -1,7 +1,7 @@
 // Every kind of line a trail or noise file can hold, with its fields in the order in which they stand. The list is closed.
 // Never holds a header value, a query's text or a credential: only digests and ids. SPEC: AUD2, AUD3
 import type { Fact } from '../core/fact.ts'
-import type { Purposes } from '../core/purpose.ts'
+import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
 import type { RecordRef } from '../core/record.ts'
 import type { Instant } from '../core/time.ts'
@@ -71,6 +71,10 @@ export type Refused = {
   readonly evaluation: string
   readonly session: string | null
   readonly subject: string | null
+  readonly actors: readonly string[]
+  readonly tenant: string
+  /** Digest that names the credential; null where none was verified. */
+  readonly credential: string | null
   readonly source: string
   readonly route: string | null
   readonly rule: string | null
@@ -78,8 +82,13 @@ export type Refused = {
   readonly host: string
   /** Without query; cut to 512 characters. */
   readonly path: string
+  readonly decision: 'refuse'
   readonly reason: Reason
+  readonly purposes: Purposes
 }
+
+/** What a refusal says of a caller that was not made out, at a place that was not found. */
+export const NOBODY = { session: null, subject: null, actors: [], tenant: '', credential: null, route: null, rule: null, decision: 'refuse', purposes: NO_PURPOSES } as const
 
 export type Records = {
   readonly 'fact': { readonly record: RecordRef; readonly position: FactPosition; readonly session: string | null; readonly fact: Fact }

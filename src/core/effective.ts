@@ -64,6 +64,10 @@ function lossOf(elevation: Elevation, session: Session, anchors: AnchorView, loc
   return state.is === 'suspended' || session.cap.is === 'baseline' || session.barred.includes(profile) ? 'narrowed' : null
 }
 
+/** The first instant at which a lock on a profile of the session lifts by itself. */
+const profilesUntil = (session: Session, locks: LockIndex, now: Instant): Instant =>
+  locks.size === 0 ? FOREVER : session.elevations.reduce((until, { profile }) => earlier(until, lockOnProfile(locks, profile, now)?.until ?? FOREVER), FOREVER)
+
 const order = (a: Carrier, b: Carrier): number => a.until - b.until || (a.elevation.id < b.elevation.id ? -1 : 1)
 
 /**
@@ -83,6 +87,6 @@ export function effective(session: Session, baseline: Scope, anchors: AnchorView
   }
   return {
     session, state: own.state, reason: own.reason, baseline: capped(baseline), carriers: carriers.sort(order), lost,
-    until: earlier(own.until, nextElevationChange(session) ?? FOREVER),
+    until: earlier(own.until, earlier(nextElevationChange(session) ?? FOREVER, profilesUntil(session, locks, now))),
   }
 }

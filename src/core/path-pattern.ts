@@ -36,8 +36,14 @@ export function pathPattern(source: string): PathPattern {
   }
 }
 
+/** In lower case; escapes stay as they are. */
+export const lowerCase = (segment: string): string => segment.replace(/%[0-9A-F]{2}|[A-Z]+/g, part => (part.startsWith('%') ? part : part.toLowerCase()))
+
+/** How a literal is compared: as it is, or by an upstream that ignores case, for segments in lower case. */
+export type Reading = 'exact' | 'lower'
+
 /** Does the pattern cover these segments? A trailing empty segment is the trailing slash. */
-export function coversPath(pattern: PathPattern, segments: readonly string[]): boolean {
+export function coversPath(pattern: PathPattern, segments: readonly string[], reading: Reading = 'exact'): boolean {
   const { parts, tail } = pattern
   const length = segments.length > parts.length && segments[segments.length - 1] === '' && !tail ? segments.length - 1 : segments.length
   if (tail ? length < parts.length : length !== parts.length) return false
@@ -45,7 +51,7 @@ export function coversPath(pattern: PathPattern, segments: readonly string[]): b
     const wanted = parts[i]
     const segment = segments[i]
     if (wanted === undefined || segment === undefined || segment === '') return false
-    if (wanted.is === 'literal' && wanted.text !== segment) return false
+    if (wanted.is === 'literal' && wanted.text !== segment && (reading === 'exact' || lowerCase(wanted.text) !== segment)) return false
   }
   return true
 }

@@ -2,7 +2,7 @@
 // No falling through to another route; within one, the first rule whose selector matches decides. SPEC: DEC2-DEC4
 import type { Condition } from './condition.ts'
 import type { Evaluation, Target } from './evaluation.ts'
-import { coversPath, NO_PARAMS, type PathParams, type PathPattern, paramsOf } from './path-pattern.ts'
+import { coversPath, lowerCase, NO_PARAMS, type PathParams, type PathPattern, paramsOf, type Reading } from './path-pattern.ts'
 import type { ScopeName } from './scope.ts'
 import type { Duration } from './time.ts'
 
@@ -43,6 +43,8 @@ export type RouteTable = {
   /** Longest suffix first. */
   readonly suffixes: readonly { readonly suffix: string; readonly routes: readonly Route[] }[]
   readonly anyHost: readonly Route[]
+  /** A pattern has a literal that an upstream may know in another case. */
+  readonly mixedCase: boolean
 }
 
 const byPrecedence = (a: Route, b: Route): number =>
@@ -67,30 +69,31 @@ export function routeTable(routes: readonly Route[]): RouteTable {
     exact: grouped(routes, ({ host }) => (host.is === 'exact' ? host.host : null)),
     suffixes: [...suffixes].map(([suffix, list]) => ({ suffix, routes: list })).sort((a, b) => b.suffix.length - a.suffix.length),
     anyHost: grouped(routes, ({ host }) => (host.is === 'any' ? '' : null)).get('') ?? [],
+    mixedCase: routes.some(({ path, rules }) => [path, ...rules.flatMap(({ paths }) => paths ?? [])].some(({ source }) => lowerCase(source) !== source)),
   }
 }
 
-const onHost = (routes: readonly Route[], target: Target): Route | null => routes.find(route => coversPath(route.path, target.segments)) ?? null
+const onHost = (routes: readonly Route[], target: Target, reading: Reading): Route | null => routes.find(route => coversPath(route.path, target.segments, reading)) ?? null
 
 /** The one route of a target, `no_route` on a served host, or `wrong_host`. */
-export function routeOf(table: RouteTable, target: Target): Route | 'no_route' | 'wrong_host' {
+export function routeOf(table: RouteTable, target: Target, reading: Reading = 'exact'): Route | 'no_route' | 'wrong_host' {
   const exact = table.exact.get(target.host)
-  if (exact) return onHost(exact, target) ?? 'no_route'
-  for (const { suffix, routes } of table.suffixes) if (target.host.endsWith(suffix) && target.host.length > suffix.length) return onHost(routes, target) ?? 'no_route'
+  if (exact) return onHost(exact, target, reading) ?? 'no_route'
+  for (const { suffix, routes } of table.suffixes) if (target.host.endsWith(suffix) && target.host.length > suffix.length) return onHost(routes, target, reading) ?? 'no_route'
   if (table.anyHost.length === 0) return 'wrong_host'
-  return onHost(table.anyHost, target) ?? 'no_route'
+  return onHost(table.anyHost, target, reading) ?? 'no_route'
 }
 
 const methodFits = (rule: Rule, method: string): boolean =>
   rule.methods === null || rule.methods.has(method) || (method === 'HEAD' && rule.methods.has('GET'))
 
-function fits(rule: Rule, action: Evaluation['action'], segments: readonly string[]): boolean {
+function fits(rule: Rule, action: Evaluation['action'], segments: readonly string[], reading: Reading): boolean {
   if (rule.upgrade !== action.upgrade && !(rule.effect === 'deny' && rule.upgrade === null)) return false
-  return methodFits(rule, action.method) && (rule.paths === null || rule.paths.some(pattern => coversPath(pattern, segments)))
+  return methodFits(rule, action.method) && (rule.paths === null || rule.paths.some(pattern => coversPath(pattern, segments, reading)))
 }
 
-export const firstRule = (route: Route, action: Evaluation['action'], segments: readonly string[]): Rule | null =>
-  route.rules.find(rule => fits(rule, action, segments)) ?? null
+export const firstRule = (route: Route, action: Evaluation['action'], segments: readonly string[], reading: Reading = 'exact'): Rule | null =>
+  route.rules.find(rule => fits(rule, action, segments, reading)) ?? null
 
 /** Route, rule and path parameters of a request; null where no route has it. */
 export function placeOf(route: Route, action: Evaluation['action'], target: Target): Place {
@@ -103,19 +106,23 @@ export function placeOf(route: Route, action: Evaluation['action'], target: Targ
 }
 
 const FOLDABLE = /[A-Z;]/
+/** Where parameters of a segment begin, also for an upstream that decodes first. */
+const PARAMS = /;|%3B/
 
 function folded(route: Route, segments: readonly string[]): readonly string[] {
   const { case: fold, params } = route.upstreamFolds
-  const plain = params ? segments.map(segment => segment.split(';', 1)[0] ?? '').filter((segment, i, all) => segment !== '' || i === all.length - 1) : segments
-  return fold ? plain.map(segment => segment.toLowerCase()) : plain
+  const plain = params ? segments.map(segment => segment.split(PARAMS, 1)[0] ?? '').filter((segment, i, all) => segment !== '' || i === all.length - 1) : segments
+  return fold ? plain.map(lowerCase) : plain
 }
 
 /** Would an upstream that folds case or drops `;params` meet another first-matching rule than the path itself meets? */
 export function isAmbiguous(table: RouteTable, place: Place, action: Evaluation['action'], target: Target): boolean {
   const { route } = place
-  if (!(route.upstreamFolds.case || route.upstreamFolds.params) || !FOLDABLE.test(target.path)) return false
+  const { case: fold, params } = route.upstreamFolds
+  if (!(fold || params) || !(FOLDABLE.test(target.path) || (fold && table.mixedCase))) return false
   const segments = folded(route, target.segments)
-  const other = routeOf(table, { ...target, segments })
+  const reading = fold ? 'lower' : 'exact'
+  const other = routeOf(table, { ...target, segments }, reading)
   if (typeof other === 'string') return true
-  return other !== route || firstRule(other, action, segments) !== place.rule
+  return other !== route || firstRule(other, action, segments, reading) !== place.rule
 }

@@ -48,6 +48,9 @@ export type Session = {
   readonly notBefore: Instant | null
 }
 
+/** Was a credential issued at or before a revocation of its key? One without an issue time always was. */
+export const isMarked = ({ notBefore }: Session, issuedAt: Instant | null): boolean => notBefore !== null && (issuedAt === null || issuedAt <= notBefore)
+
 export const NO_CAP: Cap = { is: 'none' }
 export const LIVE: SessionState = { is: 'live' }
 

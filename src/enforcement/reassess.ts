@@ -1,7 +1,7 @@
 // Everything open, judged again by the same judge: at every change of a session, its anchors, the locks or the policy, at `until`,
 // and when the proof of freshness lapses or returns. Works in slices, so that no loop of thousands holds up the others. SPEC: ENF3, ENF9
 import type { Reason } from '../core/reason.ts'
-import { type Instant } from '../core/time.ts'
+import { type Instant, instant } from '../core/time.ts'
 import { reassess as judgeAgain, type Verdict } from '../core/verdict.ts'
 import type { Change } from '../sessions/mirror.ts'
 import type { Tally } from '../sessions/store.ts'
@@ -17,7 +17,7 @@ export interface Witness {
   regranted(exchange: Exchange): void
   frozen(exchange: Exchange, reason: Reason): void
   resumed(exchange: Exchange): void
-  /** @param changedAt when the change was accepted; null for an end by time */
+  /** @param changedAt when the change was accepted, or the time came; null for an end that comes from the wire */
   cut(exchange: Exchange, reason: Reason, because: string, changedAt: Instant | null): void
 }
 
@@ -113,7 +113,8 @@ export class Reassessor {
 
   #cut(exchange: Exchange, reason: Reason, cause: Cause, count: Count): void {
     count.cut++
-    this.end(exchange, reason, cause.because, cause.at)
+    const due = exchange.until <= this.#keeper.clock.now() ? instant(exchange.until) : null // an end by time took effect when it was due
+    this.end(exchange, reason, cause.because, cause.at ?? due)
   }
 
   /** Ends an exchange for a reason of the gateway's own. */

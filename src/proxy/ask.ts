@@ -1,4 +1,7 @@
 // A request on its way through the steps, each filling in what it found; afterwards its relay's owner. SPEC: WIRE9
+import { NOBODY, type Refused } from '../audit/record.ts'
+import { chainOf, identityOf } from '../core/principal.ts'
+import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Target } from '../core/evaluation.ts'
 import type { Place } from '../core/route.ts'
@@ -31,6 +34,7 @@ export class Ask implements RelayOwner {
   place: Place | null = null
   verified: Verified | null = null
   live: LiveSession | null = null
+  purposes: Purposes = NO_PURPOSES
   /** `performance.now()` at its arrival when this request is timed, else 0. */
   sampledAt = 0
   readonly #owner: AskOwner
@@ -43,6 +47,13 @@ export class Ask implements RelayOwner {
     this.source = source
     this.secure = secure
     this.#owner = owner
+  }
+
+  /** What a refusal says of this request. */
+  refused(evaluation: string, reason: Reason): Refused {
+    const { verified, live, place, arrival: { request }, target: { host, path }, source, purposes } = this
+    const known = verified === null ? NOBODY : { subject: identityOf(verified.principal), actors: chainOf(verified.principal), tenant: verified.principal.tenant, credential: verified.evidence.credential }
+    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method: request.method ?? '', host, path, reason, purposes }
   }
 
   outgoing(relay: HttpRelay): readonly string[] { return this.#owner.outgoing(this, relay) }

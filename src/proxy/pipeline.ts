@@ -7,6 +7,7 @@ import { type Evidence } from '../core/evidence.ts'
 import { offersFor } from '../core/policy.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import { type Reason } from '../core/reason.ts'
+import { NOBODY } from '../audit/record.ts'
 import { placeOf, type Route, routeOf } from '../core/route.ts'
 import { caseOf, type Exchange, type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
@@ -127,6 +128,7 @@ export class Pipeline implements AskOwner {
     if (this.#draining) return this.refuseAsk(ask, refuse('draining'))
     const purposes = this.#purposes(ask)
     if (purposes === null) return this.#malformed(ask.arrival, 'a purpose header is malformed or stands twice')
+    ask.purposes = purposes
     const claims = verified?.claims ?? NO_CLAIMS
     const evaluation = this.#describe(ask, verified?.evidence ?? null, purposes)
     const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims }
@@ -207,7 +209,7 @@ export class Pipeline implements AskOwner {
   #early(arrival: Arrival, reason: Reason, detail: string | null): void {
     const { request, response, contentLength } = arrival
     const text = refusalText(reason, { detail })
-    this.#room.refused({ evaluation: text.evaluation, session: null, subject: null, source: request.socket.remoteAddress ?? '', route: null, rule: null, method: request.method ?? '', host: '', path: request.url ?? '', reason })
+    this.#room.refused({ ...NOBODY, evaluation: text.evaluation, source: request.socket.remoteAddress ?? '', method: request.method ?? '', host: '', path: request.url ?? '', reason })
     countRequest(this.#room.metrics, null, request.method ?? '', response, reason, null)
     sendRefusal(request, response, text, contentLength, true)
   }
@@ -220,13 +222,9 @@ export class Pipeline implements AskOwner {
   }
 
   #answer(ask: Ask, reason: Reason, requestable: boolean): void {
-    const { arrival, place, verified, live } = ask
+    const { arrival, place } = ask
     const text = this.#textOf(ask, reason, requestable)
-    const session = live?.record.id ?? null
-    this.#room.refused({
-      evaluation: text.evaluation, session, subject: verified === null ? null : `${verified.principal.issuer}|${verified.principal.subject}`, source: ask.source,
-      route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method: arrival.request.method ?? '', host: ask.target.host, path: ask.target.path, reason,
-    })
+    this.#room.refused(ask.refused(text.evaluation, reason))
     if (reason === 'condition_error') this.#room.metrics.conditionErrors.inc({ route: place?.route.name ?? '' })
     countRequest(this.#room.metrics, place?.route ?? null, arrival.request.method ?? '', arrival.response, reason, null)
     sendRefusal(arrival.request, arrival.response, text, arrival.contentLength, false)

@@ -57,20 +57,29 @@ function headers(text: RefusalText, bytes: number, close: boolean): string[] {
 const DRAINED_BYTES = 65_536
 const DISCARDED_BYTES = 262_144
 const DISCARDED_FOR = 2_000
+const DRAINED_FOR = 10_000
 
 /** `close`: the connection is not to be used again, whatever the body. */
 export function sendRefusal(request: IncomingMessage, response: ServerResponse, text: RefusalText, contentLength: number | null, close: boolean): void {
   if (response.headersSent || response.destroyed) return
   const bytes = body(text)
   const unread = contentLength !== 0 && !request.complete
-  const drains = contentLength !== null && contentLength <= DRAINED_BYTES
+  const drains = contentLength !== null && contentLength <= DRAINED_BYTES && text.reason !== 'request_timeout'
   response.writeHead(REASONS[text.reason].status, headers(text, bytes.length, close || (unread && !drains)))
   if (!unread || (drains && !close)) {
-    request.resume()
+    if (unread) drain(request)
+    else request.resume()
     response.end(request.method === 'HEAD' ? undefined : bytes)
     return
   }
   linger(request, response, bytes)
+}
+
+/** The connection is kept for whoever sends the rest; not for a body that never comes. */
+function drain(request: IncomingMessage): void {
+  const timer = setTimeout(() => request.socket.destroySoon(), DRAINED_FOR)
+  request.once('close', () => clearTimeout(timer))
+  request.resume()
 }
 
 /** The whole answer goes out, then the rest of the body is read for a while so that the caller can read it before the close. */

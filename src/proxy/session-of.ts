@@ -3,7 +3,7 @@ import { isNewer } from '../core/evidence.ts'
 import { locksOnRequest } from '../core/locks.ts'
 import { type Refusal, refuse } from '../core/decision.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
-import type { Credential } from '../core/session.ts'
+import { type Credential, isMarked } from '../core/session.ts'
 import { after, type Instant } from '../core/time.ts'
 import type { Verified } from '../identity/credential.ts'
 import { newSessionId, newSignalId } from '../runtime/id.ts'
@@ -31,7 +31,7 @@ function learn(room: ProxyRoom, live: LiveSession, verified: Verified): void {
 /** No I/O: null when something has to be asked or written first. */
 export function sessionNow(room: ProxyRoom, verified: Verified): LiveSession | null {
   const live = room.mirror.peek(verified.key)
-  if (live === null || live.record.state.is !== 'live' || wantsRenewal(live, verified)) return null
+  if (live === null || live.record.state.is !== 'live' || isMarked(live.record, verified.evidence.issuedAt) || wantsRenewal(live, verified)) return null
   learn(room, live, verified)
   return live
 }
@@ -58,6 +58,7 @@ export async function sessionOf(room: ProxyRoom, verified: Verified, route: stri
     const known = mirror.peek(verified.key)
     const live = known ?? (await mirror.load(verified.key))
     if (live !== null && live.record.state.is === 'live') {
+      if (isMarked(live.record, verified.evidence.issuedAt)) return refuse('credential_revoked')
       if (await lapseOverdue(room, live, now)) continue
       if (known === null) await ledger.settle(live.record)
       if (wantsRenewal(live, verified)) await ledger.applyToSession(verified.key, { kind: 'credential.renewed', credential: credentialOf(verified), id: newSignalId(), by: 'caller', note: '' })

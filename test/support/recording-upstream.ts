@@ -138,6 +138,11 @@ const BEHAVIOURS: ReadonlyMap<string, Behaviour> = new Map<string, Behaviour>([
     answer.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' }).flushHeaders()
     upstream.feed(argument).add(answer)
   }],
+  // /stream/NAME: the feed of that name as plain bytes.
+  ['stream', ({ answer, argument, upstream }) => {
+    answer.writeHead(200, { 'content-type': 'application/octet-stream' }).flushHeaders()
+    upstream.feed(argument).add(answer)
+  }],
   // /upload: takes everything, then says how much.
   ['upload', ({ recorded, message, answer }) => void message.on('end', () => json(answer, { received: recorded.bodyBytes }))],
   // /stall: takes the head and reads no body until the test says so.
@@ -171,6 +176,8 @@ export class RecordingUpstream {
   /** Bytes received on all connections, and when the last came. */
   receivedBytes = 0
   lastByteAt = 0
+  /** Paths of an API that is played, and the path above whose behaviour each has. */
+  readonly plays = new Map<string, string>()
   readonly #server: Server
   readonly #feeds = new Map<string, Feed>()
   readonly #gates = new Map<string, PromiseWithResolvers<void>>()
@@ -280,7 +287,8 @@ export class RecordingUpstream {
   #onRequest(message: IncomingMessage, answer: ServerResponse): void {
     const recorded = new RecordedRequest(message, answer)
     this.requests.push(recorded)
-    const [path = '', query = ''] = recorded.url.split('?', 2)
+    const [asked = '', query = ''] = recorded.url.split('?', 2)
+    const path = this.plays.get(asked) ?? asked
     const [, name = '', argument = ''] = path.split('/')
     const behaviour = BEHAVIOURS.get(name) ?? (() => json(answer, { ok: true, path }))
     behaviour({ recorded, message, answer, argument, query: new URLSearchParams(query), upstream: this })

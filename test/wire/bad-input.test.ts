@@ -348,6 +348,25 @@ describe('bodies', () => {
     expect(gate.upstream.requests.map(({ bodyBytes, bodyEndedAt }) => ({ bodyBytes, bodyEndedAt }))).toEqual([{ bodyBytes: 4, bodyEndedAt: 0 }])
   })
 
+  test('[WIRE8, WIRE14] a refused small body is drained and the connection kept, but one that never comes is not waited for', async () => {
+    const polite = await RawClient.connect(gate.target)
+    const silent = await RawClient.connect(gate.target)
+    const dripping = await RawClient.connect(gate.target)
+    const head = request('POST', '/upload/x', { 'content-length': '1000' })
+    for (const client of [polite, silent, dripping]) {
+      await client.send(head)
+      isProblem(await client.response(), 401, 'no_credential')
+    }
+    await polite.send('a'.repeat(1_000) + request('GET', '/first', bearer(token)))
+    expect((await polite.response()).status).toBe(200)
+    polite.close()
+    const drip = setInterval(() => void dripping.push('a'), 300)
+    await dripping.until(() => false, 20_000).catch(() => undefined)
+    clearInterval(drip)
+    expect(await Promise.race([dripping.ended, Promise.resolve('still open')])).not.toBe('still open')
+    await silent.ended
+  })
+
   for (const [what, sent, bodyBytes] of [['in the middle of its body', request('POST', '/upload/x', { 'content-length': '1000' }), 4], ['while it waits', request('GET', '/never'), 0]] as const) {
     test(`[WIRE14] a caller that goes away ${what} leaves nothing behind`, async () => {
       gate.upstream.forget()

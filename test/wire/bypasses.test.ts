@@ -285,7 +285,7 @@ const SPLITS: readonly (readonly [how: string, pieces: Pieces])[] = [
     return [bytes.slice(0, end + 1), bytes.slice(end + 1, end + 3), bytes.slice(end + 3)]
   }],
   ['every CR and LF alone', bytes => bytes.split(/(?<=[\r\n])|(?=[\r\n])/)],
-  ['octet by octet', bytes => [...bytes]],
+  ['octet by octet', bytes => bytes.split('')],
 ]
 
 /** An upstream that answers only once it has the whole body: whatever is answered before is the gateway's. */

@@ -39,24 +39,24 @@ async function endingOf(exchange: string): Promise<readonly unknown[]> {
   return closed.map(line => [line['reason'], line['complete']])
 }
 
-const idOf = async (session: string): Promise<string> => (await exchangesOf(gate, session))[0]?.id ?? ''
-const openOf = async (session: string): Promise<number> => (await exchangesOf(gate, session)).length
+const idOf = (session: string): string => exchangesOf(gate, session)[0]?.id ?? ''
+const isOver = (session: string): Promise<void> => until(() => exchangesOf(gate, session).length === 0, 'the end of the exchange')
 const resetBy = (tap: Tap): void => { tap.message.socket.resetAndDestroy() }
 
-describe('peers that do not wait', () => {
+describe.concurrent('peers that do not wait', () => {
   test.each(KINDS)('[ENF6] the upstream of a %s resets while it is frozen', async kind => {
     const { token, session } = await begin()
     const flight = await takeOff(gate, upstream, kind, 'extra', token)
-    const id = await idOf(session)
+    const id = idOf(session)
     const mark = flight.client.mark()
     await freeze(session)
     if (kind !== 'upload') flight.push()
     await pause(PATIENCE)
     resetBy(flight.tap)
-    await until(() => gate.parts.inflight.size === 0, 'the end of the exchange')
+    await isOver(session)
     await resume(session)
-    if (kind !== 'upload') expect(await flight.ended).toBe('reset')
-    expect(flight.client.receivedSince(mark)).toBe(0)
+    if (kind !== 'upload') expect([await flight.ended, flight.client.receivedSince(mark)]).toEqual(['reset', 0])
+    else expect((await flight.client.response('POST')).body.toString()).toContain('frozen_peer_closed')
     expect(await endingOf(id)).toEqual([['frozen_peer_closed', false]])
     flight.client.close()
   })
@@ -64,7 +64,7 @@ describe('peers that do not wait', () => {
   test('[ENF6] an upstream that sends and resets when nothing is read for a second: seen at the latest after the resume, never complete', async () => {
     const { token, session } = await begin()
     const flight = await takeOff(gate, upstream, 'chunked download', 'extra', token)
-    const id = await idOf(session)
+    const id = idOf(session)
     flight.tap.pump()
     await flight.client.until(() => flight.arrived() > 1024 * 1024)
     await freeze(session)
@@ -73,18 +73,19 @@ describe('peers that do not wait', () => {
     await resume(session)
     expect(await flight.ended).toBe('reset')
     expect(flight.client.bytes().subarray(-5).toString('latin1')).not.toBe('0\r\n\r\n')
-    await until(() => gate.parts.inflight.size === 0, 'the end of the exchange')
+    await isOver(session)
     expect(await endingOf(id)).toEqual([['frozen_peer_closed', false]])
   })
 
   test.each([...KINDS.map(kind => [kind, 'close'] as const), ...KINDS.map(kind => [kind, 'reset'] as const)])('[ENF6] the caller of a %s goes away while it is frozen: %s', async (kind, how) => {
     const { token, session } = await begin()
     const flight = await takeOff(gate, upstream, kind, 'extra', token)
-    const id = await idOf(session)
+    const id = idOf(session)
     await freeze(session)
+    flight.push()
     await pause(PATIENCE)
     flight.client.close(how)
-    await until(() => gate.parts.inflight.size === 0, 'the end of the exchange')
+    await isOver(session)
     await until(() => flight.tap.abortedAt > 0, 'the upstream to see it')
     expect(flight.tap.bodyEnded).toBe(kind !== 'upload')
     expect(await endingOf(id)).toEqual([['frozen_peer_closed', false]])
@@ -92,7 +93,24 @@ describe('peers that do not wait', () => {
   })
 })
 
-describe('peers that wait', () => {
+test.each(['close', 'reset'] as const)('[ENF6] the caller of a big upload goes away with much of it unread: seen at the latest after the resume, never complete: %s', async how => {
+  const { token, session } = await begin()
+  const path = `/gone-${how}/extra`
+  const client = await RawClient.connect(gate.target)
+  client.push(request('POST', path, { authorization: `Bearer ${token}`, 'content-length': String(BIG) }))
+  const tap = await (client.push(patternAt(0, BIG / 2)), upstream.tap(path))
+  const id = idOf(session)
+  await freeze(session)
+  await pause(PATIENCE)
+  client.close(how)
+  await resume(session)
+  await isOver(session)
+  await until(() => tap.abortedAt > 0, 'the upstream to see it')
+  expect([tap.bodyEnded, tap.wrongAt]).toEqual([false, null])
+  expect(await endingOf(id)).toEqual([['frozen_peer_closed', false]])
+})
+
+describe.concurrent('peers that wait', () => {
   test('[ENF6] a big download frozen in the middle comes through whole', async () => {
     const { token, session } = await begin()
     const client = await RawClient.connect(gate.target)
@@ -109,7 +127,7 @@ describe('peers that wait', () => {
     await client.until(() => client.bodyBytes > 1024 * 1024)
     for (const _ of [1, 2]) {
       await freeze(session)
-      await pause(50)
+      await pause(300)
       const mark = client.mark()
       await pause(PATIENCE)
       expect(client.receivedSince(mark)).toBe(0)
@@ -127,9 +145,9 @@ describe('peers that wait', () => {
     const all = client.send(patternAt(0, BIG))
     const tap = await upstream.tap('/big-up/extra')
     await until(() => tap.received > 1024 * 1024, 'the first MiB')
-    const [exchange] = await exchangesOf(gate, session)
+    const [exchange] = exchangesOf(gate, session)
     await freeze(session)
-    await pause(50)
+    await pause(300)
     const [mark, taken] = [tap.received, exchange?.bytesUp ?? 0]
     await pause(PATIENCE)
     expect([tap.received, exchange?.bytesUp]).toEqual([mark, taken])
@@ -173,10 +191,13 @@ describe('what was not dispatched', () => {
 
   test('[ENF2][ENF6] frozen while its intent is put on disk: refused, the upstream sees nothing', async () => {
     const { token, session } = await begin()
-    const spy = vi.spyOn(gate.parts.trail, 'sync').mockImplementationOnce(() => freezeNow(session))
+    let freezing: Promise<void> | null = null
+    const intended = vi.spyOn(gate.parts.trail, 'intended')
+    const sync = gate.parts.trail.sync.bind(gate.parts.trail)
+    vi.spyOn(gate.parts.trail, 'sync').mockImplementation(() => (intended.mock.calls.length === 0 ? sync() : (freezing ??= freezeNow(session))))
     const answer = await gate.ask('GET', '/gathered/extra', { authorization: `Bearer ${token}` })
     expect({ status: answer.status, reason: answer.json['reason'] }).toEqual(frozen)
-    expect([spy.mock.calls.length, upstream.taps.has('/gathered/extra')]).toEqual([1, false])
+    expect([intended.mock.calls.length, upstream.taps.has('/gathered/extra')]).toEqual([1, false])
   })
 
   test('[ENF2][ENF6] frozen between its admission and its dispatch: refused, the upstream sees nothing, and the record says so', async () => {
@@ -188,7 +209,7 @@ describe('what was not dispatched', () => {
     })
     const answer = await gate.ask('GET', '/admitted/extra', { authorization: `Bearer ${token}` })
     expect({ status: answer.status, reason: answer.json['reason'] }).toEqual(frozen)
-    expect([spy.mock.calls.length, upstream.taps.has('/admitted/extra'), await openOf(session)]).toEqual([1, false, 0])
+    expect([spy.mock.calls.length, upstream.taps.has('/admitted/extra'), exchangesOf(gate, session).length]).toEqual([1, false, 0])
     const said = (await gate.trail()).filter(line => line['kind'] === 'request.not_dispatched' && line['session'] === session)
     expect(said.map(line => line['reason'])).toEqual(['frozen'])
   })

@@ -4,10 +4,15 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { manualAnchor } from '../../src/approvals/asking.ts'
 import type { ElevationId } from '../../src/core/elevation.ts'
 import type { RecordRef } from '../../src/core/record.ts'
 import type { SessionKey } from '../../src/core/session.ts'
 import type { SessionNews } from '../../src/core/signal.ts'
+import { instant } from '../../src/core/time.ts'
+import { SystemClock } from '../../src/runtime/clock.ts'
+import { newLockId } from '../../src/runtime/id.ts'
+import { Upstream } from '../../src/upstream/upstream.ts'
 import { type Answer, TestGateway } from '../support/gateway.ts'
 import { RecordingUpstream } from '../support/recording-upstream.ts'
 import { StoreTap } from '../support/tapped-store.ts'
@@ -30,7 +35,7 @@ audit: { trail: { fsync: true } }`,
 } as const
 
 type Caller = { readonly name: string; readonly subject: string; readonly ticket: string; readonly token: string; session: string; key: SessionKey | null; elevation: string }
-type Change = { readonly what: string; readonly reasons: readonly string[]; /** False when there was nothing yet that it could change. */ readonly commit: (gate: TestGateway, caller: Caller) => Promise<boolean> }
+type Change = { readonly what: string; readonly reasons: readonly string[]; /** What an exchange that is open already is told. */ readonly cuts: readonly string[]; /** False when there was nothing yet that it could change. */ readonly commit: (gate: TestGateway, caller: Caller) => Promise<boolean> }
 
 let made = 0
 async function someone(gate: TestGateway): Promise<Caller> {
@@ -47,25 +52,22 @@ async function elevated(gate: TestGateway): Promise<Caller> {
 
 const write = (gate: TestGateway, { name, token, ticket }: Caller): Promise<Answer> => gate.ask('GET', `/write/${name}`, { authorization: `Bearer ${token}`, 'narrowgate-ticket': ticket })
 
-async function verb(gate: TestGateway, path: string, body: object): Promise<boolean> {
-  const answer = await gate.admin('POST', path, { reason: 'test', ...body })
-  expect(answer.status, answer.text).toBe(200)
-  return true
-}
+const WORD = { by: 'test', note: 'test', id: null }
 
-/** A verb on a session at the place where all of them enter: an admin call would wait for the very load that a test holds up. */
-async function news(gate: TestGateway, { key }: Caller, told: SessionNews): Promise<boolean> {
-  return key !== null && (await gate.parts.intake.session(key, told, { by: 'test', note: 'test', id: null })).position !== null
-}
+// News is given where all of it enters: an admin call takes turns, and waits for the very load that a test holds up.
+const taken = async (enforced: Promise<{ readonly position: unknown }>): Promise<boolean> => (await enforced).position !== null
+const news = async (gate: TestGateway, { key }: Caller, told: SessionNews): Promise<boolean> => key !== null && taken(gate.parts.intake.session(key, told, WORD))
 
 const CHANGES: readonly Change[] = [
-  { what: 'terminate', reasons: ['revoked', 'credential_revoked'], commit: (gate, caller) => news(gate, caller, { kind: 'session.terminated', reason: 'revoked' }) },
-  { what: 'lock', reasons: ['locked'], commit: (gate, { subject }) => verb(gate, '/v1/locks', { selector: { subject } }) },
-  { what: 'ticket end', reasons: ['elevation_required'], commit: (gate, { ticket }) => verb(gate, `/v1/anchors/ticket/${ticket}`, { state: 'ended' }) },
-  { what: 'elevation revoked', reasons: ['elevation_required'], commit: (gate, caller) => news(gate, caller, { kind: 'elevation.ended', elevation: caller.elevation as ElevationId, reason: 'revoked', because: 'test' }) } /* as the gateway told it */,
-  { what: 'narrow', reasons: ['narrowed'], commit: (gate, caller) => news(gate, caller, { kind: 'session.narrowed', to: 'baseline', elevations: [] }) },
-  { what: 'freeze', reasons: ['frozen'], commit: (gate, caller) => news(gate, caller, { kind: 'session.frozen', until: null }) },
+  { what: 'terminate', reasons: ['revoked', 'credential_revoked'], cuts: ['revoked'], commit: (gate, caller) => news(gate, caller, { kind: 'session.terminated', reason: 'revoked' }) },
+  { what: 'lock', reasons: ['locked'], cuts: ['locked'], commit: (gate, { subject }) => taken(gate.parts.intake.lock({ kind: 'subject', value: subject }, { kind: 'lock.set', lock: newLockId(), selector: { kind: 'subject', value: subject }, effect: 'deny', reason: 'locked', until: null }, WORD)) },
+  { what: 'ticket end', reasons: ['elevation_required'], cuts: ['ticket_closed'], commit: (gate, { ticket }) => taken(gate.parts.intake.anchor(manualAnchor('ticket', '', ticket), { kind: 'anchor.ended' }, WORD)) },
+  { what: 'elevation revoked', reasons: ['elevation_required'], cuts: ['revoked'], commit: (gate, caller) => news(gate, caller, { kind: 'elevation.ended', elevation: caller.elevation as ElevationId, reason: 'revoked', because: 'test' }) } /* as the gateway told it */,
+  { what: 'narrow', reasons: ['narrowed'], cuts: ['narrowed'], commit: (gate, caller) => news(gate, caller, { kind: 'session.narrowed', to: 'baseline', elevations: [] }) },
+  { what: 'freeze', reasons: ['frozen'], cuts: ['frozen'], commit: (gate, caller) => news(gate, caller, { kind: 'session.frozen', until: null }) },
 ]
+
+const RELOAD: Change = { what: 'reload', reasons: ['no_rule'], cuts: ['no_rule'], commit: async () => true }
 
 /** Bytes on the upstream's sockets before, and the request that shows they stayed away: what was to come has come before it. */
 async function nothingCameBy(gate: TestGateway, caller: Caller): Promise<void> {
@@ -191,7 +193,7 @@ describe('on a gateway that knows the session', () => {
       const answer = await write(gate, caller)
       needed.mockRestore()
       run.mockRestore()
-      await isRefused(gate, caller, answer, { what: 'reload', reasons: ['no_rule'], commit: async () => true })
+      await isRefused(gate, caller, answer, RELOAD)
       await reloadWhole(gate)
     }
   })
@@ -208,9 +210,44 @@ describe('on a gateway that knows the session', () => {
     })
     const answer = await write(gate, renewed)
     expect(identify).toHaveBeenCalled()
-    await isRefused(gate, caller, answer, { what: 'reload', reasons: ['no_rule'], commit: async () => true })
+    await isRefused(gate, caller, answer, RELOAD)
     await reloadWhole(gate)
   })
+})
+
+test.each(CHANGES)('[ENF2] $what while the connection to the upstream is being made: nothing goes out on it', async change => {
+  const gate = await TestGateway.start(PLAN)
+  const caller = await elevated(gate)
+  const { dispatch } = Upstream.prototype
+  const dispatched = vi.spyOn(Upstream.prototype, 'dispatch').mockImplementationOnce(function (this: Upstream, relay) {
+    Reflect.apply(dispatch, this, [relay])
+    void change.commit(gate, caller)
+  })
+  const answer = await write(gate, caller)
+  expect(dispatched).toHaveBeenCalledOnce()
+  expect(change.cuts, answer.text).toContain(answer.json['reason'])
+  expect(answer.headers['content-type']).toBe('application/problem+json')
+  await nothingCameBy(gate, caller)
+  await gate.stop()
+})
+
+test('[ENF2, ENF4] a time that ends while the connection to the upstream is being made: nothing goes out on it, also before any timer rings', async () => {
+  const clock = new SystemClock()
+  let ahead = 0
+  const gate = await TestGateway.start({ ...PLAN, clock: { now: () => instant(clock.now() + ahead), elapsed: () => clock.elapsed() + ahead } })
+  const caller = await elevated(gate)
+  const { dispatch } = Upstream.prototype
+  vi.spyOn(Upstream.prototype, 'dispatch').mockImplementationOnce(function (this: Upstream, relay) {
+    Reflect.apply(dispatch, this, [relay])
+    ahead = 10 * 60_000 - 5_000 // before the token's end, which is tolerated for five seconds more
+    ahead += 5_000
+  })
+  const answer = await write(gate, caller)
+  expect(answer.status, answer.text).toBe(403)
+  expect(answer.json['reason']).toBe('time_up')
+  ahead = 0
+  await nothingCameBy(gate, caller)
+  await gate.stop()
 })
 
 test('[ENF2, SES8] a session that makes way in memory while its request waits: nothing goes upstream on what is remembered of it', async () => {

@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 
 import { SYSTEM_DISK } from '../../src/audit/appender.ts'
 import { trailFiles } from '../../src/audit/tail.ts'
 import { verifyTrail } from '../../src/audit/verify.ts'
+import type { HttpRelay } from '../../src/proxy/http/relay.ts'
+import { Upstream } from '../../src/upstream/upstream.ts'
 import { type Answer, type GatewayPlan, TestGateway } from '../support/gateway.ts'
 import { answersAndEnds, type RawExchange, RawUpstream } from '../support/raw-upstream.ts'
 
@@ -42,6 +44,17 @@ const recordFailed = (answer: Answer): void => {
   expect(answer.json).toMatchObject({ reason: 'record_failed', status: 503 })
 }
 
+/** Everything written to sockets towards this port until the test ends, at the last place before the kernel. */
+function onEveryWrite(port: number, hear: (bytes: string) => void): void {
+  const { write } = Socket.prototype
+  const listening = function (this: Socket, ...args: Parameters<Socket['write']>): boolean {
+    if (this.remotePort === port) hear(Buffer.from(args[0] as string, 'latin1').toString('latin1')) // bytes, or the latin-1 text undici writes
+    return Reflect.apply(write, this, args) as boolean
+  }
+  Socket.prototype.write = listening as typeof write // passes on whatever it was called with
+  onTestFinished(() => void Reflect.deleteProperty(Socket.prototype, 'write')) // it is inherited
+}
+
 describe('the order', () => {
   let gate: TestGateway
   let raw: RawUpstream
@@ -72,26 +85,30 @@ describe('the order', () => {
     expect(JSON.stringify(found)).not.toContain('secret')
   })
 
-  test('[AUD2] no byte is written to an upstream\'s socket before the record is in the file, on a new connection and on a used one', async () => {
+  test('[AUD2] the record is in the file before the request is handed to the upstream, and before a byte of it is written to a socket', async () => {
     const headers = await elevated(gate)
+    const handed: string[] = []
+    const written: string[] = []
     const early: string[] = []
-    const seen: string[] = []
-    const { write } = Socket.prototype
-    onTestFinished(() => void Reflect.deleteProperty(Socket.prototype, 'write')) // it is inherited
-    // the very last place before the kernel, whatever wrote it and in whichever turn
-    Socket.prototype.write = function (this: Socket, ...args: Parameters<Socket['write']>): boolean {
-      const path = this.remotePort === gate.upstream.port ? (/^[A-Z]+ (\/write\/\S+) HTTP/.exec(Buffer.from(args[0] as string, 'latin1').toString('latin1'))?.[1] ?? null) : null // undici writes heads as latin-1 text
-      if (path !== null) {
-        seen.push(path)
-        if (!readFileSync(gate.trailFile, 'utf8').includes(`"path":"${path}"`)) early.push(path)
-      }
-      return Reflect.apply(write, this, args) as boolean
+    const note = (list: string[], path: string): void => {
+      list.push(path)
+      if (!readFileSync(gate.trailFile, 'utf8').includes(`"path":"${path}"`)) early.push(path)
     }
+    const { dispatch } = Upstream.prototype
+    vi.spyOn(Upstream.prototype, 'dispatch').mockImplementation(function (this: Upstream, relay) {
+      note(handed, (relay as HttpRelay).exchange?.evaluation.resource.path ?? '') // the one handler there is
+      Reflect.apply(dispatch, this, [relay])
+    })
+    onEveryWrite(gate.upstream.port, bytes => {
+      const path = /^[A-Z]+ (\/write\/\S+) HTTP/.exec(bytes)?.[1]
+      if (path !== undefined) note(written, path)
+    })
     const paths = Array.from({ length: 20 }, (_, i) => `/write/ordered-${i}`)
     for (const path of paths.slice(0, 10)) expect((await gate.ask('GET', path, headers)).status).toBe(200)
     const together = await Promise.all(paths.slice(10).map(path => gate.ask('POST', path, headers, 'body')))
     expect(together.map(({ status }) => status)).toEqual(paths.slice(10).map(() => 200))
-    expect([...seen].sort()).toEqual([...paths].sort())
+    expect([...handed].sort()).toEqual([...paths].sort())
+    expect([...written].sort()).toEqual([...paths].sort())
     expect(early).toEqual([])
   })
 })
@@ -117,13 +134,14 @@ describe.each([['written at once', '{}'], ['on stable storage first', '{ trail: 
     const read = await gate.ask('GET', '/public/still', headers)
     expect(read.status, read.text).toBe(200)
     expect(gate.upstream.bytes()).not.toMatch(/\/write\/[abc] /)
-    expect((await gate.ops('/readyz')).status).toBe(503)
+    expect(gate.parts.trail.healthy).toBe(false)
+    expect((await gate.ops('/readyz')).text).toContain('elevated requests cannot be recorded')
     expect(gate.parts.inflight.size).toBe(0)
 
     disk.mockRestore()
     const after = await gate.ask('GET', '/write/after', headers)
     expect(after.status, after.text).toBe(200)
-    expect((await gate.ops('/readyz')).status).toBe(200)
+    expect(gate.parts.trail.healthy).toBe(true)
     const lines = await gate.trail()
     expect(lines.filter(line => line['kind'] === 'request.refused').map(line => line['reason'])).toEqual(['record_failed', 'record_failed', 'record_failed'])
     const sent = new Set(lines.filter(line => line['kind'] === 'exchange.closed').map(line => line['exchange']))
@@ -160,19 +178,23 @@ test('[AUD2] a trail that does not reach stable storage refuses what is elevated
   await gate.stop()
 })
 
+/** Fewer than a connection may send ahead. */
+const PIPELINED = 20
+
 /** Requests without a credential, one behind the other on one connection from that address; their statuses. */
 async function refusals(port: number, localAddress: string, count: number): Promise<readonly number[]> {
   const socket = connect({ port, host: '127.0.0.1', localAddress })
   await once(socket, 'connect')
-  socket.write('GET /public/x HTTP/1.1\r\nHost: api.test\r\n\r\n'.repeat(count))
+  const send = (): boolean => socket.write('GET /public/x HTTP/1.1\r\nHost: api.test\r\n\r\n'.repeat(PIPELINED))
+  send()
   let text = ''
   const statuses: number[] = []
   for await (const chunk of socket) {
     text += String(chunk)
-    const found = [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)]
-    statuses.push(...found.map(([, status]) => Number(status)))
+    statuses.push(...[...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status)))
     text = text.slice(-12) // shorter than what is looked for
     if (statuses.length >= count) break
+    if (statuses.length % PIPELINED === 0) send()
   }
   socket.destroy()
   return statuses

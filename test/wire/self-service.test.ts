@@ -436,7 +436,7 @@ describe('approval', () => {
     expect(reasonOf(await visit('/write/x', 'T-1'))).toBe('403 elevation_required')
   })
 
-  test('[ELV5] denied, withdrawn or waited for too long: it never starts', async () => {
+  test('[ELV5, ELV8] denied, withdrawn or waited for too long: it never starts', async () => {
     const denied = await asked({ profile: 'guarded' }, 202)
     expect((await admin('ann', 'POST', `/v1/elevations/${denied.id}/deny`, { reason: 'no' })).status).toBe(200)
     const withdrawn = await asked({ profile: 'guarded' }, 202)
@@ -469,7 +469,7 @@ describe('approval', () => {
 // ---- waiting and watching
 
 describe('waiting', () => {
-  test('[ADM1] a wait ends with its time, and tells how it stands', async () => {
+  test('[ADM2] a wait ends with its time, and tells how it stands', async () => {
     const { id } = await asked({ profile: 'guarded' }, 202)
     const started = performance.now()
     expect((await own('GET', `elevations/${id}?wait=1`)).json['state']).toBe('requested')
@@ -481,7 +481,7 @@ describe('waiting', () => {
     }
   })
 
-  test('[ADM1] who goes away while waiting is not waited for', async () => {
+  test('[ADM2, ADM6] who goes away while waiting is not waited for', async () => {
     const { id } = await asked({ profile: 'guarded' }, 202)
     const before = gate.parts.hub.size
     const client = await RawClient.connect(gate.target)
@@ -491,7 +491,7 @@ describe('waiting', () => {
     await eventually(() => gate.parts.hub.size === before, 'the end of the wait')
   })
 
-  test('[ADM2] events tell a session its own story, nobody else’s, and end with it', async () => {
+  test('[ADM2, ADM6] events tell a session its own story, nobody else’s, and end with it', async () => {
     const other = await gate.token()
     await gate.session(other)
     const before = gate.parts.hub.size
@@ -513,7 +513,7 @@ describe('waiting', () => {
     await eventually(() => gate.parts.hub.size === before, 'the listener to be gone')
   })
 
-  test('[ADM2] events tell of what happens to what is open', async () => {
+  test('[ADM2, ADM6] events tell of what happens to what is open', async () => {
     const { id } = await asked({ profile: 'extra' })
     const events = await RawClient.connect(gate.target)
     await events.send(request('GET', '/.narrowgate/events', bearer(token)))
@@ -561,7 +561,7 @@ describe('frozen and terminated', () => {
     expect(gate.upstream.requests).toEqual([])
   })
 
-  test('[ENF5] a narrowed one says what is left; what waits for approval starts only after widen', async () => {
+  test('[ENF5, ELV7] a narrowed one says what is left; what waits for approval starts only after widen', async () => {
     await asked({ profile: 'extra' })
     const waiting = await asked({ profile: 'guarded' }, 202)
     await verb('narrow')

@@ -149,6 +149,8 @@ export type Flight = {
   /** Lets it end, and holds it to every byte. */
   readonly finish: () => Promise<void>
   readonly ended: Promise<Ending>
+  /** `performance.now()` of the end at the caller: of its connection, or of a stream that ended whole. */
+  readonly endedAt: () => number
 }
 
 let opened = 0
@@ -176,7 +178,7 @@ function downloading(client: RawClient, tap: Tap, kind: Kind): Flight {
     tap.answer.end()
     isWhole(await client.response(), WHOLE)
   }
-  return { kind, client, tap, arrived, finish, ended: client.ended, handed: () => tap.sent, push: () => void tap.send(), move: () => moved(() => void tap.send(), () => tap.sent, arrived) }
+  return { kind, client, tap, arrived, finish, ...endingOf(client), handed: () => tap.sent, push: () => void tap.send(), move: () => moved(() => void tap.send(), () => tap.sent, arrived) }
 }
 
 function streaming(client: RawClient, tap: Tap): Flight {
@@ -187,7 +189,7 @@ function streaming(client: RawClient, tap: Tap): Flight {
     const { complete, body } = await client.response()
     expect({ complete, body: body.toString() }).toEqual({ complete: true, body: tap.text })
   }
-  return { kind: 'sse', client, tap, arrived, finish, ended: client.ended, handed: () => tap.sent, push: () => tap.emit(), move: () => moved(() => tap.emit(), () => tap.sent, arrived) }
+  return { kind: 'sse', client, tap, arrived, finish, ended: client.ended, endedAt: () => client.lastByteAt, handed: () => tap.sent, push: () => tap.emit(), move: () => moved(() => tap.emit(), () => tap.sent, arrived) }
 }
 
 async function uploading(client: RawClient, tap: Tap): Promise<Flight> {
@@ -205,7 +207,13 @@ async function uploading(client: RawClient, tap: Tap): Promise<Flight> {
     const { status, complete, body } = await client.response('POST')
     expect({ status, complete, body: body.toString(), received: tap.received, wrongAt: tap.wrongAt }).toEqual({ status: 201, complete: true, body: 'ok', received: WHOLE, wrongAt: null })
   }
-  return { kind: 'upload', client, tap, arrived, finish, ended: client.ended, handed: () => sent, push: () => push(), move: () => moved(push, () => sent, arrived) }
+  return { kind: 'upload', client, tap, arrived, finish, ...endingOf(client), handed: () => sent, push: () => push(), move: () => moved(push, () => sent, arrived) }
+}
+
+function endingOf({ ended }: RawClient): Pick<Flight, 'ended' | 'endedAt'> {
+  let at = 0
+  void ended.then(() => (at = performance.now()))
+  return { ended, endedAt: () => at }
 }
 
 async function moved(push: () => void, handed: () => number, arrived: () => number): Promise<void> {
@@ -218,7 +226,7 @@ export function isWhole({ complete, body }: RawResponse, length: number): void {
 }
 
 /** The gateway's own exchanges of a session, in the order of opening. */
-export async function exchangesOf(gate: TestGateway, session: string): Promise<readonly Exchange[]> {
+export function exchangesOf(gate: TestGateway, session: string): readonly Exchange[] {
   const live = gate.parts.mirror.byId(session)
   return live === null ? [] : [...gate.parts.inflight.of(live)]
 }

@@ -3,7 +3,8 @@ import type { Check } from './check.ts'
 import { credentialCurrent } from './credential-current.ts'
 import { knowledgeFresh } from './knowledge-fresh.ts'
 import { notLocked } from './not-locked.ts'
+import { notRevoked } from './not-revoked.ts'
 import { routeAllows } from './route-allows.ts'
 import { sessionLive } from './session-live.ts'
 
-export const CHECKS: readonly Check[] = [routeAllows, knowledgeFresh, notLocked, sessionLive, credentialCurrent]
+export const CHECKS: readonly Check[] = [routeAllows, knowledgeFresh, notLocked, sessionLive, notRevoked, credentialCurrent]

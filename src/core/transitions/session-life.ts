@@ -1,7 +1,7 @@
 // Opening, renewing and ending a life. An ended life never comes back; the next one starts at baseline. SPEC: SES3-SES6
 import type { SessionHappening } from '../fact.ts'
 import type { EndReason } from '../reason.ts'
-import type { Credential, Session } from '../session.ts'
+import { type Credential, isMarked, type Session } from '../session.ts'
 import type { SignalOf } from '../signal.ts'
 import type { Instant } from '../time.ts'
 import { elevationsOverdue, endAll } from './elevations.ts'
@@ -14,12 +14,9 @@ const birth = ({ session, key, epoch, principal, credential, endsAt }: Opening, 
 
 export const openFirst = (signal: Opening): Outcome<SessionHappening> => [birth(signal, null)]
 
-/** Was this credential issued after the instant? One without an issue time never is. */
-const issuedAfter = (credential: Credential, mark: Instant): boolean => credential.issuedAt !== null && credential.issuedAt > mark
-
 export const openNext: SessionRule<Opening> = (session, signal) => {
   const { credential } = signal
-  if (session.notBefore !== null && !issuedAfter(credential, session.notBefore)) return reject('credential_revoked', 'the credential was issued before the revocation')
+  if (isMarked(session, credential.issuedAt)) return reject('credential_revoked', 'the credential was issued before the revocation')
   const worn = session.state.is === 'lapsed' && session.state.reason === 'max_reached' && credential.issuedAt !== null && credential.issuedAt <= session.openedAt
   return worn ? reject('max_reached', 'the life before ended at its limit; a newer credential is needed') : [birth(signal, session.notBefore)]
 }

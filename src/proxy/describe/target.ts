@@ -33,8 +33,8 @@ function canonicalEscape(escape: string): string {
 /** The canonical path, or what is wrong with it. */
 function canonicalPath(path: string): { readonly path: string; readonly encodedSlash: boolean } | string {
   if (!PATH.test(path)) return 'the path holds characters that must be escaped'
-  if (DOUBLY_ENCODED.test(path)) return 'the path is escaped twice'
   const canonical = path.replace(/%[0-9A-Fa-f]{2}/g, canonicalEscape)
+  if (DOUBLY_ENCODED.test(canonical)) return 'the path is escaped twice'
   if (DOTS.test(canonical)) return 'the path holds dot segments'
   if (/%5C|%00/.test(canonical)) return 'the path holds an escaped backslash or NUL'
   let decoded: string
@@ -43,6 +43,7 @@ function canonicalPath(path: string): { readonly path: string; readonly encodedS
   } catch {
     return 'the path is not UTF-8'
   }
+  if (DOTS.test(decoded)) return 'the path holds dot segments'
   if (CONTROLS.test(decoded)) return 'the path holds control characters'
   if (LOOKALIKES.test(decoded)) return 'the path holds look-alikes of a dot or slash'
   return { path: canonical, encodedSlash: canonical.includes('%2F') }

@@ -39,7 +39,9 @@ export type Arrival = {
 }
 
 const HEARTBEAT = 15_000
-/** An answer this short comes with its head; the head of a longer one is sent ahead when the body is late. */
+/** Ticks behind a resume in which a fault is still put down to the freeze: a paused socket tells of its peer's end only when it is read empty. */
+const THAW = 4
+/** A body this short goes out with its head, in one write; the head of a longer one is sent ahead when the body is late. */
 const WITH_HEAD = 16_384
 
 export class HttpRelay implements Relay {
@@ -65,6 +67,7 @@ export class HttpRelay implements Relay {
   #bytesAtTick = 0
   #waitsForDrain = false
   #beat = 0
+  #thaw = 0
 
   constructor(arrival: Arrival, upstream: Upstream, path: string, owner: RelayOwner, limits: { readonly body: number; readonly idle: number }) {
     this.arrival = arrival
@@ -75,6 +78,7 @@ export class HttpRelay implements Relay {
   }
 
   get passes(): boolean { return this.exchange?.open === true }
+  get #frozenLately(): boolean { return this.exchange?.state === 'frozen' || this.#thaw > 0 }
   get hasBody(): boolean { return this.arrival.contentLength !== 0 }
   get answered(): boolean { return this.#answered }
 
@@ -105,10 +109,13 @@ export class HttpRelay implements Relay {
 
   // ---- from the upstream
 
+  /** The connection is there and nothing was written to it yet: what the gate holds back now is not sent at all. */
   onRequestStart(controller: AnswerController): void {
     this.#controller = controller
-    if (this.#over) controller.abort(new Error('cut'))
-    else if (this.exchange?.state === 'frozen') controller.pause()
+    const { exchange } = this
+    if (this.#over || exchange === null) return controller.abort(new Error('cut'))
+    if (!this.passes) this.doubt()
+    if (!this.#over && !this.passes) this.#owner.end(exchange, exchange.reason ?? 'stale')
   }
 
   onResponseStart(controller: AnswerController, status: number, _headers: unknown, text?: string): void {
@@ -118,12 +125,20 @@ export class HttpRelay implements Relay {
     this.#head = head
     if (head?.eventStream === true) this.#events = new EventBoundary()
     if (this.exchange !== null) this.exchange.kind = this.#events !== null ? 'sse' : this.hasBody ? 'upload' : 'download'
+    if (this.#isShort) return
     if (this.passes) this.#sendHead()
     else this.#hold(null)
   }
 
+  /** A body so short that head and body go out as one, when its end is there. */
+  get #isShort(): boolean {
+    const length = this.#head?.length ?? null
+    return length !== null && length > 0 && length <= WITH_HEAD && this.arrival.request.method !== 'HEAD' && this.#head?.status !== 304
+  }
+
   onResponseData(_controller: AnswerController, chunk: Buffer): void {
     if (this.#over) return
+    if (!this.#answered && this.#held.length === 0 && chunk.length === this.#head?.length && this.#isShort) return void this.#held.push(chunk)
     if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(chunk)
     this.#send(chunk)
   }
@@ -132,7 +147,8 @@ export class HttpRelay implements Relay {
     if (this.#over) return
     this.#trailers = trailersOf(trailers)
     this.upstream.release(this, this.#upload === null || this.#upload.finished)
-    if (this.exchange?.state === 'frozen' && this.#head?.delimitedByClose === true) return this.#owner.end(this.exchange, 'frozen_peer_closed')
+    if (this.exchange !== null && this.#frozenLately && this.#head?.delimitedByClose === true) return this.#owner.end(this.exchange, 'frozen_peer_closed')
+    if (!this.#answered && this.#held.length === 1 && this.#isShort && this.passes) return this.#answerWhole()
     if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(null)
     this.#finish()
   }
@@ -140,7 +156,7 @@ export class HttpRelay implements Relay {
   onResponseError(_controller: AnswerController, error: Error): void {
     this.upstream.release(this, false)
     if (this.#over || this.exchange === null) return
-    this.#owner.end(this.exchange, this.exchange.state === 'frozen' ? 'frozen_peer_closed' : upstreamFault(error))
+    this.#owner.end(this.exchange, this.#frozenLately ? 'frozen_peer_closed' : upstreamFault(error))
   }
 
   #hold(chunk: Buffer | null): void {
@@ -160,6 +176,21 @@ export class HttpRelay implements Relay {
     this.arrival.response.writeHead(head.status, head.text, head.headers)
     this.#owner.headSent(this)
     if (head.length === null || head.length > WITH_HEAD) process.nextTick(flushHead, this.arrival.response)
+  }
+
+  /** Head and body in one write. */
+  #answerWhole(): void {
+    const [body] = this.#held
+    const head = this.#head
+    const { exchange } = this
+    if (body === undefined || head === null || exchange === null) return
+    this.#held = []
+    this.#answered = true
+    this.status = head.status
+    exchange.bytesDown += body.length
+    this.arrival.response.writeHead(head.status, head.text, head.headers)
+    this.#owner.headSent(this)
+    this.arrival.response.end(body.toString('latin1'), 'latin1')
   }
 
   #send(chunk: Buffer): void {
@@ -190,6 +221,7 @@ export class HttpRelay implements Relay {
   freeze(): void {
     this.#controller?.pause()
     this.#beat = 0
+    this.#thaw = THAW
   }
 
   resume(): void {
@@ -218,7 +250,7 @@ export class HttpRelay implements Relay {
       this.#upload?.destroy()
     }
     if (!this.#answered && (WIRE.has(reason) || this.#upload === null || this.#upload.finished)) return this.#owner.refuse(this, reason)
-    if (this.#events?.at === true && response.writableLength === 0 && raw.writableLength === 0) response.end()
+    if (this.#events?.at === true && !WIRE.has(reason) && response.writableLength === 0 && raw.writableLength === 0) response.end()
     else reset(raw)
   }
 
@@ -247,6 +279,7 @@ export class HttpRelay implements Relay {
       this.#moved = now
     }
     if (exchange.state === 'frozen') return this.#heartbeat(now)
+    if (this.#thaw > 0 && !this.arrival.response.writableNeedDrain) this.#thaw--
     if (this.#upload !== null && !this.#upload.finished && now - this.#moved > this.#limits.idle) return this.#owner.end(exchange, 'request_timeout')
     if (this.#head === null && now - this.#moved > this.upstream.settings.timeout) this.#owner.end(exchange, 'upstream_timeout')
   }
@@ -270,7 +303,7 @@ export class HttpRelay implements Relay {
       this.#owner.completed(this)
       return
     }
-    this.#owner.end(exchange, exchange.state === 'frozen' ? 'frozen_peer_closed' : 'caller_closed')
+    this.#owner.end(exchange, this.#frozenLately ? 'frozen_peer_closed' : 'caller_closed')
   }
 }
 

@@ -211,11 +211,7 @@ export class SelfService {
   #refuse(ask: Ask, reason: Reason, detail: string | null): void {
     const { request, response, contentLength } = ask.arrival
     const text = refusalText(reason, { detail, session: ask.live?.record.id ?? null })
-    const { verified, target, source } = ask
-    this.#room.refused({
-      evaluation: text.evaluation, session: ask.live?.record.id ?? null, subject: verified === null ? null : identityOf(verified.principal), source,
-      route: null, rule: null, method: request.method ?? '', host: target.host, path: target.path, reason,
-    })
+    this.#room.refused(ask.refused(text.evaluation, reason))
     sendRefusal(request, response, text, contentLength, false)
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { type Disk, SYSTEM_DISK } from '../../../src/audit/appender.ts'
-import { type LineOf, type Kind, type Line, type Outgoing, parseLine, queryDigest, type Records, type Refused } from '../../../src/audit/record.ts'
+import { type LineOf, type Kind, type Line, NOBODY, type Outgoing, parseLine, queryDigest, type Records, type Refused } from '../../../src/audit/record.ts'
 import { Trail, type TrailPorts, type TrailSettings } from '../../../src/audit/trail.ts'
 import type { Fact, SessionFact } from '../../../src/core/fact.ts'
 import type { RecordRef } from '../../../src/core/record.ts'
@@ -49,7 +49,7 @@ export const closed = (changes: Partial<Records['exchange.closed']> = {}): Recor
 })
 
 export const refused = (changes: Partial<Refused> = {}): Refused => ({
-  evaluation: 'eval_abcdefghijklmnopqrstuvwxyz', session: null, subject: null, source: '198.51.100.7', route: null, rule: null, method: 'GET',
+  ...NOBODY, evaluation: 'eval_abcdefghijklmnopqrstuvwxyz', source: '198.51.100.7', method: 'GET',
   host: 'api.example.test', path: '/v1/admin', reason: 'no_credential', ...changes,
 })
 

@@ -1,0 +1,189 @@
+// The stage of a scenario: a gateway that runs an example of config/examples with only addresses, keys and files of its own, one upstream that
+// plays every API of it, and what every scenario asserts about the log. For tests only.
+import { createHash } from 'node:crypto'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import { parse, stringify } from 'yaml'
+import { trailFiles } from '../../src/audit/tail.ts'
+import { readTimeline } from '../../src/audit/timeline.ts'
+import { verifyTrail } from '../../src/audit/verify.ts'
+import { load } from '../../src/config/load.ts'
+import { type Answer, TestGateway } from '../support/gateway.ts'
+import { firstMismatch } from '../support/pattern.ts'
+import { RawClient, type RawHead, request } from '../support/raw-client.ts'
+import type { TokenClaims, TokenIssuer } from '../support/token-issuer.ts'
+
+export type Line = { readonly [name: string]: unknown }
+export type Headers = { readonly [name: string]: string }
+
+const EXAMPLES = new URL('../../config/examples/', import.meta.url)
+const LISTENERS = [['main', ['proxy', 'keys']], ['admin', ['admin']], ['ops', ['health', 'metrics']]].map(([name, serves]) => ({ name, address: '127.0.0.1:0', serves }))
+
+type Example = {
+  stateDir?: string
+  server?: object
+  telemetry?: object
+  admin?: { auth: { tokenFile: string } }
+  readonly authn: { readonly [name: string]: { readonly jwt: { issuer: string; jwksFile?: string } } }
+  readonly routes: { upstream: string }[]
+}
+
+/** The example as it stands loads: what an operator would start from. */
+export function loadsAsItStands(name: string): void {
+  const result = load(readFileSync(new URL(name, EXAMPLES), 'utf8'), name, { directory: '/', variable: () => undefined, read: () => null, exists: () => true })
+  expect(result.ok ? [] : result.problems).toEqual([])
+}
+
+const OPERATOR = `nga_${'o'.repeat(43)}`
+export const APPROVER = `nga_${'a'.repeat(43)}`
+const digest = (token: string): string => createHash('sha256').update(token).digest('hex')
+const OPERATORS = { tokens: [
+  { name: 'operator', sha256: digest(OPERATOR), roles: ['operator'], identity: 'https://login.example|olga' },
+  { name: 'on-call', sha256: digest(APPROVER), roles: ['approver'], identity: 'https://login.example|ann' },
+] }
+
+/** Starts the gateway with the example. The names of its upstreams do not exist here: one upstream plays them all. */
+export function raise(name: string): Promise<TestGateway> {
+  return TestGateway.start({
+    routes: '',
+    config: ({ directory, upstream, issuer }) => {
+      const example = parse(readFileSync(new URL(name, EXAMPLES), 'utf8')) as Example // our own file
+      example.stateDir = join(directory, 'state')
+      example.server = { listeners: LISTENERS }
+      example.telemetry = { logs: { level: 'silent' } }
+      for (const { jwt } of Object.values(example.authn)) Object.assign(jwt, { issuer: issuer.issuer, jwksFile: join(directory, 'jwks.json') })
+      for (const route of example.routes) route.upstream = upstream.origin
+      mkdirSync(example.stateDir, { recursive: true })
+      writeFileSync(join(example.stateDir, 'admin.token'), OPERATOR, { mode: 0o600 })
+      if (example.admin !== undefined) {
+        example.admin.auth.tokenFile = join(directory, 'operators.json')
+        writeFileSync(example.admin.auth.tokenFile, JSON.stringify(OPERATORS), { mode: 0o600 })
+      }
+      return stringify(example)
+    },
+  })
+}
+
+export const bearer = (token: string, more: Headers = {}): Headers => ({ authorization: `Bearer ${token}`, ...more })
+export const outcome = ({ status, json }: Answer): string => (status === 200 ? '200' : `${status} ${String(json['reason'])}`)
+
+/** A token of a session of its own, unless `sid` says otherwise. */
+export const tokenFor = (issuer: TokenIssuer, sub: string, claims: TokenClaims = {}): Promise<string> =>
+  issuer.sign({ sub, org: 'acme', jti: Math.random().toString(36), act: { sub: 'scheduler', act: { sub: 'olga' } }, ...claims })
+
+/** An operator's word; anything but 200 fails the test. */
+export async function word(gate: TestGateway, path: string, body: object = {}, method = 'POST'): Promise<Answer> {
+  const answer = await gate.admin(method, path, { reason: 'as the scenario says', ...body })
+  expect(answer.status, `${path}: ${answer.text}`).toBe(200)
+  return answer
+}
+
+/** Asks for an elevation as the caller; anything but 201 or 202 fails the test. Its id. */
+export async function elevate(gate: TestGateway, headers: Headers, ask: object): Promise<string> {
+  const answer = await gate.ask('POST', '/.narrowgate/elevations', { ...headers, 'content-type': 'application/json' }, JSON.stringify(ask))
+  expect([201, 202], answer.text).toContain(answer.status)
+  return String(answer.json['id'])
+}
+
+/** An exchange that stays open: its head has come, and whoever asks is told what follows. */
+export class OpenStream {
+  readonly client: RawClient
+  readonly head: RawHead
+
+  private constructor(client: RawClient, head: RawHead) {
+    this.client = client
+    this.head = head
+  }
+
+  static async open(gate: TestGateway, path: string, headers: Headers): Promise<OpenStream> {
+    const client = await RawClient.connect(gate.target)
+    await client.send(request('GET', path, headers))
+    const head = await client.head()
+    expect(head.status, client.bytes().toString()).toBe(200)
+    return new OpenStream(client, head)
+  }
+
+  /** The body so far, without its chunk framing. */
+  get text(): string { return this.client.bytes().toString('latin1').replace(/^[^]*?\r\n\r\n/, '').replaceAll(/(?:^|\r\n)[0-9a-f]+\r\n/g, '') }
+
+  async says(part: string): Promise<void> {
+    await this.client.until(() => this.text.includes(part))
+  }
+
+  /** Resolves when the gateway has ended it. */
+  async cut(): Promise<void> {
+    await this.client.ended
+  }
+
+  /** Whether a body that must be the pattern is it, as far as it came. */
+  get exact(): boolean {
+    const { bodyBytes } = this.client
+    return firstMismatch(Buffer.from(this.text, 'latin1').subarray(0, bodyBytes)) === null
+  }
+}
+
+export async function linesOf(gate: TestGateway, kind: string | null = null): Promise<readonly Line[]> {
+  const lines = await gate.trail()
+  return kind === null ? lines : lines.filter(line => line['kind'] === kind)
+}
+
+/** Facts as they stand in the trail, by what they say. */
+export const factsIn = (lines: readonly Line[], what: string): readonly Line[] => lines.filter(({ kind, fact }) => kind === 'fact' && (fact as Line)['what'] === what).map(({ fact }) => fact as Line) // a fact line has one
+
+const filled = (line: Line, names: readonly string[]): void => {
+  for (const name of names) expect(line, JSON.stringify(line)).toHaveProperty(name)
+  for (const name of names) expect(line[name], `${name} of ${JSON.stringify(line)}`).not.toBeNull()
+}
+
+/** 'Each record names …' for every exchange and refusal of a session. */
+export function recordsAreWhole(lines: readonly Line[], session: string, { tenant = 'acme', actors = ['scheduler', 'olga'] } = {}): void {
+  const own = lines.filter(line => line['session'] === session)
+  const opened = own.filter(({ kind }) => kind === 'exchange.opened')
+  const closed = new Map(own.filter(({ kind }) => kind === 'exchange.closed').map(line => [line['exchange'], line]))
+  expect(opened.length).toBeGreaterThan(0)
+  const everywhere = ['session', 'subject', 'actors', 'tenant', 'credential', 'source', 'route', 'method', 'host', 'path', 'decision', 'purposes', 'gateway', 'at']
+  for (const line of opened) {
+    filled(line, [...everywhere, 'rule', 'exchange', 'grant', 'until', 'upstream'])
+    expect(line).toMatchObject({ decision: 'permit', tenant, source: '127.0.0.1', gateway: expect.stringMatching(/^gw_/) })
+    expect((line['actors'] as readonly string[]).map(actor => actor.split('|')[1])).toEqual(actors) // `issuer|subject`
+    const end = closed.get(line['exchange'])
+    if (end === undefined) throw new Error(`exchange ${String(line['exchange'])} has no end on record`)
+    filled(end, ['bytesUp', 'bytesDown', 'ms', 'grant', 'gateway', 'at'])
+    expect(end).toHaveProperty('status')
+    expect(end).toHaveProperty('reason')
+  }
+  const refused = own.filter(({ kind }) => kind === 'request.refused')
+  expect(refused.length).toBeGreaterThan(0)
+  for (const line of refused.filter(({ route }) => route !== null)) {
+    filled(line, [...everywhere, 'reason', 'evaluation'])
+    expect(line).toMatchObject({ decision: 'refuse', tenant })
+  }
+}
+
+/** `narrowgate audit verify` with what the operator fetched before; then without each record in turn. */
+export async function verifyFindsEveryMissingRecord(gate: TestGateway): Promise<void> {
+  await gate.trail()
+  const checkpoint = await gate.admin('GET', '/v1/audit/checkpoint')
+  const head = checkpoint.json as Parameters<typeof verifyTrail>[1] // the contract's shape
+  const verdict = await verifyTrail(trailFiles(gate.trailFile), head)
+  expect(verdict).toMatchObject({ ok: true, problem: null })
+  const lines = readFileSync(gate.trailFile, 'utf8').split('\n').slice(0, -1)
+  const sealed = lines.length - verdict.unsealed
+  const copy = join(gate.directory, 'trail.jsonl')
+  for (let missing = 0; missing < sealed; missing++) {
+    writeFileSync(copy, `${lines.toSpliced(missing, 1).join('\n')}\n`)
+    const without = await verifyTrail([copy], head)
+    expect(without.ok, `without record ${missing + 1}`).toBe(false)
+    expect(without.problem?.seq).toBe(missing + 1)
+  }
+}
+
+/** What the log alone makes of a session is what the store has. */
+export async function logAloneGives(gate: TestGateway, session: string): Promise<void> {
+  await gate.trail()
+  const { session: folded, gap } = await readTimeline(trailFiles(gate.trailFile), session)
+  const live = gate.parts.mirror.byId(session)
+  expect(gap).toBeNull()
+  expect(JSON.parse(JSON.stringify(folded))).toEqual(JSON.parse(JSON.stringify(live?.record)))
+}

@@ -1,0 +1,26 @@
+// Purposes stated in headers: exactly one value each, as one word.
+import { expect, test } from 'vitest'
+import type { PurposeSource } from '../../../src/core/policy.ts'
+import type { PurposeKind } from '../../../src/core/purpose.ts'
+import { shownPurposes } from '../../../src/proxy/describe/purposes.ts'
+
+const SOURCES: ReadonlyMap<PurposeKind, PurposeSource> = new Map<PurposeKind, PurposeSource>([
+  ['ticket', { kind: 'ticket', from: { is: 'header', header: 'narrowgate-ticket' }, manual: true }],
+  ['run', { kind: 'run', from: { is: 'header', header: 'x-run' }, manual: false }],
+  ['task', { kind: 'task', from: { is: 'claim', claim: 'task_id' }, manual: false }],
+])
+
+test('[PUR1] what is shown is told by kind; a claim is not read from headers', () => {
+  expect(shownPurposes(SOURCES, [])).toEqual({})
+  expect(shownPurposes(SOURCES, ['Accept', '*/*', 'Narrowgate-Ticket', 'INC-42', 'task_id', 'T', 'X-RUN', '7'])).toEqual({ ticket: 'INC-42', run: '7' })
+  expect(shownPurposes(new Map(), ['Narrowgate-Ticket', 'INC-42'])).toEqual({})
+})
+
+test.each([
+  ['twice', ['narrowgate-ticket', 'A', 'Narrowgate-Ticket', 'A']], ['twice, the second of another kind too', ['x-run', '1', 'narrowgate-ticket', 'A', 'x-run', '2']], ['empty', ['narrowgate-ticket', '']], ['two words', ['narrowgate-ticket', 'A B']],
+  ['a list', ['narrowgate-ticket', 'A, B']], ['a control', ['narrowgate-ticket', 'A\t']], ['beyond ASCII', ['narrowgate-ticket', '\u00c4']], ['too long', ['narrowgate-ticket', 'a'.repeat(201)]],
+])('[PUR1] %s: malformed', (_, headers) => expect(shownPurposes(SOURCES, headers)).toBeNull())
+
+test('[PUR1] the longest and oddest that count', () => {
+  for (const value of ['a'.repeat(200), '!', 'jira/acme/OPS-1', '~']) expect(shownPurposes(SOURCES, ['narrowgate-ticket', value])).toEqual({ ticket: value })
+})
