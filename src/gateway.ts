@@ -181,8 +181,9 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const inflight = new Inflight()
   const recorder = new ExchangeRecorder(trail, metrics, clock, hub)
   const reassessor = new Reassessor(keeper, inflight, recorder)
-  const admission = new Admission(keeper, inflight, recorder, reassessor, metrics)
   const minter = await ContextMinter.open(settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : await readSecretFile(settings.context.keyFile), settings.context.issuer, clock)
+  const steps = gatherSteps(recorder, minter, () => room.world.settings.audit.trail.fsync)
+  const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics)
   const http = new HttpClient()
   const tools = { clock, http, parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
@@ -190,7 +191,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const sweeper = new Sweeper(keeper, inflight, reassessor, () => room.world.settings.store.holdStreams)
   const room: ProxyRoom = {
     world: await openWorld(settings, null), keeper, mirror, ledger, store, timekeeper, intake, identifier, admission, inflight, reassessor,
-    steps: gatherSteps(recorder, minter, () => room.world.settings.audit.trail.fsync), minter, metrics, log,
+    steps, minter, metrics, log,
     refused: refused => record(refused, trail, noise), completed: (exchange, status) => recorder.completed(exchange, status),
   }
   const pipeline = new Pipeline(room, new SelfService(room, hub))

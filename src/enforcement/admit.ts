@@ -1,12 +1,15 @@
-// Admission: evaluate again, register, record, dispatch, with no await between them. Nothing else calls the upstream's dispatch.
+// Admission: evaluate, register, record, dispatch, with no await between them; what must be awaited first is named, awaited outside, and the
+// judge is asked again. Nothing else calls the upstream's dispatch.
 // Elevated requests of one turn share one write: judged and registered, then written, then each dispatched after one more look at its gate.
 // SPEC: ENF2, AUD2, RULES 1
-import { type Refusal, refuse } from '../core/decision.ts'
+import { type Decision, type Refusal, refuse } from '../core/decision.ts'
 import { evaluate } from '../core/evaluate.ts'
 import type { Reason } from '../core/reason.ts'
+import type { Instant } from '../core/time.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { Upstream, UpstreamHandler } from '../upstream/upstream.ts'
 import { type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from './exchange.ts'
+import type { Gathering, GatherStep } from './gather.ts'
 import type { Inflight } from './inflight.ts'
 import type { Reassessor } from './reassess.ts'
 import type { Recorder } from './recorder.ts'
@@ -14,20 +17,29 @@ import type { Recorder } from './recorder.ts'
 /** The protocol's side of an exchange: its channel, and what goes upstream once it is admitted. */
 export interface Relay extends Channel, UpstreamHandler {
   readonly upstream: Upstream
+  /** Why it could not be relayed even if the judge lets it, such as a body over its limit. */
+  readonly obstacle: Reason | null
   admitted(exchange: Exchange): void
   /** It was admitted, but nothing was sent upstream and nothing will be. */
   refused(reason: Reason): void
 }
+
+/** One decision of so many is timed. */
+const SAMPLED = 16
+const NOTHING_DONE: Gathering['done'] = new Set()
 
 export class Admission {
   readonly #keeper: GateKeeper
   readonly #inflight: Inflight
   readonly #recorder: Recorder
   readonly #reassessor: Reassessor
+  readonly #steps: readonly GatherStep[]
   readonly #metrics: Metrics
+  #asked = 0
   #batch: { readonly exchange: Exchange; readonly relay: Relay }[] = []
 
-  constructor(keeper: GateKeeper, inflight: Inflight, recorder: Recorder, reassessor: Reassessor, metrics: Metrics) {
+  constructor(keeper: GateKeeper, inflight: Inflight, recorder: Recorder, reassessor: Reassessor, steps: readonly GatherStep[], metrics: Metrics) {
+    this.#steps = steps
     this.#keeper = keeper
     this.#inflight = inflight
     this.#recorder = recorder
@@ -35,13 +47,20 @@ export class Admission {
     this.#metrics = metrics
   }
 
-  /** Synchronous on purpose: what the judge saw is what is registered. Returns null when the relay took over. */
-  admit(inquiry: Inquiry, relay: Relay): Refusal | null {
+  /**
+   * Synchronous on purpose: what the judge saw is what is registered.
+   * @param gathered what was awaited for this request already; null on the first look, which is the preview
+   * @returns null when the relay took over, a refusal with nothing consumed, or what has to be awaited before it is asked again
+   */
+  admit(inquiry: Inquiry, relay: Relay, gathered: Gathering | null): Refusal | Gathering | null {
     const { clock, mirror } = this.#keeper
     const now = clock.now()
     if (inquiry.live !== null && mirror.byId(inquiry.live.record.id) !== inquiry.live) return refuse('stale') // it made way in memory: news no longer reaches it
-    const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))
+    const decision = this.#judge(inquiry, now)
     if (decision.effect === 'refuse') return decision
+    if (relay.obstacle !== null) return refuse(relay.obstacle)
+    const wanted: Gathering = { inquiry, grant: decision.grant, until: decision.until, upstream: relay.upstream.name, done: gathered?.done ?? NOTHING_DONE }
+    if (this.#steps.some(({ needed }) => needed(wanted))) return gathered === null ? { ...wanted, done: new Set() } : wanted
     if (this.#isFull(inquiry)) return refuse('limit_reached')
     const exchange = new Exchange(inquiry, decision, relay, this.#keeper, now)
     this.#inflight.add(exchange)
@@ -55,6 +74,15 @@ export class Admission {
     if (decision.grant.is === 'elevation' || decision.grant.is === 'observed') this.#afterWrite(exchange, relay)
     else relay.upstream.dispatch(relay)
     return null
+  }
+
+  #judge(inquiry: Inquiry, now: Instant): Decision {
+    const asked = caseOf(inquiry, this.#keeper, now, null)
+    if (this.#asked++ % SAMPLED !== 0) return evaluate(asked)
+    const started = performance.now()
+    const decision = evaluate(asked)
+    this.#metrics.decisionDuration.observe((performance.now() - started) / 1000)
+    return decision
   }
 
   #isFull({ live, policy }: Inquiry): boolean {

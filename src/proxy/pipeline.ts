@@ -1,7 +1,6 @@
 // The life of a request, on one page: hygiene, target, route and rule, credential, session, evaluation, preview, gather, admit.
 // Everything is synchronous for a caller already known; what must be awaited is awaited before the last look of the judge. SPEC: DEC1, ENF2, WIRE1-WIRE9
-import { type Decision, type Refusal, refuse } from '../core/decision.ts'
-import { evaluate } from '../core/evaluate.ts'
+import { type Refusal, refuse } from '../core/decision.ts'
 import type { Evaluation } from '../core/evaluation.ts'
 import { type Evidence } from '../core/evidence.ts'
 import { offersFor } from '../core/policy.ts'
@@ -9,7 +8,7 @@ import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import { type Reason } from '../core/reason.ts'
 import { NOBODY } from '../audit/record.ts'
 import { placeOf, type Route, routeOf } from '../core/route.ts'
-import { caseOf, type Exchange, type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
+import { type Exchange, type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
 import type { Identification, Presented, Verified } from '../identity/credential.ts'
 import { purposesClaimed } from '../identity/purposes.ts'
@@ -29,10 +28,12 @@ import { type SelfService, RESERVED } from './self-service/self-service.ts'
 import { sessionNow, sessionOf } from './session-of.ts'
 import { sourceOf } from './describe/source.ts'
 
-/** One request of so many has its decision and its way through the gateway timed. */
+/** One request of so many has its way through the gateway timed. */
 const SAMPLED = 16
 /** Longest a request may wait between preview and admission, in milliseconds. */
 const GATHER_FOR = 10_000
+/** Times a request gathers because its grant changed meanwhile. */
+const ROUNDS = 3
 
 export class Pipeline implements AskOwner {
   readonly #room: ProxyRoom
@@ -132,22 +133,38 @@ export class Pipeline implements AskOwner {
     const claims = verified?.claims ?? NO_CLAIMS
     const evaluation = this.#describe(ask, verified?.evidence ?? null, purposes)
     const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims }
-    const preview = this.#preview(inquiry)
-    if (preview.effect === 'refuse') return this.refuseAsk(ask, preview)
     const upstream = ask.world.upstreams.get(place.route.upstream)
     if (upstream === undefined) return this.refuseAsk(ask, refuse('upstream_unavailable'))
-    const gathering: Gathering = { inquiry, grant: preview.grant, until: preview.until, upstream: upstream.name, done: new Set() }
-    if (!this.#room.steps.some(({ needed }) => needed(gathering))) return void this.#admit(ask, inquiry)
-    void gather(this.#room.steps, gathering, GATHER_FOR).then(failure => this.#gathered(ask, gathering, failure)).catch(error => this.#failed(ask, error))
+    const { limits } = ask.world.settings
+    const relay = new HttpRelay(ask.arrival, upstream, ask.target.path + ask.target.query, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
+    this.#admit(ask, inquiry, relay, null)
+  }
+
+  /** Asks for admission; what has to be awaited first is awaited, and admission is asked for again, at most a few times. */
+  #admit(ask: Ask, inquiry: Inquiry, relay: HttpRelay, gathered: Gathering | null, round = 0): void {
+    const { steps, admission, world } = this.#room
+    const { response } = ask.arrival
+    if (response.destroyed || response.writableEnded) return this.#abandon(gathered, 'caller_closed') // the caller went away, or broke its body, while something was awaited
+    if (ask.world !== world) { // a reload came meanwhile: it is placed anew
+      this.#abandon(gathered, 'stale')
+      return this.#route(ask)
+    }
+    const answer = round < ROUNDS ? admission.admit(inquiry, relay, gathered) : refuse('stale')
+    if (answer === null) return
+    if ('effect' in answer) {
+      this.#abandon(gathered, answer.reason)
+      return this.refuseAsk(ask, answer)
+    }
+    void gather(steps, answer, GATHER_FOR).then(failure => {
+      if (failure === null) return this.#admit(ask, inquiry, relay, answer, round + 1)
+      this.#abandon(answer, failure)
+      this.refuseAsk(ask, refuse(failure))
+    }).catch(error => this.#failed(ask, error))
   }
 
   /** What was done for a request that is not admitted now is taken back. */
-  #gathered(ask: Ask, gathering: Gathering, failure: Reason | null): void {
-    const { steps, world } = this.#room
-    const reason = failure ?? (ask.world === world ? this.#admit(ask, gathering.inquiry) : 'stale')
-    if (reason !== null) abandon(steps, gathering, reason)
-    if (failure !== null) this.refuseAsk(ask, refuse(failure))
-    else if (ask.world !== world) this.#route(ask) // a reload came meanwhile: it is placed anew
+  #abandon(gathered: Gathering | null, reason: Reason): void {
+    if (gathered !== null) abandon(this.#room.steps, gathered, reason)
   }
 
   #purposes(ask: Ask): Purposes | null {
@@ -164,27 +181,6 @@ export class Pipeline implements AskOwner {
       evidence, action: { method: request.method ?? '', upgrade: ask.head.upgrade }, resource: ask.target,
       context: { protocol: 'http', source: ask.source, secure: ask.secure, purposes, headers: request.rawHeaders },
     }
-  }
-
-  #preview(inquiry: Inquiry): Decision {
-    const asked = caseOf(inquiry, this.#room.keeper, this.#room.keeper.clock.now(), null)
-    if (this.#served % SAMPLED !== 0) return evaluate(asked)
-    const started = performance.now()
-    const decision = evaluate(asked)
-    this.#room.metrics.decisionDuration.observe((performance.now() - started) / 1000)
-    return decision
-  }
-
-  /** One turn: nothing is awaited between the last look of the judge and the dispatch or its place in this turn's batch. Returns why it was not admitted. */
-  #admit(ask: Ask, inquiry: Inquiry): Reason | null {
-    if (ask.arrival.response.destroyed || ask.arrival.response.writableEnded) return 'caller_closed' // the caller went away, or broke its body, while something was awaited
-    const upstream = ask.world.upstreams.get(inquiry.place.route.upstream)
-    if (upstream === undefined) return this.#refused(ask, refuse('upstream_unavailable'))
-    const { limits } = ask.world.settings
-    if (limits.bodyBytes > 0 && (ask.head.contentLength ?? 0) > limits.bodyBytes) return this.#refused(ask, refuse('body_too_large'))
-    const relay = new HttpRelay(ask.arrival, upstream, ask.target.path + ask.target.query, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
-    const refusal = this.#room.admission.admit(inquiry, relay)
-    return refusal === null ? null : this.#refused(ask, refusal)
   }
 
   outgoing(ask: Ask, relay: HttpRelay): readonly string[] {
@@ -215,11 +211,6 @@ export class Pipeline implements AskOwner {
   }
 
   refuseAsk(ask: Ask, { reason, requestable }: Refusal): void { this.#answer(ask, reason, requestable) }
-
-  #refused(ask: Ask, refusal: Refusal): Reason {
-    this.refuseAsk(ask, refusal)
-    return refusal.reason
-  }
 
   #answer(ask: Ask, reason: Reason, requestable: boolean): void {
     const { arrival, place } = ask

@@ -41,6 +41,7 @@ class SilentRelay implements Relay {
   readonly upstream: Upstream
   readonly connection = null
   readonly status = 0
+  readonly obstacle = null
   exchange: Exchange | null = null
 
   constructor(upstream: SilentUpstream) {
@@ -76,7 +77,7 @@ async function enforcement(): Promise<Bench> {
   const metrics = new Metrics()
   const reassessor = new Reassessor(keeper, inflight, recorder)
   const upstream = new SilentUpstream()
-  return { admission: new Admission(keeper, inflight, recorder, reassessor, metrics), inflight, live, upstream, close: () => store.close() }
+  return { admission: new Admission(keeper, inflight, recorder, reassessor, [], metrics), inflight, live, upstream, close: () => store.close() }
 }
 
 const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }, i) => ({ id: `exc_${i}`, policy, place, evaluation, live, claims }))
@@ -87,8 +88,8 @@ const isElevated = (grant: Grant | undefined): boolean => grant?.is === 'elevati
 async function admitGroup({ admission, inflight }: Bench, asked: readonly Inquiry[], relays: readonly SilentRelay[]): Promise<void> {
   for (const [i, relay] of relays.entries()) {
     const inquiry = asked[i % asked.length]
-    const refusal = inquiry === undefined ? null : admission.admit(inquiry, relay)
-    if (refusal !== null) throw new Error(`admit refused: ${refusal.reason}`)
+    const refusal = inquiry === undefined ? null : admission.admit(inquiry, relay, null)
+    if (refusal !== null) throw new Error(`admit refused: ${'reason' in refusal ? refusal.reason : 'something to gather'}`)
   }
   await nextTurn()
   for (const { exchange } of relays) {
@@ -121,7 +122,7 @@ export async function gateMicros(): Promise<number> {
   const asked = inquiries(bench.live)
   for (const [i, relay] of relays.entries()) {
     const inquiry = asked[i % asked.length]
-    if (inquiry !== undefined) bench.admission.admit(inquiry, relay)
+    if (inquiry !== undefined) bench.admission.admit(inquiry, relay, null)
   }
   await nextTurn()
   const median = medianMicros('gate', turn => relays[turn % GROUP]?.exchange?.open === true)

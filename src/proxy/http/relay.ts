@@ -80,6 +80,7 @@ export class HttpRelay implements Relay {
   get passes(): boolean { return this.exchange?.open === true }
   get #frozenLately(): boolean { return this.exchange?.state === 'frozen' || this.#thaw > 0 }
   get hasBody(): boolean { return this.arrival.contentLength !== 0 }
+  get obstacle(): Reason | null { return this.#limits.body > 0 && (this.arrival.contentLength ?? 0) > this.#limits.body ? 'body_too_large' : null }
   get answered(): boolean { return this.#answered }
 
   // ---- admission
