@@ -196,6 +196,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   }
   const pipeline = new Pipeline(room, new SelfService(room, hub))
   mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, metrics })
+  mirror.onEvicted = live => timekeeper.forget(live)
   mirror.onChange = change => {
     if (change.sessions !== 'all') for (const live of change.sessions) timekeeper.watch(live)
     return reassessor.changed(change)

@@ -9,6 +9,7 @@ import type { EndReason, RefusalReason } from '../core/reason.ts'
 import { after, type Duration, type Instant, instant } from '../core/time.ts'
 import { newElevationId } from '../runtime/id.ts'
 import type { Mirror } from '../sessions/mirror.ts'
+import { namedBy } from './barred.ts'
 
 export type Ask = {
   readonly profile: string
@@ -101,7 +102,7 @@ export async function prepare(ask: Ask, asker: Asker, policy: Policy, mirror: Mi
   const { approval } = profile
   return {
     id: newElevationId(), profile: profile.name, adds: profile.adds, purposes, ties, params: ask.params, for: span, max: profile.max,
-    startsAt: ask.startsAt, requestedAt: now, requestedBy: asker.filedBy, because: ask.note.slice(0, 512), approvalsNeeded: approval?.count ?? 0, approvals: [],
+    startsAt: ask.startsAt, requestedAt: now, requestedBy: asker.filedBy, barred: namedBy(asker.principal), because: ask.note.slice(0, 512), approvalsNeeded: approval?.count ?? 0, approvals: [],
     keyThumbprint: asker.keyThumbprint,
     state: { is: 'requested', expiresAt: approval?.within == null ? null : after(now, approval.within) },
   }

@@ -6,7 +6,7 @@ import { lockOnProfile, type LockIndex, locksOnSession } from './locks.ts'
 import type { Policy } from './policy.ts'
 import type { EndReason, Reason } from './reason.ts'
 import { intersection, NO_SCOPE, type Scope } from './scope.ts'
-import type { Session } from './session.ts'
+import { cappedTo, type Session } from './session.ts'
 import { earlier, FOREVER, type Instant } from './time.ts'
 import { nextElevationChange } from './transitions/elevations.ts'
 
@@ -48,8 +48,9 @@ function standing(session: Session, locks: LockIndex, now: Instant): { readonly 
   const hit = locksOnSession(locks, session, now)
   const bound = hit === null ? until : earlier(until, hit.until)
   if (hit?.lock.effect === 'deny') return { state: 'refused', reason: hit.lock.reason, baselineOnly: false, until: bound }
-  if (session.frozen !== null || hit?.lock.effect === 'freeze') return { state: 'frozen', reason: 'frozen', baselineOnly: false, until: bound }
-  return { state: 'live', reason: null, baselineOnly: hit?.lock.effect === 'baseline', until: bound }
+  const baselineOnly = hit?.lock.effect === 'baseline'
+  if (session.frozen !== null || hit?.lock.effect === 'freeze') return { state: 'frozen', reason: 'frozen', baselineOnly, until: bound }
+  return { state: 'live', reason: null, baselineOnly, until: bound }
 }
 
 function lossOf(elevation: Elevation, session: Session, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant): Reason | null {
@@ -77,7 +78,8 @@ const order = (a: Carrier, b: Carrier): number => a.until - b.until || (a.elevat
 export function effective(session: Session, baseline: Scope, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant): Effective {
   const own = standing(session, locks, now)
   if (own.state === 'refused') return { session, state: own.state, reason: own.reason, baseline: NO_SCOPE, carriers: [], lost: new Map(), until: own.until }
-  const capped = (scope: Scope): Scope => (session.cap.is === 'scopes' ? intersection(scope, session.cap.scopes) : scope)
+  const limit = cappedTo(session.cap)
+  const capped = (scope: Scope): Scope => (limit === null ? scope : intersection(scope, limit))
   const carriers: Carrier[] = []
   const lost = new Map<ElevationId, Reason>()
   for (const elevation of session.elevations) {

@@ -43,6 +43,8 @@ export type Elevation = {
   readonly requestedAt: Instant
   /** `issuer|subject` of who filed it. */
   readonly requestedBy: string
+  /** `issuer|subject` of everyone the asker's own credential named: itself, whom it acts for, its owner. None of them approves. */
+  readonly barred: readonly string[]
   readonly because: string
   readonly approvalsNeeded: number
   readonly approvals: readonly Approval[]

@@ -3,9 +3,9 @@
 import type { Case } from './checks/check.ts'
 import { CHECKS } from './checks/order.ts'
 import { deadline } from './deadline.ts'
-import { type Decision, permit, refuse } from './decision.ts'
+import { type Decision, permit, refuse, type Refusal } from './decision.ts'
 import { ANONYMOUS, chooseGrant } from './grant.ts'
-import type { Reason } from './reason.ts'
+import { type Reason, REASONS } from './reason.ts'
 import { FOREVER } from './time.ts'
 
 /** What a route in observe mode lets pass: scope, condition and purpose. Everything else always holds. */
@@ -24,4 +24,13 @@ export function evaluate(c: Case): Decision {
   if (!('effect' in choice)) return permit(choice.grant, deadline(c, choice.until), null)
   if (route.mode === 'observe' && SOFT.has(choice.reason)) return permit({ is: 'observed' }, deadline(c, FOREVER), choice.reason)
   return choice
+}
+
+/** What ends the right of something open for good, looking past whatever only holds it for now; null when nothing does. */
+export function endOf(c: Case): Refusal | null {
+  const ends = CHECKS.map(check => check(c)).find(refusal => refusal !== null && REASONS[refusal.reason].loss === 'terminate')
+  const { rule, route } = c.place
+  if (ends || rule === null || rule.anonymous || c.standing === null) return ends ?? null
+  const choice = chooseGrant(c, rule, c.standing)
+  return 'effect' in choice && !(route.mode === 'observe' && SOFT.has(choice.reason)) ? choice : null
 }

@@ -1,14 +1,16 @@
 // Which grant carries a request: baseline first, then active elevations that add the scope and whose purpose the request shows,
-// earliest end first. The condition is asked once per candidate; the first that holds is the grant. SPEC: DEC4, DEC5, PUR2, ELV6
+// earliest end first. The condition is asked once per candidate; the first that holds is the grant. SPEC: DEC4, DEC5, PUR2, ELV6, ENF8
 import type { Case } from './checks/check.ts'
 import type { Condition } from './condition.ts'
 import { type Grant, refuse, type Refusal } from './decision.ts'
 import type { Carrier, Effective } from './effective.ts'
 import type { Elevation } from './elevation.ts'
+import { locksOnRequest } from './locks.ts'
 import { purposeFit } from './purpose.ts'
 import type { Reason } from './reason.ts'
 import type { Rule } from './route.ts'
 import { covers, type ScopeName } from './scope.ts'
+import { cappedTo } from './session.ts'
 import { FOREVER, type Instant } from './time.ts'
 
 export type Choice = { readonly grant: Grant; readonly until: Instant }
@@ -49,13 +51,19 @@ function candidates(c: Case, standing: Effective, scope: ScopeName | null): read
 /** The scope is not there at all: was it taken by a narrowing, or never asked for? */
 function withoutScope(c: Case, standing: Effective, scope: ScopeName): Refusal {
   const { cap, elevations } = standing.session
-  if (cap.is === 'scopes' && !covers(cap.scopes, scope)) return refuse('narrowed')
+  const limit = cappedTo(cap)
+  if (limit !== null && !covers(limit, scope)) return refuse('narrowed')
   const suspended = elevations.some(elevation => covers(elevation.adds, scope) && standing.lost.get(elevation.id) === 'narrowed')
   if (suspended) return refuse('narrowed')
   return refuse('elevation_required', [...c.policy.profiles.values()].some(({ adds }) => covers(adds, scope)))
 }
 
-export function chooseGrant(c: Case, rule: Rule, standing: Effective): Choice | Refusal {
+/** A lock on the route or the credential that keeps to the baseline; one on the session is part of its standing. */
+const keptToBaseline = ({ locks, place, evaluation, now }: Case): boolean => locks.size > 0 && locksOnRequest(locks, place.route.name, evaluation.evidence, now)?.effect === 'baseline'
+
+export function chooseGrant(c: Case, rule: Rule, given: Effective): Choice | Refusal {
+  const kept = keptToBaseline(c)
+  const standing: Effective = kept ? { ...given, carriers: [] } : given
   let first: Reason | null = null
   for (const candidate of candidates(c, standing, rule.scope)) {
     const reason = candidate === 'baseline' ? onBaseline(c, rule, standing) : misfit(c, rule, standing, candidate)
@@ -63,5 +71,7 @@ export function chooseGrant(c: Case, rule: Rule, standing: Effective): Choice | 
     else if (candidate === 'baseline') return BASELINE
     else return { grant: { is: 'elevation', elevation: candidate.elevation }, until: candidate.until }
   }
-  return first === null && rule.scope !== null ? withoutScope(c, standing, rule.scope) : refuse(first ?? 'denied')
+  const { scope } = rule
+  if (first !== null || scope === null) return refuse(first ?? 'denied')
+  return kept && given.carriers.some(({ carries }) => covers(carries, scope)) ? refuse('narrowed') : withoutScope(c, standing, scope)
 }

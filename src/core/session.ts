@@ -17,7 +17,8 @@ export type Credential = {
   readonly expiresAt: Instant | null
 }
 
-export type Cap = { readonly is: 'none' } | { readonly is: 'baseline' } | { readonly is: 'scopes'; readonly scopes: Scope }
+/** `baseline`: no elevation carries anything. `scopes`, with or without it: what the whole session is limited to. */
+export type Cap = { readonly is: 'none' } | { readonly is: 'baseline'; readonly scopes: Scope | null } | { readonly is: 'scopes'; readonly scopes: Scope }
 
 export type Frozen = { readonly since: Instant; readonly note: string; readonly until: Instant | null }
 
@@ -52,6 +53,8 @@ export type Session = {
 export const isMarked = ({ notBefore }: Session, issuedAt: Instant | null): boolean => notBefore !== null && (issuedAt === null || issuedAt <= notBefore)
 
 export const NO_CAP: Cap = { is: 'none' }
+/** The scopes a cap leaves; null leaves all. */
+export const cappedTo = (cap: Cap): Scope | null => (cap.is === 'none' ? null : cap.scopes)
 export const LIVE: SessionState = { is: 'live' }
 
 /** Elevations one session may hold that are not over. */

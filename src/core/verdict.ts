@@ -3,7 +3,7 @@
 import type { Case } from './checks/check.ts'
 import { type Grant, grantName, type Permit } from './decision.ts'
 import type { Effective } from './effective.ts'
-import { evaluate } from './evaluate.ts'
+import { endOf, evaluate } from './evaluate.ts'
 import { REASONS, type Reason } from './reason.ts'
 
 export type Verdict =
@@ -21,6 +21,7 @@ function whyLost(held: Grant, standing: Effective | null, refused: Reason): Reas
 export function reassess(held: Grant, c: Case): Verdict {
   const decision = evaluate(c)
   if (decision.effect === 'permit') return { kind: grantName(decision.grant) === grantName(held) ? 'continue' : 'regrant', permit: decision }
-  const reason = whyLost(held, c.standing, decision.reason)
+  const refusal = REASONS[decision.reason].loss === 'freeze' ? (endOf(c) ?? decision) : decision // what is held for now ends all the same when its right does
+  const reason = whyLost(held, c.standing, refusal.reason)
   return { kind: REASONS[reason].loss, reason }
 }

@@ -81,8 +81,19 @@ export class Exchange {
     if (now >= this.until) return false
     const fresh = confirmedUntil()
     if (fresh !== Infinity && clock.elapsed() >= fresh + this.#slack()) return false
-    if (this.live !== null) this.live.lastSeen = now
     return true
+  }
+
+  /** Bytes of the answer's body are handed to the caller's socket. */
+  handedDown(bytes: number): void {
+    this.bytesDown += bytes
+    if (this.live !== null) this.live.lastSeen = this.#keeper.clock.now()
+  }
+
+  /** Bytes of the request's body arrived. */
+  handedUp(bytes: number): void {
+    this.bytesUp += bytes
+    if (this.live !== null) this.live.lastSeen = this.#keeper.clock.now()
   }
 
   #slack(): number {

@@ -35,8 +35,9 @@ export class Sweeper {
     const now = this.#keeper.clock.now()
     const held = this.#holdStreams()
     for (const exchange of this.#inflight.all()) {
-      const stale = exchange.state === 'frozen' && exchange.reason === 'stale'
-      if (stale && this.#fresh) this.#reassessor.doubt(exchange) // the lease lapsed and came back between two looks
+      const frozen = exchange.state === 'frozen'
+      const stale = frozen && exchange.reason === 'stale'
+      if (frozen && (!stale || this.#fresh)) this.#reassessor.doubt(exchange) // its lock lifted by itself; the lease lapsed and came back between two looks
       else if (stale && now - exchange.frozenAt > held) this.#reassessor.end(exchange, 'stale', 'time', null)
       exchange.channel.tick(now)
     }

@@ -130,7 +130,7 @@ export class Pipeline implements AskOwner {
     const purposes = this.#purposes(ask)
     if (purposes === null) return this.#malformed(ask.arrival, 'a purpose header is malformed or stands twice')
     ask.purposes = purposes
-    const claims = verified?.claims ?? NO_CLAIMS
+    const claims = live?.claims ?? verified?.claims ?? NO_CLAIMS
     const evaluation = this.#describe(ask, verified?.evidence ?? null, purposes)
     const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims }
     const upstream = ask.world.upstreams.get(place.route.upstream)

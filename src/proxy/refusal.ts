@@ -95,7 +95,7 @@ function linger(request: IncomingMessage, response: ServerResponse, bytes: Buffe
   }
   const discard = (chunk: Buffer): void => {
     left -= chunk.length
-    if (left <= 0) stop()
+    if (left <= 0) request.pause() // not closed yet: a reset could overtake the answer
   }
   const timer = setTimeout(stop, DISCARDED_FOR)
   request.on('data', discard).resume()

@@ -22,17 +22,11 @@ function wantsRenewal(live: LiveSession, { evidence }: Verified): boolean {
   return live.pins > 0 || (evidence.expiresAt ?? Infinity) - (credential.expiresAt ?? Infinity) >= WORTH_RENEWING
 }
 
-/** The newest credential's claims make the baseline; an older one of the same session adds nothing. */
-function learn(room: ProxyRoom, live: LiveSession, verified: Verified): void {
-  const { credential } = live.record
-  if (live.claims === null || verified.evidence.credential === credential.id || isNewer(verified.evidence, credential)) room.mirror.learn(live, verified.claims)
-}
-
 /** No I/O: null when something has to be asked or written first. */
 export function sessionNow(room: ProxyRoom, verified: Verified): LiveSession | null {
   const live = room.mirror.peek(verified.key)
   if (live === null || live.record.state.is !== 'live' || isMarked(live.record, verified.evidence.issuedAt) || wantsRenewal(live, verified)) return null
-  learn(room, live, verified)
+  room.mirror.learn(live, verified.claims, verified.evidence)
   return live
 }
 
@@ -63,7 +57,7 @@ export async function sessionOf(room: ProxyRoom, verified: Verified, route: stri
       if (known === null) await ledger.settle(live.record)
       if (wantsRenewal(live, verified)) await ledger.applyToSession(verified.key, { kind: 'credential.renewed', credential: credentialOf(verified), id: newSignalId(), by: 'caller', note: '' })
       if (live.record.state.is !== 'live') continue
-      learn(room, live, verified)
+      mirror.learn(live, verified.claims, verified.evidence)
       timekeeper.watch(live)
       return live
     }

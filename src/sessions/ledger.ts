@@ -45,6 +45,7 @@ export class Ledger {
   readonly #settling = new Set<Promise<void>>()
   #owed: (() => Promise<unknown>)[] = []
   #paying: NodeJS.Timeout | null = null
+  #payment: Promise<void> | null = null
 
   constructor(store: SessionStore, mirror: Mirror, clock: Clock) {
     this.#store = store
@@ -114,6 +115,7 @@ export class Ledger {
 
   async #apply<R extends StoredRecord>(ref: RecordRef, signal: Signal, due: Instant | null, known: StoredRecord | null, step: (record: StoredRecord | null) => Step<R>): Promise<Applied<R>> {
     try {
+      if (this.#owed.length > 0) await this.#settleDebt()
       return await this.#commit(ref, signal, due, known, step)
     } catch (error) {
       if (!isRestrictive(signal.kind) || signal.kind === 'time.passed') throw error
@@ -149,8 +151,19 @@ export class Ledger {
     return { record, facts, rejected: null, position: null, assumed: await this.#mirror.assume(record, facts) }
   }
 
-  /** In order, until the store fails again. */
-  async #pay(): Promise<void> {
+  /** What is owed comes first: nothing may be decided on a record that lacks an end which is in force. */
+  async #settleDebt(): Promise<void> {
+    await this.#pay()
+    if (this.#owed.length > 0) throw new Error('the store still lacks ends that are in force; it takes nothing new before them')
+  }
+
+  /** One payment at a time, in order, until the store fails again. */
+  #pay(): Promise<void> {
+    this.#payment ??= this.#payAll().finally(() => (this.#payment = null))
+    return this.#payment
+  }
+
+  async #payAll(): Promise<void> {
     for (let first = this.#owed[0]; first !== undefined; first = this.#owed[0]) {
       if (await first().then(() => false, () => true)) return
       this.#owed.shift()

@@ -1,6 +1,7 @@
 // A gateway's view of one session: the record, the claims its newest credential showed here, and a stamp that moves whenever
 // anything behind its decisions does. SPEC: ENF1, ENF2, SES7
 import type { Effective } from '../core/effective.ts'
+import type { Evidence } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Scope } from '../core/scope.ts'
 import type { Session } from '../core/session.ts'
@@ -16,6 +17,8 @@ export class LiveSession extends Holder {
   record: Session
   /** null until a credential of this session was verified on this gateway: its baseline is unknown here. */
   claims: Claims | null
+  /** The credential they are from: an older one teaches nothing. */
+  newest: Evidence | null = null
   /** Exchanges that keep it in the mirror. */
   pins = 0
   lastSeen: Instant

@@ -2,8 +2,9 @@
 // Announcements reach it in order; each moves stamps first and then asks enforcement to judge again. SPEC: STO6, ENF1, ENF8
 import { type Anchor, type AnchorRef, type Lock, type Selector, selectorName } from '../core/anchor.ts'
 import { type AnchorView, effective, type Effective } from '../core/effective.ts'
-import { type LockIndex, lockIndex, NO_LOCKS } from '../core/locks.ts'
+import { type LockIndex, NO_LOCKS } from '../core/locks.ts'
 import { baselineOf, type Policy } from '../core/policy.ts'
+import { type Evidence, isNewer } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Fact } from '../core/fact.ts'
 import { lockRef, type RecordRef, refName, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
@@ -15,14 +16,17 @@ import type { Announcement, SessionStore, Tally } from './store.ts'
 export const NO_TALLY: Tally = { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
 
 /** What changed: these sessions, or everything (a lock, the policy). */
+/** Milliseconds until a store that failed is asked again. */
+const ASK_AGAIN = 1_000
+
 export type Change = { readonly sessions: readonly LiveSession[] | 'all'; readonly announcement: Announcement | null }
 export type ChangeListener = (change: Change) => Promise<Tally>
-
-const LOCKS_MAX = 10_000
 
 export class Mirror implements AnchorView {
   readonly anonymous = new Holder()
   onChange: ChangeListener = async () => NO_TALLY
+  /** Hears which session made way. */
+  onEvicted: (live: LiveSession) => void = () => {}
   /** Hears every announcement, also of records that are not here. Must not throw. */
   onAnnounced: (announcement: Announcement) => void = () => {}
   readonly #store: SessionStore
@@ -34,6 +38,7 @@ export class Mirror implements AnchorView {
   readonly #overtaken = new Map<SessionKey, Session>()
   readonly #anchors = new Map<string, { anchor: Anchor | null; known: boolean; readonly tied: Set<LiveSession> }>()
   readonly #lockRecords = new Map<string, Lock>()
+  readonly #cutOffs = new Map<string, Lock>()
   #locks: LockIndex = NO_LOCKS
   #policy: Policy
   #world = 0
@@ -57,10 +62,9 @@ export class Mirror implements AnchorView {
       const page = await this.#store.list('lock', after, 500)
       for (const record of page) if (record.record === 'lock') this.#putLock(record)
       const last = page.at(-1)
-      if (last === undefined || last.record !== 'lock' || page.length < 500 || this.#lockRecords.size >= LOCKS_MAX) break
+      if (last === undefined || last.record !== 'lock' || page.length < 500) break
       after = selectorName(last.selector)
     }
-    this.#locks = lockIndex(this.#lockRecords.values())
   }
 
   /** The session of a key when it is known here, whatever its state. No I/O. */
@@ -110,14 +114,18 @@ export class Mirror implements AnchorView {
     return record !== null && record.record === 'session' ? this.adopt(record) : null
   }
 
-  /** The claims that the newest verified credential showed. A change of claims is a change of the baseline. */
-  learn(live: LiveSession, claims: Claims): void {
-    if (live.claims === claims) return
-    const known = live.claims !== null
-    const before = live.view?.baseline
+  /**
+   * The claims of a verified credential make the baseline when no newer one has been seen here. A change of the baseline is a change of the
+   * session: everything open is judged again.
+   */
+  learn(live: LiveSession, claims: Claims, from: Evidence): void {
+    const { newest } = live
+    if (live.claims === claims || (newest !== null && newest.credential !== from.credential && !isNewer(from, newest))) return
+    const before = live.claims === null ? null : baselineOf(this.#policy, live.record.principal, live.claims)
     live.claims = claims
+    live.newest = from
     live.view = null
-    if (known && before !== undefined && baselineOf(this.#policy, live.record.principal, claims).join() !== before.join()) void this.touched([live])
+    if (before !== null && baselineOf(this.#policy, live.record.principal, claims).join() !== before.join()) void this.touched([live])
   }
 
   /** What the session may do now. The one reader of session, anchors and locks; cached until something moves or time decides. */
@@ -174,7 +182,6 @@ export class Mirror implements AnchorView {
     if (record.record === 'session') return this.#heardSession(record, announcement)
     if (record.record === 'anchor') return this.#heardAnchor(record, announcement)
     this.#putLock(record)
-    this.#locks = lockIndex(this.#lockRecords.values())
     return this.#worldChanged(announcement)
   }
 
@@ -200,6 +207,8 @@ export class Mirror implements AnchorView {
     this.#ids.delete(live.record.id)
     this.#ids.set(record.id, live)
     live.lastSeen = record.openedAt
+    live.claims = null
+    live.newest = null
   }
 
   #heardAnchor(anchor: Anchor, announcement: Announcement): Promise<Tally> {
@@ -222,10 +231,18 @@ export class Mirror implements AnchorView {
     return this.onChange({ sessions: 'all', announcement })
   }
 
+  /** The index is the records themselves; a new one tells that something changed. */
   #putLock(lock: Lock): void {
     const name = selectorName(lock.selector)
-    if (lock.state === 'lifted') this.#lockRecords.delete(name)
-    else this.#lockRecords.set(name, lock)
+    const cutOff = lock.selector.kind === 'issuedBefore'
+    if (lock.state === 'lifted') {
+      this.#lockRecords.delete(name)
+      this.#cutOffs.delete(name)
+    } else {
+      this.#lockRecords.set(name, lock)
+      if (cutOff) this.#cutOffs.set(name, lock)
+    }
+    this.#locks = { size: this.#lockRecords.size, byName: this.#lockRecords, issuedBefore: cutOff ? [...this.#cutOffs.values()] : this.#locks.issuedBefore }
   }
 
   #tie(live: LiveSession, record: Session): void {
@@ -234,7 +251,7 @@ export class Mirror implements AnchorView {
       const entry = this.#anchors.get(name) ?? { anchor: null, known: false, tied: new Set() }
       this.#anchors.set(name, entry)
       entry.tied.add(live)
-      if (!entry.known) void this.#know(ref)
+      if (!entry.known) this.#learnAnchor(ref)
     }
   }
 
@@ -257,6 +274,13 @@ export class Mirror implements AnchorView {
       if (!this.#anchors.has(name)) this.#anchors.set(name, { anchor: null, known: false, tied: new Set() })
       await this.#know(ref)
     }
+  }
+
+  /** Until it is known the anchor counts as ended; a store that failed is asked again. */
+  #learnAnchor(ref: RecordRef): void {
+    this.#know(ref).catch(() => setTimeout(() => {
+      if (this.#anchors.get(refName(ref))?.known === false) this.#learnAnchor(ref)
+    }, ASK_AGAIN).unref())
   }
 
   async #know(ref: RecordRef): Promise<void> {
@@ -282,6 +306,7 @@ export class Mirror implements AnchorView {
       this.#untie(live, null)
       this.#sessions.delete(key)
       this.#ids.delete(live.record.id)
+      this.onEvicted(live)
       this.evicted++
     }
   }

@@ -45,12 +45,21 @@ export class Timekeeper {
 
   /** Looks at the session at its next boundary. Cheap when nothing earlier came up. */
   watch(live: LiveSession): void {
-    const at = this.#nextLook(live)
+    this.watchAt(live, this.#nextLook(live))
+  }
+
+  /** Looks at the session at that instant at the latest: an exchange's own end that the record does not know. */
+  watchAt(live: LiveSession, at: Instant): void {
     const due = this.#due.get(live)
     if (at === FOREVER || (due !== undefined && due <= at)) return
     this.#due.set(live, at)
     this.#push({ at, live })
     if (at < this.#timerAt) this.#arm(at)
+  }
+
+  /** It made way in memory. */
+  forget(live: LiveSession): void {
+    this.#due.delete(live)
   }
 
   #nextLook(live: LiveSession): Instant {
@@ -93,7 +102,7 @@ export class Timekeeper {
 
   /** Judge first, write behind. */
   async #look(live: LiveSession, now: Instant): Promise<void> {
-    if (live.record.state.is !== 'live') return
+    if (live.record.state.is !== 'live' || this.#mirror.byId(live.record.id) !== live) return // it made way in memory; whoever took its place is watched itself
     const idleFrom = instant(live.lastSeen + this.#mirror.policy.sessions.idle)
     if (idleFrom <= now) {
       await this.#ledger.applyToSession(live.record.key, { kind: 'session.lapsed', reason: 'idle', id: newSignalId(), by: 'timekeeper', note: '' }, idleFrom)

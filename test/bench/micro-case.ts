@@ -79,6 +79,7 @@ const elevation = (id: string, { name, adds }: Profile, ticket: string, until: n
   startsAt: null,
   requestedAt: NOW,
   requestedBy: 'https://ci.example|pipeline-1',
+  barred: [],
   because: 'bench',
   approvalsNeeded: 0,
   approvals: [],

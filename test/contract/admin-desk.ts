@@ -177,7 +177,7 @@ export class AdminDesk {
     await this.ledger.applyToSession(key, { kind: 'session.opened', key, session, epoch: this.store.epoch, principal, credential, endsAt: after(now, duration(8 * 3_600_000)), id: `sig_${name}` as never, by: 'test', note: '' }) // a test word
     const live = await this.mirror.load(key)
     if (live === null) throw new Error('the session was not opened')
-    if (claims !== null) this.mirror.learn(live, claims)
+    if (claims !== null) this.mirror.learn(live, claims, { ...credential, credential: credential.id, keyThumbprint: null, claimed: {} })
     return live
   }
 

@@ -61,7 +61,7 @@ export const asking = (id: string, anchor: AnchorRef, now: Instant): SessionSign
   kind: 'elevation.requested', askedUntil: null,
   elevation: {
     id: `elv_${id}` as ElevationId, profile: 'fix', adds: ['db:write'], purposes: {}, ties: [{ anchor, generation: instant(0), reason: 'ticket_closed' }], params: {}, // a test word
-    for: duration(60_000), max: HOUR, startsAt: null, requestedAt: now, requestedBy: 'someone', because: '', approvalsNeeded: 0, approvals: [], keyThumbprint: null,
+    for: duration(60_000), max: HOUR, startsAt: null, requestedAt: now, requestedBy: 'someone', barred: [], because: '', approvalsNeeded: 0, approvals: [], keyThumbprint: null,
     state: { is: 'requested', expiresAt: null },
   },
 })

@@ -10,8 +10,7 @@ import { readTimeline } from '../../src/audit/timeline.ts'
 import { verifyTrail } from '../../src/audit/verify.ts'
 import { load } from '../../src/config/load.ts'
 import { type Answer, TestGateway } from '../support/gateway.ts'
-import { firstMismatch } from '../support/pattern.ts'
-import { RawClient, type RawHead, request } from '../support/raw-client.ts'
+import { RawClient, type RawHead, request, type RawResponse } from '../support/raw-client.ts'
 import type { TokenClaims, TokenIssuer } from '../support/token-issuer.ts'
 
 export type Line = { readonly [name: string]: unknown }
@@ -68,9 +67,9 @@ export function raise(name: string): Promise<TestGateway> {
 export const bearer = (token: string, more: Headers = {}): Headers => ({ authorization: `Bearer ${token}`, ...more })
 export const outcome = ({ status, json }: Answer): string => (status === 200 ? '200' : `${status} ${String(json['reason'])}`)
 
-/** A token of a session of its own, unless `sid` says otherwise. */
-export const tokenFor = (issuer: TokenIssuer, sub: string, claims: TokenClaims = {}): Promise<string> =>
-  issuer.sign({ sub, org: 'acme', jti: Math.random().toString(36), act: { sub: 'scheduler', act: { sub: 'olga' } }, ...claims })
+/** A token of a session of its own, unless `sid` says otherwise, issued so many milliseconds from now. */
+export const tokenFor = (issuer: TokenIssuer, sub: string, claims: TokenClaims = {}, issuedIn = 0): Promise<string> =>
+  issuer.sign({ sub, org: 'acme', jti: Math.random().toString(36), act: { sub: 'scheduler', act: { sub: 'olga' } }, ...claims }, { now: Date.now() + issuedIn, lifetime: 6 * 3600 })
 
 /** An operator's word; anything but 200 fails the test. */
 export async function word(gate: TestGateway, path: string, body: object = {}, method = 'POST'): Promise<Answer> {
@@ -111,15 +110,9 @@ export class OpenStream {
     await this.client.until(() => this.text.includes(part))
   }
 
-  /** Resolves when the gateway has ended it. */
-  async cut(): Promise<void> {
-    await this.client.ended
-  }
-
-  /** Whether a body that must be the pattern is it, as far as it came. */
-  get exact(): boolean {
-    const { bodyBytes } = this.client
-    return firstMismatch(Buffer.from(this.text, 'latin1').subarray(0, bodyBytes)) === null
+  /** Resolves when the gateway has ended it: in the protocol's own way between two events, else by a reset. */
+  cut(): Promise<RawResponse> {
+    return this.client.response()
   }
 }
 
@@ -179,11 +172,12 @@ export async function verifyFindsEveryMissingRecord(gate: TestGateway): Promise<
   }
 }
 
-/** What the log alone makes of a session is what the store has. */
-export async function logAloneGives(gate: TestGateway, session: string): Promise<void> {
+/** What the log alone makes of a session is what the gateway has: the two as text. Asked while the life is the newest of its key. */
+export async function toldAndKept(gate: TestGateway, session: string): Promise<readonly [told: string, kept: string]> {
   await gate.trail()
   const { session: folded, gap } = await readTimeline(trailFiles(gate.trailFile), session)
+  if (gap !== null) throw new Error(`version ${gap.after + 1} is missing`)
   const live = gate.parts.mirror.byId(session)
-  expect(gap).toBeNull()
-  expect(JSON.parse(JSON.stringify(folded))).toEqual(JSON.parse(JSON.stringify(live?.record)))
+  if (live === null) throw new Error('the session is not in memory')
+  return [JSON.stringify(folded), JSON.stringify(live.record)]
 }

@@ -59,7 +59,7 @@ afterAll(async () => {
 
 // ---- what happened
 
-type Outcome = { readonly gate: TestGateway; readonly token: string; readonly sent: string; readonly answers: readonly RawResponse[]; readonly answeredText: string; readonly closed: boolean }
+type Outcome = { readonly gate: TestGateway; /** The caller's address. */ readonly from: string; readonly token: string; readonly sent: string; readonly answers: readonly RawResponse[]; readonly answeredText: string; readonly closed: boolean }
 
 const SENTINEL = '/public/sentinel'
 
@@ -112,7 +112,7 @@ async function play(each: Case, setting: Setting, warmth: 'cold' | 'warm', piece
   expect(sent).not.toContain('{{')
   const conversation = await converse(gate, setting, sent, pieces, each.id === 'SMG-031' ? 2 : 1)
   await afterSentinel(gate)
-  return { gate, token, sent, ...conversation }
+  return { gate, from: setting.from ?? '127.0.0.1', token, sent, ...conversation }
 }
 
 const seenBy = ({ gate }: Outcome) => gate.upstream.requests.filter(({ path }) => path !== SENTINEL)
@@ -200,7 +200,7 @@ function oneWellFramed(outcome: Outcome): void {
 }
 
 /** Headers every request may bring to the upstream. */
-const HARMLESS = new Set(['host', 'cookie', 'content-length', 'connection', 'x-tier'])
+const HARMLESS = new Set(['host', 'cookie', 'content-length', 'connection', 'x-tier', 'user-agent', 'x-pan-authcheck'])
 const dashed = (name: string): string => name.toLowerCase().replaceAll('_', '-')
 
 /** The caller's head, as sent. */
@@ -216,7 +216,7 @@ function stripped(outcome: Outcome): void {
       expect(request.rawHeaders.filter(([seen, held]) => dashed(seen) === dashed(name) && held === value)).toEqual([])
     }
     expect(request.rawHeaders.filter(([name]) => dashed(name).startsWith('narrowgate-')).map(([name]) => name)).toEqual(['narrowgate-context'])
-    expect(request.header('x-forwarded-for')).toEqual(['127.0.0.1'])
+    expect(request.header('x-forwarded-for')).toEqual([outcome.from])
     expect(request.header('x-forwarded-host')).toEqual(['api.test'])
     expect(request.rawHeaders.filter(([name]) => /^x-forwarded-(?!for$|host$|proto$)|^x-(?:original|rewrite)|override|^x-http-method/i.test(name))).toEqual([])
     expect(request.trailers).toEqual([])
@@ -265,6 +265,18 @@ test('[WIRE2] behind a rule that lets everything else pass, still nothing arrive
   for (const each of RAW.filter(({ class: of, raw_request }) => of === 'path' && raw_request?.includes('{{TOK_BASE}}') === true)) {
     const outcome = await play(each, { last: PUBLIC }, 'warm')
     nothingUnderAdmin(outcome)
+  }
+})
+
+test('[WIRE4, WIRE5] the same heads on a path that passes: refused, or forwarded with nothing of theirs', async () => {
+  for (const each of RAW.filter(({ class: of, oracle, raw_request }) => of === 'header' && ['STRIP', 'DENY'].includes(oracle) && raw_request?.includes('/admin') === true)) {
+    const gate = await gateFor({})
+    const withToken = (each.raw_request ?? '').replace('/admin', '/public/x').replace(/\r\n(?!.*TOK_BASE)Host: api\.test\r\n(?!Authorization)/, '\r\nHost: api.test\r\nAuthorization: Bearer {{TOK_BASE}}\r\n')
+    const outcome = await play({ ...each, raw_request: withToken }, { from: '127.0.0.9' }, 'warm')
+    stripped(outcome)
+    expect([200, 400], each.id).toContain(last(outcome).status)
+    expect(seenBy(outcome), each.id).toHaveLength(last(outcome).status === 200 ? 1 : 0)
+    expect(gate.parts.inflight.size).toBe(0)
   }
 })
 

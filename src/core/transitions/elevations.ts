@@ -32,7 +32,7 @@ export const request: SessionRule<SignalOf<'elevation.requested'>> = (session, {
 
 function barredApprover(elevation: Elevation, session: Session, by: string, barred: readonly string[]): boolean {
   const { principal } = session
-  return by === elevation.requestedBy || by === `${principal.issuer}|${principal.subject}` || barred.includes(by)
+  return by === elevation.requestedBy || by === `${principal.issuer}|${principal.subject}` || elevation.barred.includes(by) || barred.includes(by)
 }
 
 export const approve: SessionRule<SignalOf<'elevation.approved'>> = (session, signal, now) => {

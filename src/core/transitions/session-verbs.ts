@@ -1,6 +1,6 @@
 // narrow, widen, freeze, resume, shorten. Cap and freeze are independent; clocks run on; nothing that ended meanwhile revives. SPEC: ENF5-ENF7
 import type { SessionHappening } from '../fact.ts'
-import type { Cap, Session } from '../session.ts'
+import { type Cap, cappedTo, type Session } from '../session.ts'
 import type { SignalOf } from '../signal.ts'
 import { intersection, scopeOf } from '../scope.ts'
 import { resumeAll, suspendFor } from './elevations.ts'
@@ -10,19 +10,20 @@ type Narrowing = SignalOf<'session.narrowed'>
 
 /** Caps only ever tighten; `widen` is the one way back. */
 function tightened(cap: Cap, to: Narrowing['to']): Cap {
-  if (to === null || cap.is === 'baseline') return cap
-  if (to === 'baseline') return { is: 'baseline' }
-  return { is: 'scopes', scopes: cap.is === 'scopes' ? intersection(cap.scopes, to) : scopeOf(to) }
+  if (to === null) return cap
+  const held = cappedTo(cap)
+  if (to === 'baseline') return { is: 'baseline', scopes: held }
+  const scopes = held === null ? scopeOf(to) : intersection(held, scopeOf(to))
+  return cap.is === 'baseline' ? { is: 'baseline', scopes } : { is: 'scopes', scopes }
 }
 
 export const narrow: SessionRule<Narrowing> = (session, signal) => {
   const unknown = signal.elevations.find(id => !session.elevations.some(elevation => elevation.id === id))
-  if (unknown !== undefined) return reject('not_found', `no elevation ${unknown} in this session`)
   const cap = tightened(session.cap, signal.to)
   const named = session.elevations.filter(({ id }) => signal.elevations.includes(id)).map(({ profile }) => profile)
   const barred = scopeOf([...session.barred, ...named])
   const same = JSON.stringify([cap, barred]) === JSON.stringify([session.cap, session.barred])
-  if (same) return NOTHING
+  if (same) return unknown === undefined ? NOTHING : reject('not_found', `no elevation ${unknown} in this session`)
   return [{ what: 'session.narrowed', cap, barred }, ...suspendFor(session, ({ profile }) => cap.is === 'baseline' || barred.includes(profile))]
 }
 

@@ -35,7 +35,6 @@ function canonicalPath(path: string): { readonly path: string; readonly encodedS
   if (!PATH.test(path)) return 'the path holds characters that must be escaped'
   const canonical = path.replace(/%[0-9A-Fa-f]{2}/g, canonicalEscape)
   if (DOUBLY_ENCODED.test(canonical)) return 'the path is escaped twice'
-  if (DOTS.test(canonical)) return 'the path holds dot segments'
   if (/%5C|%00/.test(canonical)) return 'the path holds an escaped backslash or NUL'
   let decoded: string
   try {

@@ -188,7 +188,7 @@ export class HttpRelay implements Relay {
     this.#held = []
     this.#answered = true
     this.status = head.status
-    exchange.bytesDown += body.length
+    exchange.handedDown(body.length)
     this.arrival.response.writeHead(head.status, head.text, head.headers)
     this.#owner.headSent(this)
     this.arrival.response.end(body.toString('latin1'), 'latin1')
@@ -196,7 +196,7 @@ export class HttpRelay implements Relay {
 
   #send(chunk: Buffer): void {
     const { exchange } = this
-    if (exchange !== null) exchange.bytesDown += chunk.length
+    exchange?.handedDown(chunk.length)
     this.#events?.follow(chunk)
     if (this.arrival.response.write(chunk)) return
     this.#controller?.pause()
@@ -264,7 +264,7 @@ export class HttpRelay implements Relay {
   counted(bytes: number): boolean {
     const { exchange } = this
     if (exchange === null) return false
-    exchange.bytesUp += bytes
+    exchange.handedUp(bytes)
     if (this.#limits.body === 0 || exchange.bytesUp <= this.#limits.body) return true
     this.#owner.end(exchange, 'body_too_large')
     return false

@@ -61,7 +61,7 @@ export const birth = (version = 1, session = SESSION): SessionFact => ({
   principal: { kind: 'agent', issuer: 'https://idp.example.test/', tenant: 'acme', subject: 'sre-bot', client: '', owner: null, actor: null },
   credential: { id: 'Zm9v', keyId: null, issuedAt: null, expiresAt: null }, endsAt: instant(1_790_009_000_000), notBefore: null,
 })
-export const narrowed = (version: number): SessionFact => ({ ...told(version), what: 'session.narrowed', cap: { is: 'baseline' }, barred: ['incident-write'] })
+export const narrowed = (version: number): SessionFact => ({ ...told(version), what: 'session.narrowed', cap: { is: 'baseline', scopes: null }, barred: ['incident-write'] })
 export const frozen = (version: number): SessionFact => ({ ...told(version), what: 'session.frozen', until: null })
 export const resumed = (version: number): SessionFact => ({ ...told(version), what: 'session.resumed' })
 export const widened = (version: number): SessionFact => ({ ...told(version), what: 'session.widened' })

@@ -11,7 +11,7 @@ export const ELEVATION: Elevation = {
   id: 'elv_a' as ElevationId, // a fixed id of the right shape
   profile: 'release', adds: ['deploy:write'], purposes: { ticket: 'INC-7' }, ties: [],
   params: { customers: ['41', '42'], level: 3, dry: true },
-  for: duration(900_000), max: duration(900_000), startsAt: null, requestedAt: instant(0), requestedBy: 'https://ci.example|build-7', because: '',
+  for: duration(900_000), max: duration(900_000), startsAt: null, requestedAt: instant(0), requestedBy: 'https://ci.example|build-7', barred: [], because: '',
   approvalsNeeded: 0, approvals: [], keyThumbprint: null, state: { is: 'active', since: instant(0), until: instant(900_000) },
 }
 

@@ -81,7 +81,7 @@ describe('carriers', () => {
     ['at its end', { state: { is: 'active', since: at(-600), until: NOW } }, {}, {}, 'time_up'],
     ['suspended', { state: { is: 'suspended', since: NOW, until: at(60) } }, {}, {}, 'narrowed'],
     ['suspended past its end', { state: { is: 'suspended', since: NOW, until: NOW } }, {}, {}, 'time_up'],
-    ['under a cap', {}, { cap: { is: 'baseline' } }, {}, 'narrowed'],
+    ['under a cap', {}, { cap: { is: 'baseline', scopes: null } }, {}, 'narrowed'],
     ['barred', {}, { barred: ['fix'] }, {}, 'narrowed'],
     ['without a profile', { profile: 'gone' }, {}, {}, 'profile_removed'],
     ['with a locked profile', {}, {}, { locks: [lock('profile', 'fix', 'deny')] }, 'locked'],
@@ -98,10 +98,17 @@ describe('carriers', () => {
     expect(shown(of({ elevations: [elevation('e1', { ties: [tie(0)] })] })).carriers).toEqual(['e1'])
   })
 
+  test('[ENF8] a lock on a profile lifts by itself, and the answer holds no longer', () => {
+    const locks = [lock('profile', 'fix', 'deny', at(30))]
+    expect(of({ elevations: [elevation('e1')] }, { locks }).until).toBe(at(30))
+    expect(shown(of({ elevations: [elevation('e1')] }, { locks, now: at(30) })).carriers).toEqual(['e1'])
+  })
+
   test('[ENF5] a cap of scopes keeps their intersection, of the baseline and of every carrier', () => {
     const found = of({ elevations: [elevation('e1', { adds: ['db:write'] }), elevation('e2', { profile: 'mail', adds: ['mail:send'] })], cap: { is: 'scopes', scopes: ['db:write', 'db:read', 'other'] } })
     expect(found.baseline).toEqual(['db:read'])
     expect(found.carriers.map(({ carries }) => carries)).toEqual([['db:write'], []])
+    expect(shown(of({ elevations: [elevation('e1')], cap: { is: 'baseline', scopes: ['db:read'] } }))).toMatchObject({ baseline: ['db:read'], carriers: [] })
   })
 })
 
@@ -120,7 +127,7 @@ const scopes = fc.subarray(['db:read', 'db:write', 'mail:send', 'base:read'])
 const anyElevation = fc.record({ profile: fc.constantFrom('fix', 'mail', 'gone'), adds: scopes, state, ties: fc.constantFrom<readonly Tie[]>([], [tie(0)], [tie(NOW)]) })
 const anySession = fc.record({
   elevations: fc.array(anyElevation, { maxLength: 5 }).map(specs => specs.map((spec, i) => elevation(`e${i}`, spec))), endsAt: fc.integer({ min: -2, max: 40 }).map(at), barred: fc.oneof({ weight: 3, arbitrary: fc.constant<string[]>([]) }, { weight: 1, arbitrary: fc.subarray(['fix', 'mail']) }),
-  cap: fc.oneof({ weight: 4, arbitrary: fc.constant({ is: 'none' } as const) }, fc.constant({ is: 'baseline' } as const), scopes.map(each => ({ is: 'scopes', scopes: each }) as const)),
+  cap: fc.oneof({ weight: 4, arbitrary: fc.constant({ is: 'none' } as const) }, fc.option(scopes, { nil: null }).map(each => ({ is: 'baseline', scopes: each }) as const), scopes.map(each => ({ is: 'scopes', scopes: each }) as const)),
   frozen: fc.option(fc.option(fc.integer({ min: -2, max: 40 }).map(at), { nil: null }).map(until => ({ since: at(-9), note: '', until })), { nil: null, freq: 1 }),
 })
 const anyWorld = fc.record({
@@ -147,7 +154,7 @@ describe('whatever the session', () => {
       for (const { elevation: one, carries, until } of found.carriers) {
         carried++
         const added = POLICY.profiles.get(one.profile)?.adds ?? []
-        for (const scope of carries) expect(one.adds.includes(scope) && added.includes(scope) && (session.cap.is !== 'scopes' || session.cap.scopes.includes(scope))).toBe(true)
+        for (const scope of carries) expect(one.adds.includes(scope) && added.includes(scope) && (session.cap.is === 'none' || session.cap.scopes === null || session.cap.scopes.includes(scope))).toBe(true)
         expect(session.cap.is === 'baseline' || session.barred.includes(one.profile)).toBe(false)
         expect(one.state).toMatchObject({ is: 'active', until })
         expect(until).toBeGreaterThan(NOW)

@@ -40,7 +40,7 @@ type Asked = { readonly id: ElevationId; readonly profile: string; readonly adds
 export const elevationOf = (asked: Asked, now: Instant): Elevation => ({
   id: asked.id, profile: asked.profile, adds: asked.adds, purposes: {}, ties: [{ anchor: TICKET, generation: instant(0), reason: 'ticket_closed' }], params: {},
   for: seconds(asked.for), max: seconds(asked.for + asked.more), startsAt: asked.starts === null ? null : at(now, asked.starts), requestedAt: now, requestedBy: REQUESTER,
-  because: 'test', approvalsNeeded: asked.needs, approvals: [], keyThumbprint: null, state: { is: 'requested', expiresAt: asked.expires === null ? null : at(now, asked.expires) },
+  barred: [], because: 'test', approvalsNeeded: asked.needs, approvals: [], keyThumbprint: null, state: { is: 'requested', expiresAt: asked.expires === null ? null : at(now, asked.expires) },
 })
 
 const asked = fc.record({ id: which, profile: fc.constantFrom('fix', 'read'), adds: scope, for: span, more: fc.integer({ min: 0, max: 60 }), needs: fc.integer({ min: 0, max: 2 }), starts: fc.option(offset, { nil: null, freq: 1 }), expires: nullable(offset) })

@@ -18,7 +18,7 @@ export const SESSION: Session = {
 /** Active from NOW for ten minutes, unless `changes` say otherwise. */
 export const elevation = (id: string, changes: Partial<Elevation> = {}): Elevation => ({
   id: id as ElevationId, profile: 'fix', adds: ['db:write'], purposes: {}, ties: [], params: {}, for: duration(600_000), max: duration(600_000), startsAt: null, requestedAt: NOW, requestedBy: 'https://idp.test|agent', // a word of the test
-  because: '', approvalsNeeded: 0, approvals: [], keyThumbprint: null, state: { is: 'active', since: NOW, until: at(600) }, ...changes,
+  barred: [], because: '', approvalsNeeded: 0, approvals: [], keyThumbprint: null, state: { is: 'active', since: NOW, until: at(600) }, ...changes,
 })
 
 export const profile = (name: string, adds: readonly string[]): Profile =>
