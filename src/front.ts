@@ -132,7 +132,7 @@ export class Front {
       timeline: session => this.#timeline(session),
       record: (who, action, target, note) => trail.adminChanged({ who, action, target, note }),
       head: () => trail.head,
-      events: { subscribe: listener => hub.subscribe(heard => { for (const event of told(heard)) listener(event) }) ?? (() => {}) },
+      events: { subscribe: listener => hub.subscribe(heard => { for (const event of told(heard)) listener(event) }) },
     }
   }
 

@@ -176,7 +176,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const noise = new Noise({ file: pathIn(settings, settings.audit.noise.file), gateway, maxBytes: settings.audit.noise.maxBytes }, clock)
   const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, moved: facts => metrics.auditRecords.inc({ lane: 'trail' }, facts), failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
   const headKeeper = new HeadKeeper({ store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
-  const hub = new Hub()
+  const hub = new Hub(cause => log.error({ cause: String(cause) }, 'an event listener failed and is dropped'))
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil() }
   const inflight = new Inflight()
   const recorder = new ExchangeRecorder(trail, metrics, clock, hub)

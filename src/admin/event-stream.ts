@@ -29,16 +29,23 @@ export class EventStreams {
   /** @throws AdminFault `limit_reached` */
   answer(): Answer {
     if (this.#open.size < LISTENERS_MAX) return { is: 'stream', open: (response, allowed) => this.#attach(response, allowed) }
-    this.#room.metrics.limitReached.inc({ limit: 'admin_event_listeners' })
-    throw new AdminFault('limit_reached', `at most ${LISTENERS_MAX} listeners at a time`)
+    throw this.#full('admin_event_listeners', `at most ${LISTENERS_MAX} listeners at a time`)
   }
 
+  #full(limit: string, says: string): AdminFault {
+    this.#room.metrics.limitReached.inc({ limit })
+    return new AdminFault('limit_reached', says)
+  }
+
+  /** @throws AdminFault `limit_reached`, with nothing sent yet */
   #attach(response: ServerResponse, allowed: () => Promise<boolean>): void {
     if (response.destroyed || this.#room.closing.aborted) return void response.destroy()
+    const unsubscribe = this.#room.events.subscribe(event => this.#push(response, frameOf(event)))
+    if (unsubscribe === null) throw this.#full('event_listeners', 'too many listen already')
     this.#open.add(response)
+    response.on('error', () => response.destroy())
     response.writeHead(200, HEAD)
     response.write(': connected\n\n')
-    const unsubscribe = this.#room.events.subscribe(event => this.#push(response, frameOf(event)))
     const beat = setInterval(() => void this.#beat(response, allowed), HEARTBEAT_MS)
     const close = (): void => void response.end()
     this.#room.closing.addEventListener('abort', close, { once: true })

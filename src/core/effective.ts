@@ -1,5 +1,5 @@
 // What a session may do now: the only reader of a session, its anchors and its locks, for judge, admin, CLI and metrics alike.
-// SPEC: ENF3, SCP3, ELV6
+// SPEC: ENF3, ENF8, SCP3, ELV6
 import type { Anchor, AnchorRef } from './anchor.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
 import { lockOnProfile, type LockIndex, locksOnSession } from './locks.ts'
@@ -24,6 +24,8 @@ export type Effective = {
   readonly baseline: Scope
   /** In the order in which they are tried: earliest end first, then id. */
   readonly carriers: readonly Carrier[]
+  /** Those that would carry, but for a lock that freezes their profile. */
+  readonly frozen: readonly Carrier[]
   /** Elevations of the session that carry nothing, and why. */
   readonly lost: ReadonlyMap<ElevationId, Reason>
   /** The next instant at which time alone may change this answer. */
@@ -53,7 +55,7 @@ function standing(session: Session, locks: LockIndex, now: Instant): { readonly 
   return { state: 'live', reason: null, baselineOnly, until: bound }
 }
 
-function lossOf(elevation: Elevation, session: Session, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant): Reason | null {
+function lossOf(elevation: Elevation, session: Session, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant, baselineOnly: boolean): Reason | null {
   const { state, profile } = elevation
   if (state.is === 'ended') return state.reason
   if (state.is !== 'active' && state.is !== 'suspended') return 'elevation_required'
@@ -61,8 +63,10 @@ function lossOf(elevation: Elevation, session: Session, anchors: AnchorView, loc
   const broken = tieBroken(elevation, anchors)
   if (broken !== null) return broken
   if (!policy.profiles.has(profile)) return 'profile_removed'
-  if (lockOnProfile(locks, profile, now) !== null) return 'locked'
-  return state.is === 'suspended' || session.cap.is === 'baseline' || session.barred.includes(profile) ? 'narrowed' : null
+  const lock = lockOnProfile(locks, profile, now)
+  if (lock !== null && lock.effect !== 'freeze') return 'locked'
+  if (state.is === 'suspended' || session.cap.is === 'baseline' || session.barred.includes(profile)) return 'narrowed'
+  return baselineOnly ? 'narrowed' : lock === null ? null : 'frozen'
 }
 
 /** The first instant at which a lock on a profile of the session lifts by itself. */
@@ -77,18 +81,22 @@ const order = (a: Carrier, b: Carrier): number => a.until - b.until || (a.elevat
  */
 export function effective(session: Session, baseline: Scope, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant): Effective {
   const own = standing(session, locks, now)
-  if (own.state === 'refused') return { session, state: own.state, reason: own.reason, baseline: NO_SCOPE, carriers: [], lost: new Map(), until: own.until }
+  if (own.state === 'refused') return { session, state: own.state, reason: own.reason, baseline: NO_SCOPE, carriers: [], frozen: [], lost: new Map(), until: own.until }
   const limit = cappedTo(session.cap)
   const capped = (scope: Scope): Scope => (limit === null ? scope : intersection(scope, limit))
   const carriers: Carrier[] = []
+  const frozen: Carrier[] = []
   const lost = new Map<ElevationId, Reason>()
   for (const elevation of session.elevations) {
-    const loss = lossOf(elevation, session, anchors, locks, policy, now) ?? (own.baselineOnly ? 'narrowed' : null)
+    const loss = lossOf(elevation, session, anchors, locks, policy, now, own.baselineOnly)
     if (loss !== null) lost.set(elevation.id, loss)
-    else if (elevation.state.is === 'active') carriers.push({ elevation, carries: capped(intersection(elevation.adds, policy.profiles.get(elevation.profile)?.adds ?? NO_SCOPE)), until: elevation.state.until })
+    if ((loss !== null && loss !== 'frozen') || elevation.state.is !== 'active') continue
+    const carries = capped(intersection(elevation.adds, policy.profiles.get(elevation.profile)?.adds ?? NO_SCOPE))
+    const kind = loss === null ? carriers : frozen
+    kind.push({ elevation, carries, until: elevation.state.until })
   }
   return {
-    session, state: own.state, reason: own.reason, baseline: capped(baseline), carriers: carriers.sort(order), lost,
+    session, state: own.state, reason: own.reason, baseline: capped(baseline), carriers: carriers.sort(order), frozen, lost,
     until: earlier(own.until, earlier(nextElevationChange(session) ?? FOREVER, profilesUntil(session, locks, now))),
   }
 }

@@ -5,7 +5,7 @@ import type { Condition } from './condition.ts'
 import { type Grant, refuse, type Refusal } from './decision.ts'
 import type { Carrier, Effective } from './effective.ts'
 import type { Elevation } from './elevation.ts'
-import { locksOnRequest } from './locks.ts'
+import { keptToBaseline } from './locks.ts'
 import { purposeFit } from './purpose.ts'
 import type { Reason } from './reason.ts'
 import type { Rule } from './route.ts'
@@ -58,12 +58,15 @@ function withoutScope(c: Case, standing: Effective, scope: ScopeName): Refusal {
   return refuse('elevation_required', [...c.policy.profiles.values()].some(({ adds }) => covers(adds, scope)))
 }
 
-/** A lock on the route or the credential that keeps to the baseline; one on the session is part of its standing. */
-const keptToBaseline = ({ locks, place, evaluation, now }: Case): boolean => locks.size > 0 && locksOnRequest(locks, place.route.name, evaluation.evidence, now)?.effect === 'baseline'
+/** Why nothing carries it where a lock froze profiles that add the scope: `frozen` when one of them would but for that; null when none adds it. */
+function heldBack(c: Case, rule: Rule, standing: Effective, scope: ScopeName): Reason | null {
+  const reasons = standing.frozen.filter(({ carries }) => covers(carries, scope)).map(carrier => misfit(c, rule, standing, carrier))
+  return reasons.includes(null) ? 'frozen' : (reasons[0] ?? null)
+}
 
 export function chooseGrant(c: Case, rule: Rule, given: Effective): Choice | Refusal {
-  const kept = keptToBaseline(c)
-  const standing: Effective = kept ? { ...given, carriers: [] } : given
+  const kept = keptToBaseline(c.locks, c.place.route.name, c.evaluation.evidence, c.now) // by route or credential; a lock on the session is part of its standing
+  const standing: Effective = kept ? { ...given, carriers: [], frozen: [] } : given
   let first: Reason | null = null
   for (const candidate of candidates(c, standing, rule.scope)) {
     const reason = candidate === 'baseline' ? onBaseline(c, rule, standing) : misfit(c, rule, standing, candidate)
@@ -72,6 +75,9 @@ export function chooseGrant(c: Case, rule: Rule, given: Effective): Choice | Ref
     else return { grant: { is: 'elevation', elevation: candidate.elevation }, until: candidate.until }
   }
   const { scope } = rule
-  if (first !== null || scope === null) return refuse(first ?? 'denied')
-  return kept && given.carriers.some(({ carries }) => covers(carries, scope)) ? refuse('narrowed') : withoutScope(c, standing, scope)
+  if (scope === null) return refuse(first ?? 'denied')
+  const held = heldBack(c, rule, standing, scope)
+  const fault = held === 'frozen' ? held : (first ?? held)
+  if (fault !== null) return refuse(fault)
+  return kept && [...given.carriers, ...given.frozen].some(({ carries }) => covers(carries, scope)) ? refuse('narrowed') : withoutScope(c, standing, scope)
 }

@@ -57,11 +57,17 @@ export const lockOnProfile = (index: LockIndex, profile: string, now: Instant): 
 /** Was this credential issued too early for a cut-off? Credentials without an issue time always were. */
 const tooOld = (lock: Lock, evidence: Evidence): boolean => evidence.issuedAt === null || evidence.issuedAt <= Number(lock.selector.value)
 
-/** Locks that meet this request by its route or its credential rather than by its session. */
-export function locksOnRequest(index: LockIndex, route: string, evidence: Evidence | null, now: Instant): Lock | null {
-  if (index.size === 0) return null
+function meeting(index: LockIndex, route: string, evidence: Evidence | null, now: Instant): readonly Lock[] {
   const names = evidence === null ? [`route:${route}`, 'all:'] : [`route:${route}`, `credential:${evidence.credential}`]
   const found = named(index, names, now)
   if (evidence !== null) found.push(...index.issuedBefore.filter(lock => standsAt(lock, now) && tooOld(lock, evidence)))
-  return strongest(found)?.lock ?? null
+  return found
 }
+
+/** The strongest lock that meets this request by its route or its credential rather than by its session. */
+export const locksOnRequest = (index: LockIndex, route: string, evidence: Evidence | null, now: Instant): Lock | null =>
+  index.size === 0 ? null : (strongest(meeting(index, route, evidence, now))?.lock ?? null)
+
+/** Does one of those locks keep the request to its baseline, whatever stronger ones do to it as well? */
+export const keptToBaseline = (index: LockIndex, route: string, evidence: Evidence | null, now: Instant): boolean =>
+  index.size > 0 && meeting(index, route, evidence, now).some(({ effect }) => effect === 'baseline')

@@ -78,7 +78,7 @@ export function applyToAnchor(anchor: Anchor | null, fact: AnchorFact): Anchor {
   const ended = fact.what === 'anchor.ended'
   return {
     record: 'anchor', kind: fact.kind, name: fact.name, version: fact.version, state: ended ? 'ended' : 'open',
-    generation: ended ? fact.at : (anchor?.generation ?? instant(0)), since: fact.at, note: fact.note,
+    generation: ended ? instant(Math.max(fact.at, (anchor?.generation ?? 0) + 1)) : (anchor?.generation ?? instant(0)), since: fact.at, note: fact.note,
   }
 }
 

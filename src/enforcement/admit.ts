@@ -2,7 +2,7 @@
 // judge is asked again. Nothing else calls the upstream's dispatch.
 // Elevated requests of one turn share one write: judged and registered, then written, then each dispatched after one more look at its gate.
 // SPEC: ENF2, AUD2, RULES 1
-import { type Decision, type Refusal, refuse } from '../core/decision.ts'
+import { type Decision, grantName, type Refusal, refuse } from '../core/decision.ts'
 import { evaluate } from '../core/evaluate.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
@@ -26,7 +26,10 @@ export interface Relay extends Channel, UpstreamHandler {
 
 /** One decision of so many is timed. */
 const SAMPLED = 16
-const NOTHING_DONE: Gathering['done'] = new Set()
+const NOTHING_DONE: Gathering['done'] = new Map()
+
+/** Waits for the write that names `grant` as what it stands on. */
+type Admitted = { readonly exchange: Exchange; readonly relay: Relay; readonly grant: string }
 
 export class Admission {
   readonly #keeper: GateKeeper
@@ -36,7 +39,7 @@ export class Admission {
   readonly #steps: readonly GatherStep[]
   readonly #metrics: Metrics
   #asked = 0
-  #batch: { readonly exchange: Exchange; readonly relay: Relay }[] = []
+  #batch: Admitted[] = []
 
   constructor(keeper: GateKeeper, inflight: Inflight, recorder: Recorder, reassessor: Reassessor, steps: readonly GatherStep[], metrics: Metrics) {
     this.#steps = steps
@@ -60,7 +63,7 @@ export class Admission {
     if (decision.effect === 'refuse') return decision
     if (relay.obstacle !== null) return refuse(relay.obstacle)
     const wanted: Gathering = { inquiry, grant: decision.grant, until: decision.until, upstream: relay.upstream.name, done: gathered?.done ?? NOTHING_DONE }
-    if (this.#steps.some(({ needed }) => needed(wanted))) return gathered === null ? { ...wanted, done: new Set() } : wanted
+    if (this.#steps.some(({ needed }) => needed(wanted))) return gathered === null ? { ...wanted, done: new Map() } : wanted
     if (this.#isFull(inquiry)) return refuse('limit_reached')
     const exchange = new Exchange(inquiry, decision, relay, this.#keeper, now)
     this.#inflight.add(exchange)
@@ -97,7 +100,7 @@ export class Admission {
   }
 
   #afterWrite(exchange: Exchange, relay: Relay): void {
-    if (this.#batch.push({ exchange, relay }) === 1) setImmediate(() => this.#writeAndDispatch())
+    if (this.#batch.push({ exchange, relay, grant: grantName(exchange.permit.grant) }) === 1) setImmediate(() => this.#writeAndDispatch())
   }
 
   #writeAndDispatch(): void {
@@ -109,12 +112,13 @@ export class Admission {
       for (const { exchange, relay } of batch) this.#refuse(exchange, relay, 'record_failed')
       return
     }
-    for (const { exchange, relay } of batch) this.#dispatch(exchange, relay)
+    for (const admitted of batch) this.#dispatch(admitted)
   }
 
-  #dispatch(exchange: Exchange, relay: Relay): void {
+  /** Not on another grant than what was gathered and written for it. */
+  #dispatch({ exchange, relay, grant }: Admitted): void {
     if (!exchange.open) this.#reassessor.doubt(exchange)
-    if (exchange.open) relay.upstream.dispatch(relay)
+    if (exchange.open && grantName(exchange.permit.grant) === grant) relay.upstream.dispatch(relay)
     else this.#refuse(exchange, relay, exchange.reason ?? 'stale')
   }
 

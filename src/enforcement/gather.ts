@@ -1,6 +1,6 @@
 // Everything that must be awaited between the preview and the admission, as one declared list under one deadline.
 // A step that needs nothing costs a look. After any await the judge is asked again at admit. SPEC: ENF2, RULES 1
-import type { Grant } from '../core/decision.ts'
+import { type Grant, grantName } from '../core/decision.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
@@ -19,13 +19,13 @@ export type GatherStep = {
   readonly undo: (request: Gathering, reason: Reason) => void
 }
 
-/** A request between preview and admission, and which steps were begun for it. */
+/** A request between preview and admission, and which steps were begun for it, by name, with the grant each was begun for. */
 export type Gathering = {
   readonly inquiry: Inquiry
   readonly grant: Grant
   readonly until: Instant
   readonly upstream: string
-  readonly done: Set<string>
+  readonly done: Map<string, string>
 }
 
 /** The declared list: the intent of an elevated request on stable storage where that is configured, and what the upstream is told of it. */
@@ -33,28 +33,28 @@ export function gatherSteps(recorder: Recorder, minter: ContextMinter, fsync: ()
   return [
     {
       name: 'intent', failure: 'record_failed',
-      needed: ({ grant, done }) => grant.is === 'elevation' && fsync() && !done.has('intent'),
+      needed: ({ grant, done }) => grant.is === 'elevation' && fsync() && done.get('intent') !== grantName(grant),
       run: ({ inquiry, grant, until }) => recorder.intended(inquiry, grant, until),
       undo: ({ inquiry }, reason) => recorder.notDispatched(inquiry, reason),
     },
     {
       name: 'context', failure: 'internal_error',
-      needed: request => request.inquiry.live !== null && minter.ready(aboutOf(request)) === null && !request.done.has('context'),
+      needed: request => request.inquiry.live !== null && minter.ready(aboutOf(request)) === null,
       run: request => minter.mint(aboutOf(request)),
       undo: () => undefined,
     },
   ]
 }
 
-const aboutOf = ({ inquiry: { live, place }, grant, upstream }: Gathering): About =>
-  ({ session: (live as LiveSession).record, grant, upstream, scope: place.rule?.scope ?? null }) // asked only for requests of a session
+const aboutOf = ({ inquiry: { live }, grant, until, upstream }: Gathering): About =>
+  ({ session: (live as LiveSession).record, grant, until, upstream }) // asked only for requests of a session
 
 /** Runs what is needed, in the list's order, all under one deadline in milliseconds. Returns the reason of the step that failed, or null. */
 export async function gather(steps: readonly GatherStep[], request: Gathering, deadline: number): Promise<Reason | null> {
   const started = performance.now()
   for (const step of steps) {
     if (!step.needed(request)) continue
-    request.done.add(step.name)
+    request.done.set(step.name, grantName(request.grant))
     const failure = await within(step.run(request), deadline - (performance.now() - started)).then(() => null, () => step.failure)
     if (failure !== null) return failure
   }

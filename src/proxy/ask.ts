@@ -35,6 +35,8 @@ export class Ask implements RelayOwner {
   verified: Verified | null = null
   live: LiveSession | null = null
   purposes: Purposes = NO_PURPOSES
+  /** The signed word on its standing, as it was admitted with it; null before, and on an anonymous rule. */
+  context: string | null = null
   /** `performance.now()` at its arrival when this request is timed, else 0. */
   sampledAt = 0
   readonly #owner: AskOwner

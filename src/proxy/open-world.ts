@@ -2,6 +2,7 @@
 import type { Settings } from '../config/settings.ts'
 import type { Route } from '../core/route.ts'
 import { Upstream } from '../upstream/upstream.ts'
+import { dashed } from './http/outgoing.ts'
 import type { World } from './room.ts'
 
 /** An upstream that did not change keeps its connections; one with files is opened anew, they may have changed. */
@@ -17,10 +18,10 @@ async function upstreamsOf(settings: Settings, before: World | null): Promise<Re
 
 function keptOn(route: Route, settings: Settings): ReadonlySet<string> {
   const kept = new Set<string>()
-  for (const provider of settings.providers.values()) if (provider.is === 'apiKey') kept.add(provider.header)
-  for (const { from } of settings.policy.purposes.values()) if (from.is === 'header') kept.add(from.header)
+  for (const provider of settings.providers.values()) if (provider.is === 'apiKey') kept.add(dashed(provider.header))
+  for (const { from } of settings.policy.purposes.values()) if (from.is === 'header') kept.add(dashed(from.header))
   const inject = settings.upstreams.get(route.upstream)?.inject
-  if (inject !== null && inject !== undefined) kept.add(inject.header)
+  if (inject !== null && inject !== undefined) kept.add(dashed(inject.header))
   return kept
 }
 

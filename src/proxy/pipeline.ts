@@ -7,7 +7,7 @@ import { offersFor } from '../core/policy.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import { type Reason } from '../core/reason.ts'
 import { NOBODY } from '../audit/record.ts'
-import { placeOf, type Route, routeOf } from '../core/route.ts'
+import { placeOf, routeOf } from '../core/route.ts'
 import { type Exchange, type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
 import type { Identification, Presented, Verified } from '../identity/credential.ts'
@@ -18,8 +18,9 @@ import type { LiveSession } from '../sessions/live-session.ts'
 import { Ask, type AskOwner } from './ask.ts'
 import { describeTarget } from './describe/target.ts'
 import { shownPurposes } from './describe/purposes.ts'
+import { Seen } from './describe/seen.ts'
 import { readHead } from './http/head.ts'
-import { outgoingHeaders } from './http/outgoing.ts'
+import { type Inbound, outgoingHeaders } from './http/outgoing.ts'
 import { type Arrival, HttpRelay } from './http/relay.ts'
 import { type RefusalText, refusalText, sendRefusal } from './refusal.ts'
 import { countRequest } from './request-metrics.ts'
@@ -150,7 +151,10 @@ export class Pipeline implements AskOwner {
       return this.#route(ask)
     }
     const answer = round < ROUNDS ? admission.admit(inquiry, relay, gathered) : refuse('stale')
-    if (answer === null) return
+    if (answer === null) {
+      ask.context ??= this.#context(relay) // one that waits for its record goes with the word it was admitted on
+      return
+    }
     if ('effect' in answer) {
       this.#abandon(gathered, answer.reason)
       return this.refuseAsk(ask, answer)
@@ -176,25 +180,27 @@ export class Pipeline implements AskOwner {
   }
 
   #describe(ask: Ask, evidence: Evidence | null, purposes: Purposes): Evaluation {
-    const { request } = ask.arrival
-    return {
-      evidence, action: { method: request.method ?? '', upgrade: ask.head.upgrade }, resource: ask.target,
-      context: { protocol: 'http', source: ask.source, secure: ask.secure, purposes, headers: request.rawHeaders },
-    }
+    const { source, secure } = ask
+    const action = { method: ask.arrival.request.method ?? '', upgrade: ask.head.upgrade }
+    return { evidence, action, resource: ask.target, context: new Seen(this.#inbound(ask), { source, secure, purposes }) }
+  }
+
+  #inbound({ arrival, head: { nominated, authority }, world, place }: Ask): Inbound {
+    return { rawHeaders: arrival.request.rawHeaders, nominated, authority, kept: (place === null ? undefined : world.keptHeaders.get(place.route)) ?? NO_HEADERS }
   }
 
   outgoing(ask: Ask, relay: HttpRelay): readonly string[] {
-    const { upstream } = relay
+    const { exchange, upstream: { inject } } = relay
+    const { source, secure } = ask
     if (ask.sampledAt > 0) observer(this.#room.metrics.overhead, 'route', ask.place?.route.name ?? '').observe((performance.now() - ask.sampledAt) / 1000)
-    return outgoingHeaders({
-      rawHeaders: ask.arrival.request.rawHeaders, nominated: ask.head.nominated, kept: ask.world.keptHeaders.get(ask.place?.route as Route) ?? NO_HEADERS, // an admitted ask has a place
-      authority: ask.head.authority, source: ask.source, secure: ask.secure, inject: upstream.inject, context: this.#context(relay),
-    })
+    ask.context ??= this.#context(relay)
+    if (ask.context === null && exchange?.live != null) this.end(exchange, 'internal_error') // ended before its connection takes a byte: nothing goes without its context
+    return outgoingHeaders({ ...this.#inbound(ask), source, secure, inject, context: ask.context })
   }
 
   #context({ exchange, upstream }: HttpRelay): string | null {
     if (exchange?.live == null) return null
-    return this.#room.minter.ready({ session: exchange.live.record, grant: exchange.permit.grant, upstream: upstream.name, scope: exchange.place.rule?.scope ?? null })
+    return this.#room.minter.ready({ session: exchange.live.record, grant: exchange.permit.grant, upstream: upstream.name, until: exchange.permit.until })
   }
 
   // ---- refusals

@@ -22,7 +22,7 @@ import type { Upstream } from '../upstream/upstream.ts'
 export type World = {
   readonly settings: Settings
   readonly upstreams: ReadonlyMap<string, Upstream>
-  /** Header names (lower case) that stay at the gateway on a route: its API keys, its injected header. */
+  /** Header names (lower case, with dashes) that stay at the gateway on a route: its API keys, its injected header. */
   readonly keptHeaders: ReadonlyMap<Route, ReadonlySet<string>>
 }
 

@@ -14,10 +14,22 @@ export class SystemClock implements Clock {
   readonly #wallStart = Date.now()
   readonly #monotonicStart = performance.now()
   #elapsed = 0
+  #behind: { readonly last: number; readonly monotonic: number } | null = null
 
   now(): Instant {
     const wall = Date.now()
-    if (wall > this.#last) this.#last = wall
+    if (wall >= this.#last) {
+      this.#last = wall
+      this.#behind = null
+      return instant(wall)
+    }
+    return this.#carriedOn()
+  }
+
+  /** The wall stepped back: time goes on from where it was, so that nothing lives longer for it. */
+  #carriedOn(): Instant {
+    this.#behind ??= { last: this.#last, monotonic: performance.now() }
+    this.#last = Math.max(this.#last, Math.floor(this.#behind.last + performance.now() - this.#behind.monotonic))
     return instant(this.#last)
   }
 

@@ -13,6 +13,7 @@ import type { Rejected } from '../core/transitions/rule.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newSignalId } from '../runtime/id.ts'
 import type { Mirror } from './mirror.ts'
+import { StoreFault } from './store-fault.ts'
 import type { Commit, Position, SessionStore, Tally } from './store.ts'
 
 export type Applied<R> = {
@@ -154,7 +155,7 @@ export class Ledger {
   /** What is owed comes first: nothing may be decided on a record that lacks an end which is in force. */
   async #settleDebt(): Promise<void> {
     await this.#pay()
-    if (this.#owed.length > 0) throw new Error('the store still lacks ends that are in force; it takes nothing new before them')
+    if (this.#owed.length > 0) throw new StoreFault('failed', 'the store still lacks ends that are in force; it takes nothing new before them')
   }
 
   /** One payment at a time, in order, until the store fails again. */

@@ -65,9 +65,9 @@ export class Timekeeper {
   #nextLook(live: LiveSession): Instant {
     if (live.record.state.is !== 'live') return FOREVER
     const { credentialEnd, idle } = this.#mirror.policy.sessions
-    const credential = credentialEnd === 'cut' ? (live.record.credential.expiresAt ?? FOREVER) : FOREVER
+    const credentials = credentialEnd === 'cut' ? [live.record.credential.expiresAt ?? FOREVER, live.newest?.expiresAt ?? FOREVER] : []
     const now = this.#clock.now()
-    const bounds = [this.#mirror.effective(live, now).until, credential, instant(live.lastSeen + idle)].filter(at => at > now)
+    const bounds = [this.#mirror.effective(live, now).until, ...credentials, instant(live.lastSeen + idle)].filter(at => at > now)
     return bounds.reduce(earlier, FOREVER)
   }
 

@@ -1,21 +1,23 @@
 // What the upstream learns of a request's standing: a short signed JWT naming session, subject, elevation, purpose and scope. The caller's own
-// credential never goes there. Minted once per session life, grant, stamp and upstream, and used for half its life. SPEC: WIRE13
+// credential never goes there. Minted once per session life, grant, stamp and upstream, used for half its life, and never good for longer than what
+// it speaks of. SPEC: WIRE13
 import { exportJWK, exportPKCS8, generateKeyPair, importPKCS8, type JWK, SignJWT, calculateJwkThumbprint } from 'jose'
 import { createPublicKey } from 'node:crypto'
 import type { Grant } from '../core/decision.ts'
 import { grantName } from '../core/decision.ts'
 import type { Session } from '../core/session.ts'
-import type { ScopeName } from '../core/scope.ts'
+import { earlier, type Instant, instant } from '../core/time.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
 
-/** Seconds a minted token lives; it is reused for the first half of them. */
+/** Seconds a minted token lives at most; it is reused for the first half of them. */
 export const CONTEXT_LIFE = 30
 const CACHED = 50_000
 
-type Minted = { readonly token: string; readonly until: number; readonly version: number }
+type Minted = { readonly token: string; readonly usedUntil: Instant; /** Its `exp`. */ readonly end: Instant; readonly version: number }
 
-export type About = { readonly session: Session; readonly grant: Grant; readonly upstream: string; readonly scope: ScopeName | null }
+/** `until`: when the permit ends without any message, and with it what the token says. */
+export type About = { readonly session: Session; readonly grant: Grant; readonly upstream: string; readonly until: Instant }
 
 const nameOf = ({ session, grant, upstream }: About): string => `${session.id} ${grantName(grant)} ${upstream}`
 
@@ -51,20 +53,22 @@ export class ContextMinter {
   /** A token that may still be used, or null when one has to be minted. */
   ready(about: About): string | null {
     const minted = this.#minted.get(nameOf(about))
-    return minted !== undefined && minted.version === about.session.version && minted.until > this.#clock.now() ? minted.token : null
+    if (minted === undefined || minted.version !== about.session.version || minted.end > about.until) return null
+    return minted.usedUntil > this.#clock.now() ? minted.token : null
   }
 
   async mint(about: About): Promise<void> {
-    const { session, grant, upstream } = about
+    const { session, grant, upstream, until } = about
     const now = this.#clock.now()
     const elevation = grant.is === 'elevation' ? { elevation: grant.elevation.id, profile: grant.elevation.profile, purpose: grant.elevation.purposes } : {}
     const issued = Math.floor(now / 1000)
+    const expires = Math.min(issued + CONTEXT_LIFE, Math.floor(until / 1000)) // whole seconds, and none after the grant
     const token = await new SignJWT({ sid: session.id, tenant: session.principal.tenant, client: session.principal.client, grant: grantName(grant), ...elevation, ...scopeClaim(grant) })
       .setProtectedHeader({ alg: 'EdDSA', typ: 'narrowgate-context+jwt', ...(this.#jwk.kid === undefined ? {} : { kid: this.#jwk.kid }) })
       .setIssuer(this.#issuer).setSubject(`${session.principal.issuer}|${session.principal.subject}`).setAudience(upstream)
-      .setIssuedAt(issued).setExpirationTime(issued + CONTEXT_LIFE)
+      .setIssuedAt(issued).setExpirationTime(expires)
       .sign(this.#key)
-    this.#minted.set(nameOf(about), { token, until: now + (CONTEXT_LIFE * 1000) / 2, version: session.version })
+    this.#minted.set(nameOf(about), { token, usedUntil: earlier(instant(now + (CONTEXT_LIFE * 1000) / 2), until), end: instant(expires * 1000), version: session.version })
   }
 }
 

@@ -26,11 +26,13 @@ export class Model {
 
   verdict(ask: Ask): 'open' | 'frozen' | 'cut' {
     const life = ask.who === null ? null : (this.lives[ask.who] ?? null)
-    const onRequest = this.#strongest([`route:${ask.route}`, ...(ask.credential === null ? ['all:'] : [`credential:${ask.credential.id}`, ...this.#cutOffs(ask.credential)])])
-    const onSession = life === null ? null : this.#strongest([...life.names, `session:${life.id}`, 'all:'])
-    if (this.variant.closed.includes(ask.path) || onRequest === 'deny' || onSession === 'deny') return 'cut'
-    if (life !== null && ask.credential !== null && !(this.#lives(life, ask.credential) && this.#carried(ask, life, onRequest === 'baseline' || onSession === 'baseline'))) return 'cut'
-    return onRequest === 'freeze' || onSession === 'freeze' || life?.frozen ? 'frozen' : 'open'
+    const onRequest = this.#effects([`route:${ask.route}`, ...(ask.credential === null ? ['all:'] : [`credential:${ask.credential.id}`, ...this.#cutOffs(ask.credential)])])
+    const onSession = life === null ? [] : this.#effects([...life.names, `session:${life.id}`, 'all:'])
+    const effects = [...onRequest, ...onSession]
+    if (this.variant.closed.includes(ask.path) || effects.includes('deny')) return 'cut'
+    if (life === null || ask.credential === null) return effects.includes('freeze') ? 'frozen' : 'open'
+    const carried = this.#lives(life, ask.credential) ? this.#carried(ask, life, effects.includes('baseline')) : 'cut'
+    return carried === 'open' && (effects.includes('freeze') || life.frozen !== null) ? 'frozen' : carried
   }
 
   /** What time alone has decided. */
@@ -48,23 +50,25 @@ export class Model {
 
   #lives(life: Life, shown: Shown): boolean {
     const marked = life.mark !== null && (shown.issued === null || shown.issued <= life.mark)
-    const credential = this.variant.credentialEnd === 'ignore' ? Infinity : Math.max(shown.ends ?? Infinity, life.newest.ends ?? Infinity)
+    const credential = this.variant.credentialEnd === 'ignore' ? Infinity : newer(shown, life.newest).ends ?? Infinity
     return life.over === 'no' && !marked && this.now < life.endsAt && this.now < credential && (life.frozen === null || this.now < life.frozen.until)
   }
 
-  #carried({ who, scope, ticket }: Ask, life: Life, baselineOnly: boolean): boolean {
-    if (scope === null) return true
-    if (life.only !== null && !life.only.includes(scope)) return false
-    if (this.variant.baseline.includes(scope)) return true
-    return !baselineOnly && !life.toBaseline && this.raises.some(raise =>
-      raise.who === who && raise.life === life.id && !raise.over && raise.until !== null && this.now < raise.until && raise.adds.includes(scope) && this.variant.profiles[raise.profile]?.includes(scope) === true
-      && !life.barred.includes(raise.profile) && (raise.ticket === null || raise.ticket === ticket) && this.#strongest([`profile:${raise.profile}`]) === null)
+  #carried({ who, scope, ticket }: Ask, life: Life, baselineOnly: boolean): 'open' | 'frozen' | 'cut' {
+    if (scope === null) return 'open'
+    if (life.only !== null && !life.only.includes(scope)) return 'cut'
+    if (this.variant.baseline.includes(scope)) return 'open'
+    if (baselineOnly || life.toBaseline) return 'cut'
+    const raises = this.raises.filter(raise => raise.who === who && raise.life === life.id && !raise.over && raise.until !== null && this.now < raise.until && (raise.ticket === null || raise.ticket === ticket)
+      && raise.adds.includes(scope) && this.variant.profiles[raise.profile]?.includes(scope) === true && !life.barred.includes(raise.profile))
+    const held = raises.map(({ profile }) => this.#effects([`profile:${profile}`]))
+    return held.some(effects => effects.length === 0) ? 'open' : held.some(effects => effects.includes('freeze')) ? 'frozen' : 'cut'
   }
 
   #cutOffs = ({ issued }: Shown): readonly string[] => [...this.locks.keys()].filter(name => name.startsWith('issuedBefore:') && (issued === null || issued <= Number(name.slice('issuedBefore:'.length))))
 
-  #strongest(names: readonly string[]): LockEffect | null {
-    const effects = names.map(name => this.locks.get(name)).flatMap(lock => (lock === undefined || lock.until <= this.now ? [] : [lock.effect]))
-    return (['deny', 'freeze', 'baseline'] as const).find(effect => effects.includes(effect)) ?? null
-  }
+  #effects = (names: readonly string[]): readonly LockEffect[] => names.map(name => this.locks.get(name)).flatMap(lock => (lock === undefined || lock.until <= this.now ? [] : [lock.effect]))
 }
+
+/** Greatest issue time, then latest end. */
+export const newer = (a: Shown, b: Shown): Shown => ((a.issued ?? 0) - (b.issued ?? 0) || (a.ends ?? Infinity) - (b.ends ?? Infinity) || 0) > 0 ? a : b

@@ -1,4 +1,5 @@
-// SPEC: ENF8 — locks by route, credential and issue time; those by session, subject, tenant and issuer are part of the session's standing.
+// SPEC: ENF8 — locks by route, credential and issue time; those by session, subject, tenant and issuer are part of the session's standing,
+// and what keeps to the baseline is for the choice of the grant.
 import { refuse } from '../decision.ts'
 import { locksOnRequest } from '../locks.ts'
 import type { Check } from './check.ts'

@@ -2,13 +2,16 @@
 // are gone. SPEC: WIRE3-WIRE6, WIRE13
 import { isDropped } from './header-names.ts'
 
-export type Forwarding = {
+export type Inbound = {
   readonly rawHeaders: readonly string[]
   readonly nominated: ReadonlySet<string>
-  /** Further names (lower case) that stay here: API-key headers, purpose headers, the injected one. */
+  /** Further names (lower case, with dashes) that stay here: API-key headers, purpose headers, the injected one. */
   readonly kept: ReadonlySet<string>
   /** The authority the decision was made on. */
   readonly authority: string
+}
+
+export type Forwarding = Inbound & {
   readonly source: string
   readonly secure: boolean
   readonly inject: { readonly header: string; readonly value: string } | null
@@ -17,14 +20,25 @@ export type Forwarding = {
 
 const forwardedNode = (source: string): string => (source.includes(':') ? `"[${source}]"` : source)
 
-export function outgoingHeaders({ rawHeaders, nominated, kept, authority, source, secure, inject, context }: Forwarding): readonly string[] {
+/** A name as an upstream may read it that makes no difference between underscores and dashes. */
+export const dashed = (lower: string): string => (lower.includes('_') ? lower.replaceAll('_', '-') : lower)
+
+/** Names and values the caller's request goes on with. A name that stays here stays under every spelling. */
+export function endToEnd({ rawHeaders, nominated, kept, authority }: Inbound): string[] {
   const headers: string[] = ['host', authority]
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? ''
     const lower = name.toLowerCase()
-    if (isDropped(lower) || kept.has(lower) || (nominated.size > 0 && nominated.has(lower))) continue
+    const read = dashed(lower)
+    if (isDropped(read) || kept.has(read) || (nominated.size > 0 && nominated.has(lower))) continue
     headers.push(name, rawHeaders[i + 1] ?? '')
   }
+  return headers
+}
+
+export function outgoingHeaders(forwarding: Forwarding): readonly string[] {
+  const { authority, source, secure, inject, context } = forwarding
+  const headers = endToEnd(forwarding)
   const scheme = secure ? 'https' : 'http'
   headers.push('x-forwarded-for', source, 'x-forwarded-proto', scheme, 'x-forwarded-host', authority, 'forwarded', `for=${forwardedNode(source)};host="${authority}";proto=${scheme}`, 'via', '1.1 narrowgate')
   if (context !== null) headers.push('narrowgate-context', context)

@@ -8,7 +8,7 @@ import type { Relay } from '../../enforcement/admit.ts'
 import type { Exchange } from '../../enforcement/exchange.ts'
 import { WIRE } from '../../enforcement/exchange-recorder.ts'
 import type { AnswerController, Connection, Upstream, UpstreamRequest } from '../../upstream/upstream.ts'
-import { EventBoundary } from '../sse/event-boundary.ts'
+import { CallerSide, WITH_HEAD } from './caller-side.ts'
 import { type ResponseHead, responseHead, trailersOf } from './response-head.ts'
 import { Upload } from './upload.ts'
 import { upstreamFault } from './upstream-fault.ts'
@@ -38,35 +38,28 @@ export type Arrival = {
   readonly at: Instant
 }
 
-const HEARTBEAT = 15_000
 /** Ticks behind a resume in which a fault is still put down to the freeze: a paused socket tells of its peer's end only when it is read empty. */
 const THAW = 4
-/** A body this short goes out with its head, in one write; the head of a longer one is sent ahead when the body is late. */
-const WITH_HEAD = 16_384
 
 export class HttpRelay implements Relay {
   readonly arrival: Arrival
   readonly upstream: Upstream
   connection: Connection | null = null
   exchange: Exchange | null = null
-  status = 0
+  readonly #caller: CallerSide
   readonly #owner: RelayOwner
   readonly #path: string
   readonly #limits: { readonly body: number; readonly idle: number }
   #controller: AnswerController | null = null
   #upload: Upload | null = null
   #head: ResponseHead | null = null
-  #events: EventBoundary | null = null
   #held: Buffer[] = []
   #trailers: { [name: string]: string } | null = null
   #dispatched = false
-  #answered = false
   #over = false
   /** When bytes were last seen to move, as far as the ticks tell. */
   #moved = 0
   #bytesAtTick = 0
-  #waitsForDrain = false
-  #beat = 0
   #thaw = 0
 
   constructor(arrival: Arrival, upstream: Upstream, path: string, owner: RelayOwner, limits: { readonly body: number; readonly idle: number }) {
@@ -75,13 +68,16 @@ export class HttpRelay implements Relay {
     this.#path = path
     this.#owner = owner
     this.#limits = limits
+    this.#caller = new CallerSide(arrival.response, arrival.raw, () => this.#drained())
   }
+
+  get status(): number { return this.#caller.status }
 
   get passes(): boolean { return this.exchange?.open === true }
   get #frozenLately(): boolean { return this.exchange?.state === 'frozen' || this.#thaw > 0 }
   get hasBody(): boolean { return this.arrival.contentLength !== 0 }
   get obstacle(): Reason | null { return this.#limits.body > 0 && (this.arrival.contentLength ?? 0) > this.#limits.body ? 'body_too_large' : null }
-  get answered(): boolean { return this.#answered }
+  get answered(): boolean { return this.#caller.answered }
 
   // ---- admission
 
@@ -124,8 +120,7 @@ export class HttpRelay implements Relay {
     const head = responseHead(controller.rawHeaders, status, text ?? '')
     if (head === null && this.exchange !== null) return this.#owner.end(this.exchange, 'upstream_malformed')
     this.#head = head
-    if (head?.eventStream === true) this.#events = new EventBoundary()
-    if (this.exchange !== null) this.exchange.kind = this.#events !== null ? 'sse' : this.hasBody ? 'upload' : 'download'
+    if (this.exchange !== null) this.exchange.kind = head?.eventStream === true ? 'sse' : this.hasBody ? 'upload' : 'download'
     if (this.#isShort) return
     if (this.passes) this.#sendHead()
     else this.#hold(null)
@@ -139,8 +134,8 @@ export class HttpRelay implements Relay {
 
   onResponseData(_controller: AnswerController, chunk: Buffer): void {
     if (this.#over) return
-    if (!this.#answered && this.#held.length === 0 && chunk.length === this.#head?.length && this.#isShort) return void this.#held.push(chunk)
-    if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(chunk)
+    if (!this.answered && this.#held.length === 0 && chunk.length === this.#head?.length && this.#isShort) return void this.#held.push(chunk)
+    if (this.#held.length > 0 || !this.answered || !this.passes) return this.#hold(chunk)
     this.#send(chunk)
   }
 
@@ -149,9 +144,9 @@ export class HttpRelay implements Relay {
     this.#trailers = trailersOf(trailers)
     this.upstream.release(this, this.#upload === null || this.#upload.finished)
     if (this.exchange !== null && this.#frozenLately && this.#head?.delimitedByClose === true) return this.#owner.end(this.exchange, 'frozen_peer_closed')
-    if (!this.#answered && this.#held.length === 1 && this.#isShort && this.passes) return this.#answerWhole()
-    if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(null)
-    this.#finish()
+    if (!this.answered && this.#held.length === 1 && this.#isShort && this.passes) return this.#answerWhole()
+    if (this.#held.length > 0 || !this.answered || !this.passes) return this.#hold(null)
+    this.#caller.finish(this.#trailers ?? {})
   }
 
   onResponseError(_controller: AnswerController, error: Error): void {
@@ -170,39 +165,23 @@ export class HttpRelay implements Relay {
   // ---- to the caller; each called only behind an open gate, in the same turn
 
   #sendHead(): void {
-    const head = this.#head
-    if (head === null) return
-    this.#answered = true
-    this.status = head.status
-    this.arrival.response.writeHead(head.status, head.text, head.headers)
+    if (this.#head === null) return
+    this.#caller.sendHead(this.#head)
     this.#owner.headSent(this)
-    if (head.length === null || head.length > WITH_HEAD) process.nextTick(flushHead, this.arrival.response)
   }
 
-  /** Head and body in one write. */
   #answerWhole(): void {
     const [body] = this.#held
-    const head = this.#head
-    const { exchange } = this
-    if (body === undefined || head === null || exchange === null) return
+    if (body === undefined || this.#head === null) return
     this.#held = []
-    this.#answered = true
-    this.status = head.status
-    exchange.handedDown(body.length)
-    this.arrival.response.writeHead(head.status, head.text, head.headers)
+    this.exchange?.handedDown(body.length)
     this.#owner.headSent(this)
-    this.arrival.response.end(body.toString('latin1'), 'latin1')
+    this.#caller.sendWhole(this.#head, body)
   }
 
   #send(chunk: Buffer): void {
-    const { exchange } = this
-    exchange?.handedDown(chunk.length)
-    this.#events?.follow(chunk)
-    if (this.arrival.response.write(chunk)) return
-    this.#controller?.pause()
-    if (this.#waitsForDrain) return
-    this.#waitsForDrain = true
-    this.arrival.response.on('drain', () => this.#drained())
+    this.exchange?.handedDown(chunk.length)
+    if (!this.#caller.send(chunk)) this.#controller?.pause()
   }
 
   #drained(): void {
@@ -211,48 +190,42 @@ export class HttpRelay implements Relay {
     else this.#controller?.resume()
   }
 
-  #finish(): void {
-    const { response } = this.arrival
-    if (this.#trailers !== null && Object.keys(this.#trailers).length > 0) response.addTrailers(this.#trailers)
-    response.end()
-  }
-
   // ---- the four verbs
 
   freeze(): void {
     this.#controller?.pause()
-    this.#beat = 0
+    this.#caller.hold()
     this.#thaw = THAW
   }
 
   resume(): void {
     const { exchange } = this
     if (this.#over || exchange === null) return
+    if (exchange.state === 'open') this.#caller.release()
     if (!this.#dispatched) return
     this.#upload?.release()
-    if (this.#head !== null && !this.#answered && this.passes) this.#sendHead()
-    while (this.#held.length > 0 && this.passes && !this.arrival.response.writableNeedDrain) {
+    if (this.#head !== null && !this.answered && this.passes) this.#sendHead()
+    while (this.#held.length > 0 && this.passes && !this.#caller.full) {
       const chunk = this.#held.shift()
       if (chunk !== undefined) this.#send(chunk)
     }
     if (this.#held.length > 0 || !this.passes) return
-    if (this.#trailers !== null && this.#answered) this.#finish()
-    else if (!this.arrival.response.writableNeedDrain) this.#controller?.resume()
+    if (this.#trailers !== null && this.answered) this.#caller.finish(this.#trailers ?? {})
+    else if (!this.#caller.full) this.#controller?.resume()
   }
 
   cut(reason: Reason): void {
     if (this.#over) return
     this.#over = true
     this.#held = []
-    const { response, raw } = this.arrival
     if (this.#dispatched) {
       this.#controller?.abort(new Error(reason))
       this.upstream.release(this, false)
       this.#upload?.destroy()
     }
-    if (!this.#answered && (WIRE.has(reason) || this.#upload === null || this.#upload.finished)) return this.#owner.refuse(this, reason)
-    if (this.#events?.at === true && !WIRE.has(reason) && response.writableLength === 0 && raw.writableLength === 0) response.end()
-    else reset(raw)
+    if (this.answered || !(WIRE.has(reason) || this.#upload === null || this.#upload.finished)) return this.#caller.cut(!WIRE.has(reason))
+    this.#caller.release()
+    this.#owner.refuse(this, reason)
   }
 
   // ---- limits and peers
@@ -279,26 +252,20 @@ export class HttpRelay implements Relay {
       this.#bytesAtTick = bytes
       this.#moved = now
     }
-    if (exchange.state === 'frozen') return this.#heartbeat(now)
-    if (this.#thaw > 0 && !this.arrival.response.writableNeedDrain) this.#thaw--
+    if (exchange.state === 'frozen') {
+      this.#moved = now
+      if (this.answered) this.#caller.heartbeat(now)
+      return
+    }
+    if (this.#thaw > 0 && !this.#caller.full) this.#thaw--
     if (this.#upload !== null && !this.#upload.finished && now - this.#moved > this.#limits.idle) return this.#owner.end(exchange, 'request_timeout')
     if (this.#head === null && now - this.#moved > this.upstream.settings.timeout) this.#owner.end(exchange, 'upstream_timeout')
   }
 
-  #heartbeat(now: Instant): void {
-    const { response } = this.arrival
-    this.#moved = now
-    if (this.#beat === 0) this.#beat = now
-    if (this.#events?.at !== true || !this.#answered || now - this.#beat < HEARTBEAT || response.writableLength > 0) return
-    this.#beat = now
-    response.write(':\n\n')
-  }
-
   #callerDone(): void {
-    const complete = this.arrival.response.writableFinished
     const { exchange } = this
     if (this.#over || exchange === null) return
-    if (complete && this.#answered) {
+    if (this.#caller.finished && this.answered) {
       this.#over = true
       this.upstream.release(this, false)
       this.#owner.completed(this)
@@ -306,13 +273,4 @@ export class HttpRelay implements Relay {
     }
     this.#owner.end(exchange, this.#frozenLately ? 'frozen_peer_closed' : 'caller_closed')
   }
-}
-
-function flushHead(response: ServerResponse): void {
-  if (response.headersSent && !response.writableEnded && !response.destroyed) response.flushHeaders()
-}
-
-/** Drops what is queued, in this process and, but for a few packets, in the kernel. */
-function reset(raw: Socket): void {
-  if (!raw.destroyed) raw.resetAndDestroy()
 }

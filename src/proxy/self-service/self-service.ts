@@ -3,15 +3,16 @@
 import type { IncomingMessage } from 'node:http'
 import type { Elevation, ElevationId } from '../../core/elevation.ts'
 import { type Refusal, refuse } from '../../core/decision.ts'
+import { locksOnRequest } from '../../core/locks.ts'
 import { isEligible, type Policy } from '../../core/policy.ts'
 import { identityOf } from '../../core/principal.ts'
 import { type Reason, REASONS } from '../../core/reason.ts'
 import { type Asker, type Declined, prepare } from '../../approvals/asking.ts'
-import type { Hub } from '../../enforcement/hub.ts'
+import type { Full, Hub } from '../../enforcement/hub.ts'
 import type { Verified } from '../../identity/credential.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
-import type { Enforced } from '../../signals/intake.ts'
-import type { Session } from '../../core/session.ts'
+import type { Enforced, Word } from '../../signals/intake.ts'
+import { isMarked, type Session, type SessionId } from '../../core/session.ts'
 import type { Ask } from '../ask.ts'
 import type { ProxyRoom } from '../room.ts'
 import { refusalText, sendRefusal } from '../refusal.ts'
@@ -26,7 +27,8 @@ const BODY_MAX = 16_384
 const BODY_WITHIN = 5_000
 const LONGEST_WAIT = 60
 
-type Known = { readonly live: LiveSession; readonly verified: Verified }
+/** `life` is the one the caller was identified in; what comes of the request is meant for no other. */
+type Known = { readonly live: LiveSession; readonly verified: Verified; readonly life: SessionId }
 type Answer = { readonly status: number; readonly body: unknown } | { readonly reason: Reason; readonly says: string | null } | 'streaming'
 type Handler = (ask: Ask, known: Known, id: ElevationId, body: string) => Promise<Answer>
 
@@ -48,11 +50,11 @@ export class SelfService {
       ['POST session/renew', async (_ask, { live }) => this.#ok(sessionAnswer(this.#effective(live), this.#now))],
       ['GET profiles', async (_ask, { verified }) => this.#ok(this.#offered(verified))],
       ['POST elevations', async (_ask, known, _id, body) => this.#request(known, body)],
-      ['GET elevations/{id}', async (ask, { live }, id) => this.#awaited(ask, live, id)],
-      ['POST elevations/{id}/release', async (_ask, { live, verified }, id, body) => this.#act(live, verified, id, body, 'release')],
-      ['POST elevations/{id}/withdraw', async (_ask, { live, verified }, id, body) => this.#act(live, verified, id, body, 'withdraw')],
-      ['POST elevations/{id}/extend', async (_ask, { live, verified }, id, body) => this.#extend(live, verified, id, body)],
-      ['GET events', async (ask, { live }) => this.#events(ask, live)],
+      ['GET elevations/{id}', async (ask, known, id) => this.#awaited(ask, known, id)],
+      ['POST elevations/{id}/release', async (_ask, known, id, body) => this.#act(known, id, body, 'release')],
+      ['POST elevations/{id}/withdraw', async (_ask, known, id, body) => this.#act(known, id, body, 'withdraw')],
+      ['POST elevations/{id}/extend', async (_ask, known, id, body) => this.#extend(known, id, body)],
+      ['GET events', async (ask, known) => this.#events(ask, known)],
     ])
   }
 
@@ -81,6 +83,8 @@ export class SelfService {
     if (standing !== null) return this.#refuse(ask, standing, null)
     const body = await readBody(ask.arrival.request)
     if ('reason' in body) return body.reason === 'caller_closed' ? undefined : this.#refuse(ask, body.reason, null)
+    const since = this.#standing(known, path)
+    if (since !== null) return this.#refuse(ask, since, null)
     const answer = await handler(ask, known, (match?.[1] ?? '') as ElevationId, body.text) // matched by the pattern of elevation ids
     if (answer === 'streaming') return
     if ('status' in answer) this.#send(ask, answer.status, answer.body)
@@ -111,17 +115,39 @@ export class SelfService {
     if (identified.is === 'refused') return refuse(identified.reason)
     ask.verified = identified.verified
     const live = await sessionOf(this.#room, identified.verified, '')
-    return 'effect' in live ? live : { live, verified: identified.verified }
+    return 'effect' in live ? live : { live, verified: identified.verified, life: live.record.id }
   }
 
   #effective(live: LiveSession) { return this.#room.mirror.effective(live, this.#now) }
 
-  /** A frozen session may still read how it stands. */
-  #standing({ live }: Known, path: string): Reason | null {
+  /** Why this caller may ask nothing more, at any moment of a request. A frozen session may still read how it stands. */
+  #standing(known: Known, path: string): Reason | null {
+    const { verified: { evidence }, life } = known
+    const live = this.#current(known)
+    if (isMarked(live.record, evidence.issuedAt)) return 'credential_revoked'
+    if (live.record.id !== life) return 'session_ended'
     const { state, reason } = this.#effective(live)
-    if (state === 'live' || (state === 'frozen' && (path === 'session' || path === 'events'))) return null
-    return reason ?? 'session_ended'
+    if (state === 'refused') return reason ?? 'session_ended'
+    if (this.#left(known) <= 0) return 'credential_ended'
+    const lock = locksOnRequest(this.#room.mirror.locks, '', evidence, this.#now)
+    if (lock?.effect === 'deny') return lock.reason
+    const frozen = state === 'frozen' || lock?.effect === 'freeze'
+    return frozen && path !== 'session' && path !== 'events' ? 'frozen' : null
   }
+
+  /** The session as it is known now: it may have made way in memory and come back. */
+  #current({ live, life }: Known): LiveSession { return this.#room.mirror.byId(life) ?? live }
+
+  /** Milliseconds until the session's newest credential ends, this one included. */
+  #left(known: Known): number {
+    const { mirror } = this.#room
+    if (mirror.policy.sessions.credentialEnd === 'ignore') return Infinity
+    const own = known.verified.evidence.expiresAt ?? Infinity
+    const newest = this.#current(known).record.credential.expiresAt ?? Infinity
+    return Math.max(own, newest) - this.#now
+  }
+
+  #word({ verified, life }: Known, note: string): Word { return { by: identityOf(verified.principal), note, id: null, life } }
 
   #ok(body: unknown): Answer { return { status: 200, body } }
 
@@ -129,7 +155,8 @@ export class SelfService {
     return { profiles: [...this.#room.mirror.policy.profiles.values()].filter(profile => isEligible(profile, principal, claims)).map(profileAnswer) }
   }
 
-  async #request({ live, verified }: Known, body: string): Promise<Answer> {
+  async #request(known: Known, body: string): Promise<Answer> {
+    const { live, verified } = known
     const asked = parsed(elevationAsk, body)
     if ('fault' in asked) return says('bad_request', asked.fault)
     const { profile, for: span, purpose, params, reason, startAt, dryRun } = asked.value
@@ -140,7 +167,7 @@ export class SelfService {
       return says(prepared.declined, prepared.says)
     }
     if (dryRun === true) return { status: 200, body: { ...elevationAnswer(prepared, this.#now), state: 'dry_run' } }
-    const done = await this.#room.intake.session(live.record.key, { kind: 'elevation.requested', elevation: prepared, askedUntil: null }, { by: asker.filedBy, note: reason ?? '', id: null })
+    const done = await this.#room.intake.session(live.record.key, { kind: 'elevation.requested', elevation: prepared, askedUntil: null }, this.#word(known, reason ?? ''))
     this.#room.metrics.elevationsRequested.inc({ profile, answer: done.rejected?.rejected ?? 'taken' })
     return this.#elevationOf(done, prepared.id, state => (state === 'requested' ? 202 : 201))
   }
@@ -151,53 +178,67 @@ export class SelfService {
     return elevation === undefined ? says('no_route') : { status: status(elevation.state.is), body: elevationAnswer(elevation, this.#now) }
   }
 
-  async #act(live: LiveSession, verified: Verified, id: ElevationId, body: string, what: 'release' | 'withdraw'): Promise<Answer> {
+  async #act(known: Known, id: ElevationId, body: string, what: 'release' | 'withdraw'): Promise<Answer> {
     const asked = parsed(noteAsk, body)
     if ('fault' in asked) return says('bad_request', asked.fault)
-    const word = { by: identityOf(verified.principal), note: asked.value.reason ?? '', id: null }
+    const word = this.#word(known, asked.value.reason ?? '')
     const news = what === 'release' ? ({ kind: 'elevation.ended', elevation: id, reason: 'released', because: 'caller' } as const) : ({ kind: 'elevation.withdrawn', elevation: id } as const)
-    return this.#elevationOf(await this.#room.intake.session(live.record.key, news, word), id, () => 200)
+    return this.#elevationOf(await this.#room.intake.session(known.live.record.key, news, word), id, () => 200)
   }
 
-  async #extend(live: LiveSession, verified: Verified, id: ElevationId, body: string): Promise<Answer> {
+  async #extend(known: Known, id: ElevationId, body: string): Promise<Answer> {
     const asked = parsed(extensionAsk, body)
     if ('fault' in asked) return says('bad_request', asked.fault)
-    const elevation = live.record.elevations.find(e => e.id === id)
+    const elevation = this.#current(known).record.elevations.find(e => e.id === id)
     const profile = elevation === undefined ? undefined : this.#room.mirror.policy.profiles.get(elevation.profile)
     if (profile !== undefined && profile.approval !== null && !profile.approval.extend) return says('denied', 'only an operator extends what was approved')
-    const word = { by: identityOf(verified.principal), note: asked.value.reason ?? '', id: null }
-    return this.#elevationOf(await this.#room.intake.session(live.record.key, { kind: 'elevation.extended', elevation: id, more: asked.value.for }, word), id, () => 200)
+    const news = { kind: 'elevation.extended', elevation: id, more: asked.value.for } as const
+    return this.#elevationOf(await this.#room.intake.session(known.live.record.key, news, this.#word(known, asked.value.reason ?? '')), id, () => 200)
   }
 
-  async #awaited(ask: Ask, live: LiveSession, id: ElevationId): Promise<Answer> {
-    const find = (): Elevation | undefined => live.record.elevations.find(e => e.id === id)
+  async #awaited(ask: Ask, known: Known, id: ElevationId): Promise<Answer> {
+    const find = (): Elevation | undefined => this.#current(known).record.elevations.find(e => e.id === id)
     const first = find()
     if (first === undefined) return says('no_route')
+    const standing = (): Reason | null => this.#standing(known, `elevations/${id}`)
     const seconds = Math.min(LONGEST_WAIT, Number(/[?&]wait=(\d{1,3})(?:&|$)/.exec(ask.target.query)?.[1] ?? 0))
-    if (seconds > 0 && (first.state.is === 'requested' || first.state.is === 'scheduled')) await this.#change(ask, live, () => find()?.state.is !== first.state.is, seconds * 1000)
+    if (seconds > 0 && (first.state.is === 'requested' || first.state.is === 'scheduled')) {
+      const full = await this.#change(ask, known, () => find()?.state.is !== first.state.is || standing() !== null, seconds * 1000)
+      if (full !== null) return this.#full(full)
+      const refused = standing()
+      if (refused !== null) return says(refused)
+    }
     const elevation = find()
     return elevation === undefined ? says('no_route') : this.#ok(elevationAnswer(elevation, this.#now))
   }
 
-  /** Settles when the session changed so that `happened`, when time is up, or when the caller went away. */
-  #change(ask: Ask, live: LiveSession, happened: () => boolean, within: number): Promise<void> {
+  /** Settles when the session changed so that `happened`, when time is up, or when the caller went away; at once, with the limit, when too many wait. */
+  #change(ask: Ask, { life }: Known, happened: () => boolean, within: number): Promise<Full | null> {
     return new Promise(resolve => {
-      const stop = this.#hub.subscribe(heard => {
-        if (heard.is === 'announced' && heard.session === live.record.id) queueMicrotask(() => happened() && done()) // told before the mirror has it
+      const stop = this.#hub.follow(life, heard => {
+        if (heard.is === 'announced') queueMicrotask(() => happened() && done()) // told before the mirror has it
       })
+      if (typeof stop === 'string') return resolve(stop)
       const timer = setTimeout(() => done(), within)
       const done = (): void => {
         clearTimeout(timer)
-        stop?.()
-        resolve()
+        stop()
+        resolve(null)
       }
       ask.arrival.response.once('close', done)
-      if (stop === null || happened()) done()
+      if (happened()) done()
     })
   }
 
-  async #events(ask: Ask, live: LiveSession): Promise<Answer> {
-    return openEvents(ask.arrival.response, this.#hub, live.record.id) ? 'streaming' : says('limit_reached')
+  async #events(ask: Ask, known: Known): Promise<Answer> {
+    const hearing = { session: known.life, allowed: () => this.#standing(known, 'events') === null, left: () => this.#left(known) }
+    const full = openEvents(ask.arrival.response, this.#hub, hearing)
+    return full === null ? 'streaming' : this.#full(full)
+  }
+
+  #full(limit: Full): Answer {
+    this.#room.metrics.limitReached.inc({ limit })
+    return says('limit_reached')
   }
 
   #send(ask: Ask, status: number, body: unknown): void {

@@ -1,6 +1,6 @@
 // The judge, by itself: what is asked first, which grant carries a request, until when, and what observing softens.
 import { describe, expect, test } from 'vitest'
-import type { Lock, LockEffect, LockId, Selector } from '../../../src/core/anchor.ts'
+import { type Lock, LOCK_EFFECTS, type LockEffect, type LockId, type Selector } from '../../../src/core/anchor.ts'
 import type { Case } from '../../../src/core/checks/check.ts'
 import type { Condition, ConditionInput, SubjectCondition } from '../../../src/core/condition.ts'
 import { type Grant, grantName, type Permit, refuse } from '../../../src/core/decision.ts'
@@ -221,12 +221,12 @@ describe('until', () => {
     expect(until({ baseline: ['db:write'], session: { endsAt: at(7_200), credential: { ...SESSION.credential, expiresAt: null } }, evidence: { expiresAt: null } })).toBe(at(7_200))
   })
 
-  test('[SES6] of the newest credential: the one of the session or, where it ends later, the one shown', () => {
-    const shown = (own: number, newest: number) => ({ baseline: ['db:write'], session: { credential: { ...SESSION.credential, expiresAt: at(newest) } }, evidence: { expiresAt: at(own) } })
-    expect([until(shown(10, 100)), until(shown(100, 10))]).toEqual([at(100), at(100)])
-    expect(answer({ ...shown(10, 100), now: at(99) })).toBe('baseline')
-    expect(answer({ ...shown(10, 100), now: at(100) })).toBe('credential_ended')
-    expect(answer({ ...shown(10, 10), now: instant(at(10) - 1) })).toBe('baseline')
+  test('[SES6] of the newest credential: the one of the session, or the one shown where it was issued later or, issued together, ends later', () => {
+    const shown = (issued: number, own: number, newest: number) => ({ baseline: ['db:write'], session: { credential: { ...SESSION.credential, expiresAt: at(newest) } }, evidence: { issuedAt: at(issued), expiresAt: at(own) } })
+    expect([until(shown(0, 10, 100)), until(shown(0, 100, 10)), until(shown(-1, 100, 10)), until(shown(1, 10, 100))]).toEqual([at(100), at(100), at(10), at(10)])
+    expect(answer({ ...shown(0, 10, 100), now: at(99) })).toBe('baseline')
+    expect(answer({ ...shown(0, 10, 100), now: at(100) })).toBe('credential_ended')
+    expect(answer({ ...shown(0, 10, 10), now: instant(at(10) - 1) })).toBe('baseline')
   })
 
   test('[SES6] `credentialEnd: ignore` leaves only the session\'s own end', () => {
@@ -295,17 +295,19 @@ describe('locks', () => {
     expect(answer(world(lock(kind, value, 'freeze')))).toBe('frozen')
     expect(answer(world(lock(kind, value, 'baseline')))).toBe('narrowed')
     expect(answer({ ...world(lock(kind, value, 'baseline')), baseline: ['db:write'] })).toBe('baseline')
-    expect((['deny', 'freeze', 'baseline'] as const).map(effect => reassess(held, caseOf({ ...world(lock(kind, value, effect)), held: 'e1' })).kind)).toEqual(['terminate', 'freeze', 'terminate'])
+    expect(LOCK_EFFECTS.map(effect => reassess(held, caseOf({ ...world(lock(kind, value, effect)), held: 'e1' })).kind)).toEqual(['terminate', 'freeze', 'terminate'])
     expect(answer({ ...world(lock(kind, value, 'deny', at(5))), now: at(5) })).toBe('e1')
   })
 
   test.each<readonly [Selector['kind'], string]>([['session', 'ses_2'], ['subject', 'other'], ['tenant', ''], ['issuer', 'https://other.test'], ['route', 'api2'], ['credential', 'cred_2'], ['issuedBefore', String(NOW - 1)], ['profile', 'mail']])(
     '[ENF8] by %s %j: not this one', (kind, value) => expect(answer(world(lock(kind, value)))).toBe('e1'))
 
-  test('[ENF8] by profile: what it carries is lost, the rest is not', () => {
-    expect(answer(world(lock('profile', 'fix')))).toBe('elevation_required')
-    expect(reassess({ is: 'elevation', elevation: active('e1', 60) }, caseOf({ ...world(lock('profile', 'fix')), held: 'e1' }))).toEqual({ kind: 'terminate', reason: 'locked' })
-    expect(answer({ ...world(lock('profile', 'fix')), baseline: ['db:write'] })).toBe('baseline')
+  test('[ENF8] by profile: what it carries is lost or frozen, the rest is not', () => {
+    const onProfile = (effect: LockEffect) => reassess({ is: 'elevation', elevation: active('e1', 60) }, caseOf({ ...world(lock('profile', 'fix', effect)), held: 'e1' }))
+    expect((['deny', 'baseline', 'freeze'] as const).map(effect => answer(world(lock('profile', 'fix', effect))))).toEqual(['elevation_required', 'elevation_required', 'frozen'])
+    expect((['deny', 'baseline', 'freeze'] as const).map(onProfile)).toEqual([{ kind: 'terminate', reason: 'locked' }, { kind: 'terminate', reason: 'locked' }, { kind: 'freeze', reason: 'frozen' }])
+    expect((['deny', 'baseline', 'freeze'] as const).map(effect => answer({ ...world(lock('profile', 'fix', effect)), baseline: ['db:write'] }))).toEqual(['baseline', 'baseline', 'baseline'])
+    expect(answer({ session: { elevations: [active('e1', 60), active('m1', 90, { profile: 'mail', adds: ['mail:send'] })] }, rule: { scope: 'mail:send' }, locks: [lock('profile', 'fix', 'freeze')] })).toBe('m1')
   })
 
   test('[ENF8, ENF7] one that freezes hides no end of what is open', () => {
