@@ -173,11 +173,11 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const intake = new Intake(ledger, store, clock, (kind, outcome) => metrics.signals.inc({ kind, outcome }))
   const timekeeper = new Timekeeper(mirror, ledger, store, clock)
   const trail = await openTrail(settings, gateway, store, clock, log)
-  const noise = new Noise({ file: pathIn(settings, settings.audit.noise.file), gateway, maxBytes: settings.audit.noise.maxBytes }, clock)
-  const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, moved: facts => metrics.auditRecords.inc({ lane: 'trail' }, facts), failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
+  const noise = new Noise({ file: pathIn(settings, settings.audit.noise.file), gateway, maxBytes: settings.audit.noise.maxBytes }, clock, cause => log.warn({ cause: String(cause) }, 'refusals without a session are lost until they can be written again'))
+  const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, moved: () => undefined, failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
   const headKeeper = new HeadKeeper({ store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
   const hub = new Hub(cause => log.error({ cause: String(cause) }, 'an event listener failed and is dropped'))
-  const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil() }
+  const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: evidence => identifier.vouchesFor(evidence) }
   const inflight = new Inflight()
   const recorder = new ExchangeRecorder(trail, metrics, clock, hub)
   const reassessor = new Reassessor(keeper, inflight, recorder)
@@ -196,7 +196,10 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   }
   const pipeline = new Pipeline(room, new SelfService(room, hub))
   mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, metrics })
-  mirror.onEvicted = live => timekeeper.forget(live)
+  mirror.onEvicted = live => {
+    timekeeper.forget(live)
+    metrics.limitReached.inc({ limit: 'mirrored_sessions' })
+  }
   mirror.onChange = change => {
     if (change.sessions !== 'all') for (const live of change.sessions) timekeeper.watch(live)
     return reassessor.changed(change)
@@ -260,7 +263,8 @@ function observe(metrics: Metrics, parts: Omit<Parts, 'pipeline' | 'drainer' | '
     ...census(mirror, clock),
     exchanges: () => counted(inflight.all(), ({ place, kind }) => ({ route: place.route.name, kind })),
     upstreams: () => [...upstreams()].map(({ name, busy }) => ({ labels: { upstream: name }, value: busy })),
-    mirrored: () => mirror.size, locks: () => mirror.locks.size, owed: () => ledger.owed, trailDropped: () => trail.counts.dropped, noiseDropped: () => noise.dropped,
+    mirrored: () => mirror.size, locks: () => mirror.locks.size, owed: () => ledger.owed,
+    records: () => [{ labels: { lane: 'trail' }, value: trail.counts.records }, { labels: { lane: 'noise' }, value: noise.written }], trailFailures: () => trail.counts.failures, trailDropped: () => trail.counts.dropped, noiseDropped: () => noise.dropped,
     viewAge: () => (store.confirmedUntil() === Infinity ? 0 : Math.max(0, clock.elapsed() - store.confirmedUntil()) / 1000),
   })
 }

@@ -67,6 +67,7 @@ export class Appender {
   #rotateAt: number
   #number: number
   #failure: AuditWriteFailed | null = null
+  #failures = 0
   #unsynced = false
   #queued: Promise<void> | null = null
   #running: Promise<void> | null = null
@@ -106,6 +107,11 @@ export class Appender {
     return this.#buffered
   }
 
+  /** Writes and syncs that failed, each try counted. */
+  get failures(): number {
+    return this.#failures
+  }
+
   /** @throws AuditWriteFailed when the buffer is full and can't be written, or the line is too long; the line is then not part of the chain */
   append<K extends Kind>(kind: K, fields: Records[K]): void {
     if (this.#buffered >= this.#settings.bufferBytes) this.flushNow()
@@ -125,6 +131,7 @@ export class Appender {
       this.#writeWithRoom()
     } catch (cause) {
       const first = this.#failure === null
+      this.#failures++
       this.#failure = new AuditWriteFailed('the trail could not be written', { cause })
       if (first) this.#ports.warn(this.#failure.message, cause)
       throw this.#failure
@@ -170,6 +177,7 @@ export class Appender {
       this.#unsynced = false
     } catch (cause) {
       this.#unsynced = true
+      this.#failures++
       throw new AuditWriteFailed('the trail could not be put on stable storage', { cause })
     }
   }

@@ -26,6 +26,9 @@ const lineOf = (chain: Chain, { at, kind, fields }: Pending): string => {
 export class NoiseFile {
   readonly #settings: NoiseSettings
   readonly #now: () => Instant
+  readonly #lost: (cause: unknown) => void
+  /** Lines were dropped and none was written since. */
+  #losing = false
   #queue: Pending[] = []
   #open: { readonly handle: FileHandle; readonly chain: Chain } | null = null
   #size = 0
@@ -33,9 +36,11 @@ export class NoiseFile {
   #dropped = 0
   #written = 0
 
-  constructor(settings: NoiseSettings, now: () => Instant) {
+  /** @param lost told of the first line dropped after one that was written */
+  constructor(settings: NoiseSettings, now: () => Instant, lost: (cause: unknown) => void) {
     this.#settings = settings
     this.#now = now
+    this.#lost = lost
   }
 
   get dropped(): number {
@@ -47,7 +52,7 @@ export class NoiseFile {
   }
 
   push(pending: Pending): void {
-    if (this.#queue.length >= QUEUE_MAX) this.#dropped++
+    if (this.#queue.length >= QUEUE_MAX) this.#drop(1, 'more come than can be written')
     else this.#queue.push(pending)
   }
 
@@ -67,11 +72,17 @@ export class NoiseFile {
       const batch = this.#queue.splice(0, BATCH)
       try {
         await this.#write(batch)
-      } catch {
-        this.#dropped += batch.length // nobody is told: the counter is a metric
+      } catch (error) {
+        this.#drop(batch.length, error)
         await this.#letGo() // and opened again, which cuts a torn line off
       }
     }
+  }
+
+  #drop(lines: number, cause: unknown): void {
+    if (!this.#losing) this.#lost(cause)
+    this.#losing = true
+    this.#dropped += lines
   }
 
   async #write(batch: readonly Pending[]): Promise<void> {
@@ -88,6 +99,7 @@ export class NoiseFile {
     }
     this.#size += bytes.length
     this.#written += batch.length
+    this.#losing = false
   }
 
   async #continue(): Promise<{ readonly handle: FileHandle; readonly chain: Chain }> {

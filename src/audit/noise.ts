@@ -24,8 +24,9 @@ export class Noise {
   readonly #tallies = new Map<string, Tally>()
   #minute: Instant
 
-  constructor(settings: NoiseSettings, clock: Clock) {
-    this.#file = new NoiseFile(settings, () => clock.now())
+  /** @param lost told once when lines can't be written, until one is again */
+  constructor(settings: NoiseSettings, clock: Clock, lost: (cause: unknown) => void) {
+    this.#file = new NoiseFile(settings, () => clock.now(), lost)
     this.#clock = clock
     this.#minute = this.#current()
     this.#timer = setInterval(() => this.#tick(), FLUSH_EVERY_MS).unref()

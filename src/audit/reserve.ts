@@ -25,6 +25,11 @@ export class Reserve {
     return this.#held
   }
 
+  /** Bytes that must be free before the space is set aside: as much stays free as is taken. */
+  get needs(): number {
+    return 2 * this.#bytes
+  }
+
   /** Sets the space aside. True when it is there; never rejects. */
   fill(): Promise<boolean> {
     if (this.#held) return Promise.resolve(true)
@@ -62,7 +67,7 @@ export class Reserve {
 
   async #write(): Promise<void> {
     const { bavail, bsize } = await statfs(dirname(this.#file))
-    if (bavail * bsize < 2 * this.#bytes) throw new Error('the disk has no room for the reserve')
+    if (bavail * bsize < this.needs) throw new Error('the disk has no room for the reserve')
     const handle = await open(this.#file, 'w', OWNER_ONLY)
     try {
       const chunk = Buffer.alloc(Math.min(CHUNK, this.#bytes))

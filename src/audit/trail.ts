@@ -25,6 +25,8 @@ export type TrailPorts = {
 
 export type TrailCounts = {
   readonly records: number
+  /** Writes and syncs that failed, each try counted. */
+  readonly failures: number
   /** Must stay 0. */
   readonly dropped: number
   /** Facts the store handed over again. */
@@ -57,6 +59,7 @@ export class Trail {
   readonly #reserve: Reserve
   readonly #last: Map<string, FactPosition>
   readonly #refill: NodeJS.Timeout
+  readonly #warn: TrailPorts['warn']
   #records = 0
   #dropped = 0
   #untold = 0
@@ -68,16 +71,17 @@ export class Trail {
     const appender = new Appender({ file: settings.file, gateway: settings.gateway, maxBytes: settings.maxBytes, bufferBytes: BUFFER_BYTES }, {
       now: () => ports.clock.now(), disk: ports.disk, makeRoom: () => reserve.release(), warn: ports.warn,
     })
-    const trail = new Trail(appender, reserve, await lastPositions(settings.file))
-    if (!(await reserve.fill())) ports.warn(`no reserve could be set aside beside ${basename(settings.file)}: elevated requests are refused until there is room`, null)
-    trail.#compare(settings.known, ports.warn)
+    const trail = new Trail(appender, reserve, await lastPositions(settings.file), ports.warn)
+    if (!(await reserve.fill())) ports.warn(`no reserve could be set aside beside ${basename(settings.file)}: it takes ${settings.reserveBytes} bytes and asks for ${reserve.needs} free; elevated requests are refused until there is room`, null)
+    trail.#compare(settings.known)
     return trail
   }
 
-  private constructor(appender: Appender, reserve: Reserve, last: Map<string, FactPosition>) {
+  private constructor(appender: Appender, reserve: Reserve, last: Map<string, FactPosition>, warn: TrailPorts['warn']) {
     this.#appender = appender
     this.#reserve = reserve
     this.#last = last
+    this.#warn = warn
     this.#refill = setInterval(() => void this.#reserve.fill(), REFILL_EVERY_MS).unref()
   }
 
@@ -91,7 +95,7 @@ export class Trail {
   }
 
   get counts(): TrailCounts {
-    return { records: this.#records, dropped: this.#dropped, duplicates: this.#duplicates }
+    return { records: this.#records, failures: this.#appender.failures, dropped: this.#dropped, duplicates: this.#duplicates }
   }
 
   /** Bytes that wait to be written. */
@@ -164,21 +168,16 @@ export class Trail {
     return this.#appender.sync()
   }
 
-  /** Sets the disk reserve aside again where there is room; also done every 10 s. */
-  async recover(): Promise<boolean> {
-    return (await this.#reserve.fill()) && this.healthy
-  }
-
   /** @throws AuditWriteFailed when the last lines could not be written */
   async close(): Promise<void> {
     clearInterval(this.#refill)
     await this.#appender.close()
   }
 
-  #compare(known: Head | null, warn: TrailPorts['warn']): void {
+  #compare(known: Head | null): void {
     const { seq, hash } = this.head
     if (known === null || known.seq < seq || (known.seq === seq && known.hash === hash)) return
-    warn(`the trail ends at record ${seq}, but record ${known.seq} was written`, null)
+    this.#warn(`the trail ends at record ${seq}, but record ${known.seq} was written`, null)
     this.#tell('records.lost', { count: known.seq - seq, known }, false)
   }
 
@@ -199,7 +198,8 @@ export class Trail {
     try {
       if (spare && !this.#reserve.held) throw new AuditWriteFailed('the disk is full')
       this.#append(kind, fields)
-    } catch {
+    } catch (error) {
+      if (this.#untold === 0) this.#warn('records of the trail are lost until it can be written again', error)
       this.#dropped++ // the counter is the alarm; `records.lost` tells it in the trail itself
       this.#untold++
     }

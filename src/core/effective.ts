@@ -50,7 +50,7 @@ function standing(session: Session, locks: LockIndex, now: Instant): { readonly 
   const hit = locksOnSession(locks, session, now)
   const bound = hit === null ? until : earlier(until, hit.until)
   if (hit?.lock.effect === 'deny') return { state: 'refused', reason: hit.lock.reason, baselineOnly: false, until: bound }
-  const baselineOnly = hit?.lock.effect === 'baseline'
+  const baselineOnly = hit !== null && hit.toBaseline
   if (session.frozen !== null || hit?.lock.effect === 'freeze') return { state: 'frozen', reason: 'frozen', baselineOnly, until: bound }
   return { state: 'live', reason: null, baselineOnly, until: bound }
 }

@@ -4,6 +4,10 @@ import type { Purposes } from './purpose.ts'
 import type { Instant } from './time.ts'
 
 export type Evidence = {
+  /** Name of the provider that proved it. */
+  readonly provider: string
+  /** What it was proved by: the provider's settings and the one key or entry. Another fingerprint is another proof. */
+  readonly fingerprint: string
   /** Digest that names the credential, the same for every spelling of it. */
   readonly credential: string
   /** Id of the key that signed or names the credential; null where there is none. */

@@ -26,15 +26,17 @@ const SESSION_SELECTORS = (session: Session): readonly string[] => [
   'all:',
 ]
 
-export type Hit = { readonly lock: Lock; readonly until: Instant }
+/** `toBaseline`: one of the locks keeps to the baseline, whatever a stronger one does as well. */
+export type Hit = { readonly lock: Lock; readonly until: Instant; readonly toBaseline: boolean }
 
 /** The strongest of several locks, and the first instant at which one of them lifts by itself. */
 function strongest(locks: readonly Lock[]): Hit | null {
   let hit: Hit | null = null
   for (const lock of locks) {
     const until = lock.until ?? FOREVER
-    if (hit === null) hit = { lock, until }
-    else hit = { lock: stronger(lock.effect, hit.lock.effect) === hit.lock.effect ? hit.lock : lock, until: earlier(until, hit.until) }
+    const toBaseline = lock.effect === 'baseline'
+    if (hit === null) hit = { lock, until, toBaseline }
+    else hit = { lock: stronger(lock.effect, hit.lock.effect) === hit.lock.effect ? hit.lock : lock, until: earlier(until, hit.until), toBaseline: toBaseline || hit.toBaseline }
   }
   return hit
 }
@@ -70,4 +72,4 @@ export const locksOnRequest = (index: LockIndex, route: string, evidence: Eviden
 
 /** Does one of those locks keep the request to its baseline, whatever stronger ones do to it as well? */
 export const keptToBaseline = (index: LockIndex, route: string, evidence: Evidence | null, now: Instant): boolean =>
-  index.size > 0 && meeting(index, route, evidence, now).some(({ effect }) => effect === 'baseline')
+  index.size > 0 && strongest(meeting(index, route, evidence, now))?.toBaseline === true

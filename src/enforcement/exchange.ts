@@ -3,6 +3,7 @@
 import type { Case } from '../core/checks/check.ts'
 import type { Permit } from '../core/decision.ts'
 import type { Evaluation } from '../core/evaluation.ts'
+import type { Evidence } from '../core/evidence.ts'
 import type { Policy } from '../core/policy.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Reason } from '../core/reason.ts'
@@ -29,8 +30,13 @@ export interface Channel {
 /** `request` until the response head is on its way, then what it turned out to be. */
 export type ExchangeKind = 'request' | 'download' | 'upload' | 'sse'
 
-/** The proof of freshness and the clocks every gate asks. */
-export type GateKeeper = { readonly clock: Clock; readonly mirror: Mirror; readonly confirmedUntil: () => number }
+/** The proof of freshness and the clocks every gate asks, and whether what proved a credential is still in the configuration. */
+export type GateKeeper = {
+  readonly clock: Clock
+  readonly mirror: Mirror
+  readonly confirmedUntil: () => number
+  readonly vouchesFor: (evidence: Evidence) => boolean
+}
 
 export class Exchange {
   readonly id: string
@@ -134,4 +140,9 @@ export function placeUnder(policy: Policy, exchange: Exchange): Place | 'no_rout
   if (policy === exchange.policy) return exchange.place
   const route = routeOf(policy.table, exchange.evaluation.resource)
   return typeof route === 'string' ? route : placeOf(route, exchange.evaluation.action, exchange.evaluation.resource)
+}
+
+/** Would its credential be taken at this place, and by the same proof? Anyone may pass an anonymous rule. */
+export function isTaken({ evaluation: { evidence } }: Exchange, { route, rule }: Place, keeper: GateKeeper): boolean {
+  return evidence === null || rule?.anonymous === true || (route.authn.includes(evidence.provider) && keeper.vouchesFor(evidence))
 }

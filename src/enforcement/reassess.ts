@@ -5,7 +5,7 @@ import { type Instant, instant } from '../core/time.ts'
 import { reassess as judgeAgain, type Verdict } from '../core/verdict.ts'
 import type { Change } from '../sessions/mirror.ts'
 import type { Tally } from '../sessions/store.ts'
-import { caseOf, type Exchange, type GateKeeper, placeUnder } from './exchange.ts'
+import { caseOf, type Exchange, type GateKeeper, isTaken, placeUnder } from './exchange.ts'
 import type { Inflight } from './inflight.ts'
 
 /** How long one slice may hold the event loop, in milliseconds. */
@@ -54,13 +54,25 @@ export class Reassessor {
     let started = performance.now()
     for (let i = 0; i < exchanges.length; i++) {
       const exchange = exchanges[i]
-      if (exchange !== undefined) this.#judge(exchange, cause, count)
+      if (exchange !== undefined) this.#judgeOrEnd(exchange, cause, count)
       if (i % CLOCK_EVERY === CLOCK_EVERY - 1 && performance.now() - started > SLICE) {
         await new Promise(resolve => setImmediate(resolve))
         started = performance.now()
       }
     }
     return count
+  }
+
+  /** A fault while judging ends that exchange, closed, and no other. */
+  #judgeOrEnd(exchange: Exchange, cause: Cause, count: Count): void {
+    try {
+      this.#judge(exchange, cause, count)
+    } catch {
+      count.cut++
+      exchange.state = 'ended'
+      this.#inflight.remove(exchange)
+      exchange.channel.cut('internal_error')
+    }
   }
 
   #judge(exchange: Exchange, cause: Cause, count: Count): void {
@@ -80,6 +92,7 @@ export class Reassessor {
     const { mirror, clock } = this.#keeper
     const place = placeUnder(mirror.policy, exchange)
     if (typeof place === 'string') return { kind: 'terminate', reason: place }
+    if (mirror.policy !== exchange.policy && !isTaken(exchange, place, this.#keeper)) return { kind: 'terminate', reason: 'credential_invalid' }
     exchange.place = place
     exchange.policy = mirror.policy
     const { grant } = exchange.permit

@@ -37,7 +37,8 @@ export class Sweeper {
     for (const exchange of this.#inflight.all()) {
       const frozen = exchange.state === 'frozen'
       const stale = frozen && exchange.reason === 'stale'
-      if (frozen && (!stale || this.#fresh)) this.#reassessor.doubt(exchange) // its lock lifted by itself; the lease lapsed and came back between two looks
+      const due = frozen ? !stale || this.#fresh : exchange.until <= now // its end came with no timer set; its lock lifted by itself; the lease lapsed and came back
+      if (due) this.#reassessor.doubt(exchange)
       else if (stale && now - exchange.frozenAt > held) this.#reassessor.end(exchange, 'stale', 'time', null)
       exchange.channel.tick(now)
     }

@@ -1,6 +1,7 @@
 // Verifies API keys by the digest of what was presented: the digest is looked up, so no comparison can tell how near a guess came.
 // SPEC: SES14
 import type { ApiKeySettings } from '../config/settings.ts'
+import type { Evidence } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import { NO_PURPOSES } from '../core/purpose.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -31,6 +32,16 @@ export class ApiKeyProvider implements Provider {
     return Promise.resolve(this.#lookUp(digest))
   }
 
+  vouchesFor({ keyId, fingerprint }: Evidence): boolean {
+    for (const key of this.#keys.values()) if (key.id === keyId) return this.#fingerprintOf(key) === fingerprint
+    return false
+  }
+
+  /** Of one entry: the other entries of the file do not count. */
+  #fingerprintOf(key: ApiKey): string {
+    return sha256(JSON.stringify([this.#settings, key]))
+  }
+
   #lookUp(digest: string): Proof {
     const key = this.#keys.get(digest)
     if (key === undefined) return invalid('api_key_unknown')
@@ -41,6 +52,8 @@ export class ApiKeyProvider implements Provider {
     const read = principalOf({ kind, issuer, claims: key.tenant === null ? names : { ...names, tenant: null } }, claims)
     if (read.is === 'fault') return invalid(read.fault)
     const evidence = {
+      provider: this.name,
+      fingerprint: this.#fingerprintOf(key),
       credential: sha256(JSON.stringify([issuer, key.id])),
       keyId: key.id,
       issuedAt: null,

@@ -79,6 +79,8 @@ export interface Provider {
   readonly fingerprint: string
   /** `digest` is the base64url SHA-256 of `text`. Never throws for what the credential is. */
   prove(text: string, digest: string): Promise<Proof>
+  /** Would it prove this credential by the same settings and the same key or entry still? Time is not asked. */
+  vouchesFor(evidence: Evidence): boolean
 }
 
 export const invalid = (detail: CredentialFault): Refused => ({ is: 'refused', reason: 'credential_invalid', detail })

@@ -45,6 +45,8 @@ export class DiscoveredKeys {
     }
   }
 
+  readonly fingerprintOf = (): string => ''
+
   /** One attempt at a time, however many wait for it. */
   #discover(): Promise<RemoteKeys> {
     this.#pending ??= this.#cooldown.run(() => this.#ask()).finally(() => {

@@ -1,6 +1,7 @@
 // Answers "who is this" for a request: at once where the credential was verified before, else after one verification by one provider.
 // SPEC: SES10, SES12, SES15
 import { createSecretKey } from 'node:crypto'
+import type { Evidence } from '../core/evidence.ts'
 import type { SessionKey } from '../core/session.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -82,6 +83,11 @@ export class Identifier {
       return answer
     }
     return invalid('busy')
+  }
+
+  /** Is what once proved a credential still here, unchanged? */
+  vouchesFor(evidence: Evidence): boolean {
+    return this.#verifiers.get(evidence.provider)?.provider.vouchesFor(evidence) === true
   }
 
   /** Forgets a credential that was revoked, by its id. */

@@ -2,6 +2,7 @@
 // of the subject. Ids are made from what was signed, never from the token's text. SPEC: SES10, SES11
 import { errors, type JWTHeaderParameters, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose'
 import type { JwtSettings } from '../config/settings.ts'
+import type { Evidence } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import { NO_PURPOSES } from '../core/purpose.ts'
 import { type Duration, type Instant, instant } from '../core/time.ts'
@@ -127,6 +128,15 @@ export class JwtProvider implements Provider {
     return this.#accept(text, signed)
   }
 
+  vouchesFor({ keyId, fingerprint }: Evidence): boolean {
+    return this.#fingerprintOf(keyId) === fingerprint
+  }
+
+  /** Of the settings and one key: a key that comes or goes beside it changes nothing. */
+  #fingerprintOf(keyId: string | null): string {
+    return sha256(JSON.stringify([this.#settings, this.#keys.fingerprintOf(keyId)]))
+  }
+
   #options(): JWTVerifyOptions {
     const { issuer, audience, algorithms, clockTolerance } = this.#settings
     return {
@@ -151,7 +161,8 @@ export class JwtProvider implements Provider {
     if (read.is === 'fault') return invalid(read.fault)
     const { credential, mark } = identify(text, this.issuer, jti)
     const { issuedAt, expiresAt } = times
-    const evidence = { credential, keyId: header.kid ?? null, issuedAt, expiresAt, keyThumbprint: null, claimed: NO_PURPOSES }
+    const keyId = header.kid ?? null
+    const evidence = { provider: this.name, fingerprint: this.#fingerprintOf(keyId), credential, keyId, issuedAt, expiresAt, keyThumbprint: null, claimed: NO_PURPOSES }
     return { is: 'proven', proven: { principal: read.principal, claims, evidence, mark } }
   }
 }

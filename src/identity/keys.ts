@@ -1,9 +1,10 @@
 // The public keys of one issuer: from a file, from a URL, or from where the issuer's own metadata says. Never from the token, never another
 // issuer's. A fetch has a limit and a cooldown, and what was fetched is used no longer than an hour. SPEC: SES13
-import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, type JSONWebKeySet, type JWTVerifyGetKey, type RemoteJWKSet } from 'jose'
+import { createLocalJWKSet, createRemoteJWKSet, customFetch, errors, type JSONWebKeySet, type JWK, type JWTVerifyGetKey, type RemoteJWKSet } from 'jose'
 import { duration } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { HttpClient, HttpLimits } from '../runtime/http-client.ts'
+import { sha256 } from '../runtime/id.ts'
 
 /** No key could be asked for: the place did not answer, or not with a key set. */
 export class KeysUnavailable extends Error {
@@ -14,7 +15,11 @@ export class KeysUnavailable extends Error {
 }
 
 /** Finds the key for a protected header. Throws KeysUnavailable, or jose's errors for a header no key fits. */
-export type Keys = { readonly find: JWTVerifyGetKey }
+export type Keys = {
+  readonly find: JWTVerifyGetKey
+  /** Changes when the key of this id does; the same for keys that are fetched, whose issuer says when they end. */
+  readonly fingerprintOf: (keyId: string | null) => string
+}
 
 /** Milliseconds. */
 export const KEY_TIMES = {
@@ -58,6 +63,9 @@ export class Cooldown {
 
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'k', 'priv']
 
+/** Keys that a credential of this key id may have been proved by: all of them where it names none. */
+const fitting = (keys: readonly JWK[], keyId: string | null): readonly JWK[] => (keyId === null ? keys : keys.filter(({ kid }) => kid === keyId))
+
 /** The keys of a JWKS text. Throws an Error that says what is wrong with it. */
 export function keysOfText(text: string): Keys {
   let set: unknown
@@ -72,7 +80,7 @@ export function keysOfText(text: string): Keys {
   const position = set.keys.findIndex(key => typeof key !== 'object' || key === null || PRIVATE_MEMBERS.some(member => member in key))
   if (position !== -1) throw new Error(`keys[${position}] is not a public key`)
   const find = createLocalJWKSet({ keys: set.keys } satisfies JSONWebKeySet)
-  return { find: (header, token) => find(header, token) }
+  return { find: (header, token) => find(header, token), fingerprintOf: keyId => sha256(JSON.stringify(fitting(set.keys, keyId))) }
 }
 
 /** Keys fetched from one URL. */
@@ -108,6 +116,8 @@ export class RemoteKeys {
       throw error instanceof KeysUnavailable ? error : new KeysUnavailable('the keys could not be fetched', error)
     }
   }
+
+  readonly fingerprintOf = (): string => ''
 
   async #fetch(url: URL): Promise<Response> {
     try {

@@ -18,6 +18,8 @@ export type Gauges = {
   readonly locks: () => number
   readonly viewAge: () => number
   readonly owed: () => number
+  readonly records: () => readonly Row<'lane'>[]
+  readonly trailFailures: () => number
   readonly trailDropped: () => number
   readonly noiseDropped: () => number
 }
@@ -41,8 +43,6 @@ export class Metrics {
   readonly conditionErrors = this.#counter('condition_errors_total', 'Conditions that could not be evaluated', ['route'])
   readonly operatorChanges = this.#counter('operator_changes_total', 'Changes by operators', ['action', 'outcome'])
   readonly breakGlass = this.#counter('break_glass_uses_total', 'Uses of a break-glass token', [])
-  readonly auditRecords = this.#counter('audit_records_total', 'Records written', ['lane'])
-  readonly auditFailures = this.#counter('audit_write_failures_total', 'Writes of the trail that failed', [])
   readonly configReloads = this.#counter('config_reloads_total', 'Reloads tried', ['outcome'])
   readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [])
   readonly configOk = this.#gauge('config_last_reload_success', '1 when the last reload succeeded', [])
@@ -63,8 +63,10 @@ export class Metrics {
     this.#read('locks_active', 'Standing locks', gauges.locks)
     this.#read('store_view_age_seconds', 'Age of the knowledge behind decisions', gauges.viewAge)
     this.#read('store_owed_signals', 'Ends in force here that the store has not taken yet', gauges.owed)
-    this.#read('audit_dropped_total', 'Trail records lost; must stay 0', gauges.trailDropped)
-    this.#read('audit_noise_dropped_total', 'Refusals without a session that could not be written', gauges.noiseDropped)
+    this.#totals('audit_records_total', 'Lines of the trail and of the noise lane', ['lane'], gauges.records)
+    this.#total('audit_write_failures_total', 'Writes of the trail that failed', gauges.trailFailures)
+    this.#total('audit_dropped_total', 'Trail records lost; must stay 0', gauges.trailDropped)
+    this.#total('audit_noise_dropped_total', 'Refusals without a session that could not be written', gauges.noiseDropped)
   }
 
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
@@ -85,6 +87,27 @@ export class Metrics {
       collect() {
         this.reset()
         for (const { labels, value } of rows()) this.labels(...labelNames.map(name => labels[name])).set(value)
+      },
+    })
+  }
+
+  /** Rows that only grow. */
+  #totals<L extends string>(name: string, help: string, labelNames: readonly L[], rows: () => readonly Row<L>[]): void {
+    new Counter<L>({
+      name: `narrowgate_${name}`, help, labelNames, registers: [this.registry],
+      collect() {
+        this.reset()
+        for (const { labels, value } of rows()) this.labels(...labelNames.map(name => labels[name])).inc(value)
+      },
+    })
+  }
+
+  #total(name: string, help: string, value: () => number): void {
+    new Counter({
+      name: `narrowgate_${name}`, help, registers: [this.registry],
+      collect() {
+        this.reset()
+        this.inc(value())
       },
     })
   }

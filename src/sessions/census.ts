@@ -1,6 +1,7 @@
 // Who is live, counted at a scrape: by kind and state, by profile. Labels come from closed lists and configuration only. SPEC: ADM8
 import type { Clock } from '../runtime/clock.ts'
 import type { Gauges, Row } from '../runtime/metrics.ts'
+import type { LiveSession } from './live-session.ts'
 import type { Mirror } from './mirror.ts'
 
 /** Counts things by their labels. */
@@ -16,8 +17,13 @@ export function counted<T, L extends string>(things: Iterable<T>, labelsOf: (thi
   return [...rows.values()]
 }
 
+/** Lives that are not over: a revoked one stays in memory to refuse its credentials. */
+function* living(mirror: Mirror): Iterable<LiveSession> {
+  for (const live of mirror.all()) if (live.record.state.is === 'live') yield live
+}
+
 function* pending(mirror: Mirror): Iterable<string> {
-  for (const { record } of mirror.all()) for (const { state, profile } of record.elevations) if (record.state.is === 'live' && state.is === 'requested') yield profile
+  for (const { record } of living(mirror)) for (const { state, profile } of record.elevations) if (state.is === 'requested') yield profile
 }
 
 function* carrying(mirror: Mirror, clock: Clock): Iterable<string> {
@@ -26,7 +32,7 @@ function* carrying(mirror: Mirror, clock: Clock): Iterable<string> {
 
 export function census(mirror: Mirror, clock: Clock): Pick<Gauges, 'sessions' | 'elevations' | 'approvalsPending'> {
   return {
-    sessions: () => counted(mirror.all(), live => ({ kind: live.record.principal.kind, state: mirror.effective(live, clock.now()).state })),
+    sessions: () => counted(living(mirror), live => ({ kind: live.record.principal.kind, state: mirror.effective(live, clock.now()).state })),
     elevations: () => counted(carrying(mirror, clock), profile => ({ profile })),
     approvalsPending: () => [...pending(mirror)].length,
   }

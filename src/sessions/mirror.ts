@@ -1,28 +1,26 @@
 // Session state as this gateway knows it, in memory: sessions, the anchors they are tied to, every lock, the policy. It never writes.
 // Announcements reach it in order; each moves stamps first and then asks enforcement to judge again. SPEC: STO6, ENF1, ENF8
 import { type Anchor, type AnchorRef, type Lock, type Selector, selectorName } from '../core/anchor.ts'
-import { type AnchorView, effective, type Effective } from '../core/effective.ts'
+import { effective, type Effective } from '../core/effective.ts'
 import { type LockIndex, NO_LOCKS } from '../core/locks.ts'
 import { baselineOf, type Policy } from '../core/policy.ts'
 import { type Evidence, isNewer } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Fact } from '../core/fact.ts'
-import { lockRef, type RecordRef, refName, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
+import { lockRef, type RecordRef, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
 import type { Session, SessionKey } from '../core/session.ts'
-import { type Instant, instant } from '../core/time.ts'
+import type { Instant } from '../core/time.ts'
+import { AnchorBook } from './anchor-book.ts'
 import { Holder, LiveSession } from './live-session.ts'
 import type { Announcement, SessionStore, Tally } from './store.ts'
 
 export const NO_TALLY: Tally = { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
 
 /** What changed: these sessions, or everything (a lock, the policy). */
-/** Milliseconds until a store that failed is asked again. */
-const ASK_AGAIN = 1_000
-
 export type Change = { readonly sessions: readonly LiveSession[] | 'all'; readonly announcement: Announcement | null }
 export type ChangeListener = (change: Change) => Promise<Tally>
 
-export class Mirror implements AnchorView {
+export class Mirror {
   readonly anonymous = new Holder()
   onChange: ChangeListener = async () => NO_TALLY
   /** Hears which session made way. */
@@ -36,7 +34,7 @@ export class Mirror implements AnchorView {
   readonly #loading = new Map<SessionKey, Promise<LiveSession | null>>()
   /** Announced while a load of the same record was on its way. */
   readonly #overtaken = new Map<SessionKey, Session>()
-  readonly #anchors = new Map<string, { anchor: Anchor | null; known: boolean; readonly tied: Set<LiveSession> }>()
+  readonly #anchors: AnchorBook
   readonly #lockRecords = new Map<string, Lock>()
   readonly #cutOffs = new Map<string, Lock>()
   #locks: LockIndex = NO_LOCKS
@@ -46,6 +44,7 @@ export class Mirror implements AnchorView {
 
   constructor(store: SessionStore, policy: Policy, limit: number) {
     this.#store = store
+    this.#anchors = new AnchorBook(store, sessions => void this.touched(sessions))
     this.#policy = policy
     this.#limit = limit
   }
@@ -96,15 +95,18 @@ export class Mirror implements AnchorView {
     const seen = await this.#store.lastSeen(record.key)
     const known = this.#sessions.get(record.key)
     if (known !== undefined) return known
-    await this.#knowAnchors(tiesOf(record))
+    await this.#anchors.knowAll(tiesOf(record))
     const raced = this.#sessions.get(record.key)
-    if (raced !== undefined) return raced
+    if (raced !== undefined) {
+      this.#anchors.forgetUntied(tiesOf(record))
+      return raced
+    }
     const overtaken = this.#overtaken.get(record.key)
     const newest = overtaken !== undefined && overtaken.version > record.version ? overtaken : record
     const live = new LiveSession(newest, null, seen ?? newest.openedAt)
     this.#sessions.set(newest.key, live)
     this.#ids.set(newest.id, live)
-    this.#tie(live, newest)
+    this.#anchors.tie(live, newest)
     this.#evict()
     return live
   }
@@ -133,24 +135,13 @@ export class Mirror implements AnchorView {
     const { view } = live
     if (view !== null && view.world === this.#world && view.effective.session === live.record && now < view.effective.until) return view.effective
     const baseline = live.claims === null ? [] : baselineOf(this.#policy, live.record.principal, live.claims)
-    const found = effective(live.record, baseline, this, this.#locks, this.#policy, now)
+    const found = effective(live.record, baseline, this.#anchors, this.#locks, this.#policy, now)
     live.view = { world: this.#world, baseline, effective: found }
     return found
   }
 
-  /** An anchor that is not known yet counts as ended until it is. */
-  find(ref: AnchorRef): Anchor | null {
-    const entry = this.#anchors.get(refName(ref))
-    if (entry?.known === true) return entry.anchor
-    return { record: 'anchor', kind: ref.kind, name: ref.name, version: 0, state: 'ended', generation: instant(0), since: instant(0), note: 'unknown' }
-  }
-
-  async anchor(ref: AnchorRef): Promise<Anchor | null> {
-    const entry = this.#anchors.get(refName(ref))
-    if (entry?.known === true) return entry.anchor
-    const record = await this.#store.load({ kind: ref.kind, name: ref.name })
-    return record !== null && record.record === 'anchor' ? record : null
-  }
+  /** As it is, asked from the store where it is not known here; null when it was never opened or ended. */
+  anchor(ref: AnchorRef): Promise<Anchor | null> { return this.#anchors.ask(ref) }
 
   /** The lock that stands on a selector, as known here. */
   lock(selector: Selector): Lock | null { return this.#lockRecords.get(selectorName(selector)) ?? null }
@@ -197,8 +188,8 @@ export class Mirror implements AnchorView {
     live.record = record
     live.stamp++
     live.view = null
-    this.#tie(live, record)
-    this.#untie(live, before)
+    this.#anchors.tie(live, record)
+    this.#anchors.untie(live, before, record)
     return this.onChange({ sessions: [live], announcement })
   }
 
@@ -212,11 +203,7 @@ export class Mirror implements AnchorView {
   }
 
   #heardAnchor(anchor: Anchor, announcement: Announcement): Promise<Tally> {
-    const entry = this.#anchors.get(refName({ kind: anchor.kind, name: anchor.name }))
-    if (entry === undefined) return Promise.resolve(NO_TALLY)
-    entry.anchor = anchor
-    entry.known = true
-    const sessions = [...entry.tied]
+    const sessions = this.#anchors.take(anchor)
     for (const live of sessions) {
       live.stamp++
       live.view = null
@@ -245,53 +232,6 @@ export class Mirror implements AnchorView {
     this.#locks = { size: this.#lockRecords.size, byName: this.#lockRecords, issuedBefore: cutOff ? [...this.#cutOffs.values()] : this.#locks.issuedBefore }
   }
 
-  #tie(live: LiveSession, record: Session): void {
-    for (const ref of tiesOf(record)) {
-      const name = refName(ref)
-      const entry = this.#anchors.get(name) ?? { anchor: null, known: false, tied: new Set() }
-      this.#anchors.set(name, entry)
-      entry.tied.add(live)
-      if (!entry.known) this.#learnAnchor(ref)
-    }
-  }
-
-  /** Lets go of what `record` was tied to, save what the session is tied to still: an anchor that is known stays known. */
-  #untie(live: LiveSession, record: Session | null): void {
-    const kept = new Set(record === null ? [] : tiesOf(live.record).map(refName))
-    for (const ref of tiesOf(record ?? live.record)) {
-      const name = refName(ref)
-      if (kept.has(name)) continue
-      const entry = this.#anchors.get(name)
-      entry?.tied.delete(live)
-      if (entry?.tied.size === 0) this.#anchors.delete(name)
-    }
-  }
-
-  async #knowAnchors(refs: readonly RecordRef[]): Promise<void> {
-    for (const ref of refs) {
-      const name = refName(ref)
-      if (this.#anchors.get(name)?.known === true) continue
-      if (!this.#anchors.has(name)) this.#anchors.set(name, { anchor: null, known: false, tied: new Set() })
-      await this.#know(ref)
-    }
-  }
-
-  /** Until it is known the anchor counts as ended; a store that failed is asked again. */
-  #learnAnchor(ref: RecordRef): void {
-    this.#know(ref).catch(() => setTimeout(() => {
-      if (this.#anchors.get(refName(ref))?.known === false) this.#learnAnchor(ref)
-    }, ASK_AGAIN).unref())
-  }
-
-  async #know(ref: RecordRef): Promise<void> {
-    const record = await this.#store.load(ref)
-    const entry = this.#anchors.get(refName(ref))
-    if (entry === undefined || entry.known) return
-    entry.anchor = record !== null && record.record === 'anchor' ? record : null
-    entry.known = true
-    if (entry.tied.size > 0) await this.touched([...entry.tied])
-  }
-
   /** Keeps to the limit: the least recently used sessions without open exchanges make way, a few looks per newcomer. */
   #evict(): void {
     let looks = 64
@@ -303,7 +243,7 @@ export class Mirror implements AnchorView {
         this.#sessions.set(key, live)
         continue
       }
-      this.#untie(live, null)
+      this.#anchors.untie(live, live.record, null)
       this.#sessions.delete(key)
       this.#ids.delete(live.record.id)
       this.onEvicted(live)

@@ -113,7 +113,7 @@ export const standing = effective(session, baselineOf(policy, principal, claims)
 function evaluation(i: number): Evaluation {
   const segments = ['v1', `service-${i}`, 'acme', 'releases', `${4_200 + i}`]
   return {
-    evidence: { credential: 'credential-1', keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR), keyThumbprint: null, claimed: {} },
+    evidence: { provider: 'login', fingerprint: 'f', credential: 'credential-1', keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR), keyThumbprint: null, claimed: {} },
     action: { method: 'GET', upgrade: null },
     resource: { host: HOST, path: `/${segments.join('/')}`, segments, query: '' },
     context: { protocol: 'http', source: '127.0.0.1', secure: false, purposes: { ticket: 'OPS-1' }, headers: ['accept', 'application/json', 'user-agent', 'bench'] },

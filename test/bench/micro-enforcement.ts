@@ -72,7 +72,7 @@ async function enforcement(): Promise<Bench> {
   await mirror.start()
   const live = await mirror.adopt(session)
   mirror.learn(live, claims, { ...session.credential, credential: session.credential.id, keyThumbprint: null, claimed: {} })
-  const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil() }
+  const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: () => true }
   const inflight = new Inflight()
   const metrics = new Metrics()
   const reassessor = new Reassessor(keeper, inflight, recorder)

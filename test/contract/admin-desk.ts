@@ -116,7 +116,7 @@ export class AdminDesk {
     this.store = wrapStore(openEmbeddedStore({ file, clock: this.clock, ephemeral: true }))
     this.mirror = new Mirror(this.store, this.policy, 1_000)
     this.ledger = new Ledger(this.store, this.mirror, this.clock)
-    this.#keeper = { clock: this.clock, mirror: this.mirror, confirmedUntil: () => Infinity }
+    this.#keeper = { clock: this.clock, mirror: this.mirror, confirmedUntil: () => Infinity, vouchesFor: () => true }
     const reassessor = new Reassessor(this.#keeper, this.inflight, witness)
     this.mirror.onChange = change => reassessor.changed(change)
     this.mirror.onAnnounced = ({ position, ref, record, facts }) => {
@@ -187,7 +187,7 @@ export class AdminDesk {
     const resource = { host: 'api.test', path: '/things', segments: ['things'], query: '' }
     const route = routeOf(this.policy.table, resource)
     if (typeof route === 'string') throw new Error(route)
-    const evidence = { credential: live.record.credential.id, keyId: null, issuedAt: live.record.credential.issuedAt, expiresAt: live.record.credential.expiresAt, keyThumbprint: null, claimed: {} }
+    const evidence = { provider: 'login', fingerprint: 'f', credential: live.record.credential.id, keyId: null, issuedAt: live.record.credential.issuedAt, expiresAt: live.record.credential.expiresAt, keyThumbprint: null, claimed: {} }
     const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, purposes: ticket === null ? {} : { ticket }, headers: [] } } as const
     const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {} }
     const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))

@@ -174,7 +174,9 @@ test('[S12.g] widened by an operator, what ended meanwhile stays ended: reading 
 test('[S12.h] signing is unaffected on its connection: before, across and after the narrowing', () => expect(seen.signing).toEqual([[200, true], [200, true], [200, true]]))
 
 test('[S12.j] the log tells the scope before and after', () => {
-  const own = lines.filter(line => line['kind'] === 'fact' && (line['record'] as { readonly name: string }).name === (lines.find(({ kind, session: id }) => kind === 'fact' && id === session)?.['record'] as { readonly name: string }).name).map(({ fact }) => fact as SessionFact) // fact lines name their record
+  const birth = lines.find(({ kind, session: id }) => kind === 'fact' && id === session)
+  const keyOf = (line: Line | undefined): unknown => (line?.['record'] as Line | undefined)?.['name'] // fact lines name their record
+  const own = lines.filter(line => line['kind'] === 'fact' && keyOf(line) === keyOf(birth)).map(({ fact }) => fact as SessionFact) // a session's facts
   const at = own.findIndex(({ what }) => what === 'session.narrowed')
   expect(replaySession(own.slice(0, at))).toMatchObject({ cap: { is: 'none' }, elevations: [{ profile: 'build', adds: ['repo:read', 'repo:write'], state: { is: 'active' } }] })
   expect(replaySession(own.slice(0, at + 1))).toMatchObject({ cap: { is: 'scopes', scopes: ['sign:create'] } })

@@ -3,7 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, type MockInstance, test, vi } from 'vitest'
 import { manualAnchor } from '../../src/approvals/asking.ts'
 import type { ElevationId } from '../../src/core/elevation.ts'
 import type { RecordRef } from '../../src/core/record.ts'
@@ -215,14 +215,19 @@ describe('on a gateway that knows the session', () => {
   })
 })
 
+/** Runs in the turn of the next dispatch, right behind it: no connection can have been made yet. */
+function behindDispatch(act: () => void): MockInstance {
+  const dispatch = Reflect.get(Upstream.prototype, 'dispatch')
+  return vi.spyOn(Upstream.prototype, 'dispatch').mockImplementationOnce(function (this: Upstream, relay) {
+    Reflect.apply(dispatch, this, [relay])
+    act()
+  })
+}
+
 test.each(CHANGES)('[ENF2] $what while the connection to the upstream is being made: nothing goes out on it', async change => {
   const gate = await TestGateway.start(PLAN)
   const caller = await elevated(gate)
-  const { dispatch } = Upstream.prototype
-  const dispatched = vi.spyOn(Upstream.prototype, 'dispatch').mockImplementationOnce(function (this: Upstream, relay) {
-    Reflect.apply(dispatch, this, [relay])
-    void change.commit(gate, caller)
-  })
+  const dispatched = behindDispatch(() => void change.commit(gate, caller))
   const answer = await write(gate, caller)
   expect(dispatched).toHaveBeenCalledOnce()
   expect(change.cuts, answer.text).toContain(answer.json['reason'])
@@ -236,11 +241,8 @@ test('[ENF2, ENF4] a time that ends while the connection to the upstream is bein
   let ahead = 0
   const gate = await TestGateway.start({ ...PLAN, clock: { now: () => instant(clock.now() + ahead), elapsed: () => clock.elapsed() + ahead } })
   const caller = await elevated(gate)
-  const { dispatch } = Upstream.prototype
-  vi.spyOn(Upstream.prototype, 'dispatch').mockImplementationOnce(function (this: Upstream, relay) {
-    Reflect.apply(dispatch, this, [relay])
-    ahead = 10 * 60_000 - 5_000 // before the token's end, which is tolerated for five seconds more
-    ahead += 5_000
+  behindDispatch(() => {
+    ahead = 10 * 60_000 // the elevation's end; the token's is tolerated for five seconds more
   })
   const answer = await write(gate, caller)
   expect(answer.status, answer.text).toBe(403)

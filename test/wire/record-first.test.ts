@@ -46,7 +46,7 @@ const recordFailed = (answer: Answer): void => {
 
 /** Everything written to sockets towards this port until the test ends, at the last place before the kernel. */
 function onEveryWrite(port: number, hear: (bytes: string) => void): void {
-  const { write } = Socket.prototype
+  const write = Reflect.get(Socket.prototype, 'write')
   const listening = function (this: Socket, ...args: Parameters<Socket['write']>): boolean {
     if (this.remotePort === port) hear(Buffer.from(args[0] as string, 'latin1').toString('latin1')) // bytes, or the latin-1 text undici writes
     return Reflect.apply(write, this, args) as boolean
@@ -94,7 +94,7 @@ describe('the order', () => {
       list.push(path)
       if (!readFileSync(gate.trailFile, 'utf8').includes(`"path":"${path}"`)) early.push(path)
     }
-    const { dispatch } = Upstream.prototype
+    const dispatch = Reflect.get(Upstream.prototype, 'dispatch')
     vi.spyOn(Upstream.prototype, 'dispatch').mockImplementation(function (this: Upstream, relay) {
       note(handed, (relay as HttpRelay).exchange?.evaluation.resource.path ?? '') // the one handler there is
       Reflect.apply(dispatch, this, [relay])

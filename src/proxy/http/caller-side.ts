@@ -90,7 +90,7 @@ export class CallerSide {
 
   #writeHead(head: ResponseHead): void {
     this.status = head.status
-    if (head.eventStream) this.#events = new EventBoundary()
+    if (head.eventStream && head.length === null && !head.encoded) this.#events = new EventBoundary() // else nothing can be added, and only its own end is an end
     this.#response.writeHead(head.status, head.text, head.headers)
   }
 }

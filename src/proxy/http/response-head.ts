@@ -9,6 +9,8 @@ export type ResponseHead = {
   /** Neither length nor chunks: its end is the end of the connection. */
   readonly delimitedByClose: boolean
   readonly eventStream: boolean
+  /** Its bytes are not the text itself: a content coding lies over it. */
+  readonly encoded: boolean
   /** Bytes announced; null when it did not say. */
   readonly length: number | null
 }
@@ -33,6 +35,7 @@ export function responseHead(rawHeaders: unknown, status: number, statusText: st
   const dropped: string[] = []
   let framed = status === 204 || status === 304
   let eventStream = false
+  let encoded = false
   let length: number | null = null
   for (let i = 0; i < raw.length; i += 2) {
     const name = text(raw[i])
@@ -43,10 +46,11 @@ export function responseHead(rawHeaders: unknown, status: number, statusText: st
     if (lower === 'content-length' || lower === 'transfer-encoding') framed = true
     if (lower === 'content-length') length = Number(value)
     if (lower === 'content-type') eventStream = value.toLowerCase().startsWith('text/event-stream')
+    if (lower === 'content-encoding' && value.trim().toLowerCase() !== 'identity') encoded = true
     if (RESPONSE_HOP_BY_HOP.has(lower) || lower.startsWith('narrowgate-')) continue
     headers.push(name, value)
   }
-  return { status, text: statusText, headers: dropped.length === 0 ? headers : without(headers, dropped), delimitedByClose: !framed, eventStream, length }
+  return { status, text: statusText, headers: dropped.length === 0 ? headers : without(headers, dropped), delimitedByClose: !framed, eventStream, encoded, length }
 }
 
 const NO_TRAILERS: { [name: string]: string } = {}

@@ -11,7 +11,7 @@ let made = 0
 const lock = (kind: Selector['kind'], value: string, effect: LockEffect = 'deny', until: number | null = null, state: Lock['state'] = 'set'): Lock => ({
   record: 'lock', id: `lck_${++made}` as LockId, selector: { kind, value }, version: 1, state, effect, reason: 'locked', note: '', by: 'operator', since: NOW, until: until === null ? null : instant(NOW + until), // a test word
 })
-const EVIDENCE: Evidence = { credential: 'cred_1', keyId: null, issuedAt: NOW, expiresAt: null, keyThumbprint: null, claimed: {} }
+const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'cred_1', keyId: null, issuedAt: NOW, expiresAt: null, keyThumbprint: null, claimed: {} }
 
 const onSession = (index: LockIndex, now: Instant = NOW): string | null => locksOnSession(index, SESSION, now)?.lock.effect ?? null
 const onRequest = (index: LockIndex, evidence: Evidence | null = EVIDENCE, now: Instant = NOW): string | null => locksOnRequest(index, 'api', evidence, now)?.effect ?? null

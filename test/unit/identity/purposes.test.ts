@@ -19,7 +19,7 @@ describe('purposes a credential claims', () => {
   })
 
   test('[PUR1] join the evidence of the request; without any the evidence stays as it is', () => {
-    const evidence = { credential: 'c', keyId: null, issuedAt: null, expiresAt: null, keyThumbprint: null, claimed: NO_PURPOSES }
+    const evidence = { provider: 'login', fingerprint: 'f', credential: 'c', keyId: null, issuedAt: null, expiresAt: null, keyThumbprint: null, claimed: NO_PURPOSES }
     expect(evidenceUnder(sources, { evidence, claims: {} })).toBe(evidence)
     expect(evidenceUnder(sources, { evidence, claims: { run_id: 'r-1' } })).toEqual({ ...evidence, claimed: { run: 'r-1' } })
   })

@@ -14,7 +14,7 @@ const verified = (credential: string, key: string, expiresAt: Instant | null = n
     provider: 'agents',
     principal: { kind: 'agent', issuer: 'i', tenant: '', subject: 's', client: '', owner: null, actor: null },
     claims: {},
-    evidence: { credential, keyId: null, issuedAt: null, expiresAt, keyThumbprint: null, claimed: NO_PURPOSES },
+    evidence: { provider: 'login', fingerprint: 'f', credential, keyId: null, issuedAt: null, expiresAt, keyThumbprint: null, claimed: NO_PURPOSES },
     key: keyOf(key),
   },
 })

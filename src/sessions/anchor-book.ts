@@ -1,0 +1,101 @@
+// The anchors that sessions in memory are tied to, and which sessions those are. An anchor that is not known yet counts as ended until it is.
+// SPEC: ELV6, SIG4
+import type { Anchor, AnchorRef } from '../core/anchor.ts'
+import type { AnchorView } from '../core/effective.ts'
+import { type RecordRef, refName, tiesOf } from '../core/record.ts'
+import type { Session } from '../core/session.ts'
+import { instant } from '../core/time.ts'
+import type { LiveSession } from './live-session.ts'
+import type { SessionStore } from './store.ts'
+
+/** Milliseconds until a store that failed is asked again. */
+const ASK_AGAIN = 1_000
+
+type Entry = { anchor: Anchor | null; known: boolean; readonly tied: Set<LiveSession> }
+
+export class AnchorBook implements AnchorView {
+  readonly #store: SessionStore
+  readonly #entries = new Map<string, Entry>()
+  readonly #learned: (sessions: readonly LiveSession[]) => void
+
+  /** @param learned these sessions are tied to an anchor that is known now */
+  constructor(store: SessionStore, learned: (sessions: readonly LiveSession[]) => void) {
+    this.#store = store
+    this.#learned = learned
+  }
+
+  find(ref: AnchorRef): Anchor | null {
+    const entry = this.#entries.get(refName(ref))
+    if (entry?.known === true) return entry.anchor
+    return { record: 'anchor', kind: ref.kind, name: ref.name, version: 0, state: 'ended', generation: instant(0), since: instant(0), note: 'unknown' }
+  }
+
+  /** As it is, asked from the store where it is not known here; null when it was never opened or ended. */
+  async ask(ref: AnchorRef): Promise<Anchor | null> {
+    const entry = this.#entries.get(refName(ref))
+    if (entry?.known === true) return entry.anchor
+    const record = await this.#store.load({ kind: ref.kind, name: ref.name })
+    return record !== null && record.record === 'anchor' ? record : null
+  }
+
+  /** Takes an announced anchor over; returns the sessions tied to it. */
+  take(anchor: Anchor): readonly LiveSession[] {
+    const entry = this.#entries.get(refName({ kind: anchor.kind, name: anchor.name }))
+    if (entry === undefined) return []
+    entry.anchor = anchor
+    entry.known = true
+    return [...entry.tied]
+  }
+
+  tie(live: LiveSession, record: Session): void {
+    for (const ref of tiesOf(record)) {
+      const entry = this.#entry(ref)
+      entry.tied.add(live)
+      if (!entry.known) this.#learn(ref)
+    }
+  }
+
+  /** Lets go of what `before` was tied to, save what the session is tied to still: an anchor that is known stays known. */
+  untie(live: LiveSession, before: Session, now: Session | null): void {
+    const kept = new Set(now === null ? [] : tiesOf(now).map(refName))
+    for (const ref of tiesOf(before)) {
+      const name = refName(ref)
+      if (kept.has(name)) continue
+      const entry = this.#entries.get(name)
+      entry?.tied.delete(live)
+      if (entry?.tied.size === 0) this.#entries.delete(name)
+    }
+  }
+
+  /** Asks for anchors before a session tied to them is taken in. */
+  async knowAll(refs: readonly RecordRef[]): Promise<void> {
+    for (const ref of refs) if (!this.#entry(ref).known) await this.#know(ref)
+  }
+
+  /** Forgets what was asked for a session that was not taken in after all. */
+  forgetUntied(refs: readonly RecordRef[]): void {
+    for (const ref of refs) if (this.#entries.get(refName(ref))?.tied.size === 0) this.#entries.delete(refName(ref))
+  }
+
+  #entry(ref: RecordRef): Entry {
+    const name = refName(ref)
+    const entry = this.#entries.get(name) ?? { anchor: null, known: false, tied: new Set() }
+    this.#entries.set(name, entry)
+    return entry
+  }
+
+  #learn(ref: RecordRef): void {
+    this.#know(ref).catch(() => setTimeout(() => {
+      if (this.#entries.get(refName(ref))?.known === false) this.#learn(ref)
+    }, ASK_AGAIN).unref())
+  }
+
+  async #know(ref: RecordRef): Promise<void> {
+    const record = await this.#store.load(ref)
+    const entry = this.#entries.get(refName(ref))
+    if (entry === undefined || entry.known) return
+    entry.anchor = record !== null && record.record === 'anchor' ? record : null
+    entry.known = true
+    if (entry.tied.size > 0) this.#learned([...entry.tied])
+  }
+}
