@@ -1,7 +1,9 @@
 // The listeners of a gateway and what each of them serves: callers on some, operators and probes on others. Drains them in the right order.
 // SPEC: ADM9, CFG8
+import { resolve } from 'node:path'
 import { Authorizer } from './admin/authorize.ts'
 import { firstToken } from './admin/first-token.ts'
+import type { TokenEntry } from './admin/token-file.ts'
 import { healthHandler, type HealthService } from './admin/health.ts'
 import { ControlListener } from './admin/listener.ts'
 import type { AdminRoom, GatewayEvent, Reloaded } from './admin/room.ts'
@@ -11,17 +13,46 @@ import { trailFiles } from './audit/tail.ts'
 import { readTimeline } from './audit/timeline.ts'
 import { load } from './config/load.ts'
 import type { Loaded } from './config/load.ts'
-import { type ConfigSource, processEnvironment } from './config/source.ts'
-import type { ListenerSettings } from './config/settings.ts'
+import type { Problem } from './config/problem.ts'
+import { processEnvironment } from './config/source.ts'
+import type { ListenerSettings, Settings } from './config/settings.ts'
 import { type Reason, REASONS } from './core/reason.ts'
 import type { Instant } from './core/time.ts'
 import type { Heard } from './enforcement/hub.ts'
 import type { Parts } from './gateway.ts'
+import { type Certificate, readCertificate } from './proxy/certificate.ts'
 import { Listener } from './proxy/listener.ts'
 import { newEvaluationId } from './runtime/id.ts'
-import { readSecretFile, writeSecretFile } from './runtime/secret-file.ts'
+import { writeSecretFile } from './runtime/secret-file.ts'
 
-type Reload = (by: string) => Promise<Loaded>
+/** What runs, since when, and how another configuration is asked for. */
+export type ConfigDesk = {
+  readonly file: string
+  readonly running: () => { readonly loadedAt: Instant; readonly warnings: readonly Problem[] }
+  readonly reload: (by: string) => Promise<Loaded>
+}
+
+/** What the listeners of one configuration read from disk; a reload swaps it. */
+export type Doors = { readonly certificates: ReadonlyMap<string, Certificate>; readonly authorizer: Authorizer }
+
+/** @param first the token of a gateway without a token file. @throws Error naming the file, and its listener where it has one */
+export async function openDoors({ listeners, admin }: Settings, first: TokenEntry | null, ports: Pick<Parts, 'clock' | 'log'>): Promise<Doors> {
+  const certificates = new Map<string, Certificate>()
+  for (const listener of listeners) {
+    const certificate = await readCertificate(listener)
+    if (certificate !== null) certificates.set(listener.name, certificate)
+  }
+  const authorizer = new Authorizer({ tokenFile: admin.tokenFile, breakGlassTokenFile: admin.breakGlassTokenFile, first }, ports)
+  await authorizer.check()
+  return { certificates, authorizer }
+}
+
+/** The token that `run` writes where operators have no token file; null where none is needed. */
+export async function ownToken({ admin, listeners, stateDir }: Settings): Promise<TokenEntry | null> {
+  const needed = admin.tokenFile === null && listeners.some(({ serves }) => serves.includes('admin'))
+  return needed ? firstToken(`${stateDir}/admin.token`, writeSecretFile) : null
+}
+
 type Address = { readonly address: string; readonly port: number; readonly family: string }
 type Bound = { readonly settings: ListenerSettings; readonly address: Address }
 
@@ -29,21 +60,19 @@ const DRAIN_LOOK = 50
 
 export class Front {
   readonly #parts: Parts
-  readonly #source: ConfigSource | null
-  readonly #reload: Reload
-  readonly #listeners: Listener[] = []
-  readonly #controls: ControlListener[] = []
+  readonly #config: ConfigDesk
+  readonly #doors: Doors
+  readonly #listeners = new Map<string, Listener>()
+  readonly #controls = new Map<string, ControlListener>()
   readonly #closing = new AbortController()
   readonly bound = new Map<string, Bound>()
-  #loadedAt: Instant
   #ready = false
   #draining = false
 
-  constructor(parts: Parts, source: ConfigSource | null, reload: Reload) {
+  constructor(parts: Parts, config: ConfigDesk, doors: Doors) {
     this.#parts = parts
-    this.#source = source
-    this.#reload = reload
-    this.#loadedAt = parts.clock.now()
+    this.#config = config
+    this.#doors = doors
   }
 
   /** Where a listener is bound: `127.0.0.1:8080`. */
@@ -54,15 +83,14 @@ export class Front {
     return family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`
   }
 
-  /** Binds every listener, or none: what was bound is closed again when one fails. */
+  /** Binds every listener, or none: what was bound is closed again when one fails. @throws Error naming the listener */
   async listen(): Promise<void> {
     const { listeners } = this.#parts.settings()
-    const room = await this.#adminRoom()
+    const room = this.#adminRoom()
     try {
       for (const settings of listeners) this.bound.set(settings.name, { settings, address: await this.#open(settings, room) })
     } catch (error) {
-      for (const listener of this.#listeners) listener.destroy()
-      for (const control of this.#controls) control.close()
+      this.shut()
       throw error
     }
     this.#ready = true
@@ -76,25 +104,44 @@ export class Front {
     const { drain } = this.#parts.settings()
     await pause(drain.delay)
     this.#parts.pipeline.drain()
-    for (const listener of this.#listeners) listener.stop()
+    for (const listener of this.#listeners.values()) listener.stop()
     const until = performance.now() + drain.timeout
     while (this.#parts.inflight.size > 0 && performance.now() < until) await pause(DRAIN_LOOK)
     for (const exchange of this.#parts.inflight.all()) this.#parts.reassessor.end(exchange, 'drained', 'shutdown', null)
+    this.shut()
+  }
+
+  /** Ends every connection and every listener at once. */
+  shut(): void {
     this.#closing.abort()
-    for (const listener of this.#listeners) listener.destroy()
-    for (const control of this.#controls) control.close()
+    for (const listener of this.#listeners.values()) listener.destroy()
+    for (const control of this.#controls.values()) control.close()
+  }
+
+  /** Certificates and operators of a configuration that has the same listeners; cannot fail. */
+  take({ certificates, authorizer }: Doors): void {
+    this.#doors.authorizer.replace(authorizer)
+    for (const [name, certificate] of certificates) (this.#listeners.get(name) ?? this.#controls.get(name))?.secure(certificate)
   }
 
   async #open(settings: ListenerSettings, room: AdminRoom): Promise<Address> {
-    const tls = settings.tls === null ? null : { cert: await readSecretFile(settings.tls.certFile), key: await readSecretFile(settings.tls.keyFile) }
+    try {
+      return await this.#bind(settings, room)
+    } catch (error) {
+      throw new Error(`listener ${settings.name}: ${bindProblem(settings, error)}`, { cause: error })
+    }
+  }
+
+  #bind(settings: ListenerSettings, room: AdminRoom): Promise<Address> {
+    const tls = this.#doors.certificates.get(settings.name) ?? null
     if (settings.serves.includes('proxy') || settings.serves.includes('keys')) return this.#openProxy(settings, tls)
     const handler = settings.serves.includes('admin') ? adminHandler(room) : healthHandler(room, settings.serves.filter((s): s is HealthService => s === 'health' || s === 'metrics'))
     const listener = new ControlListener({ host: settings.host, port: settings.port, tls, handler })
-    this.#controls.push(listener)
+    this.#controls.set(settings.name, listener)
     return listener.listen()
   }
 
-  #openProxy(settings: ListenerSettings, tls: { readonly cert: string; readonly key: string } | null): Promise<Address> {
+  #openProxy(settings: ListenerSettings, tls: Certificate | null): Promise<Address> {
     const { pipeline, noise, metrics, clock } = this.#parts
     const refused = (reason: Reason, source: string): void => noise.refused({ ...NOBODY, evaluation: newEvaluationId(), source, method: '', host: '', path: '', reason })
     const listener = new Listener({
@@ -102,6 +149,7 @@ export class Front {
       onRequest: (arrival, secure) => pipeline.serve(arrival, secure),
       onFault: (reason, source) => {
         metrics.requests.inc({ route: '', method: 'other', code: String(REASONS[reason].status), protocol: 'http1', decision: 'refuse', reason, elevated: 'false' })
+        metrics.limited(reason)
         refused(reason, source)
       },
       onLimit: (limit, source) => {
@@ -109,29 +157,23 @@ export class Front {
         refused('limit_reached', source)
       },
     })
-    this.#listeners.push(listener)
+    this.#listeners.set(settings.name, listener)
     return listener.listen()
   }
 
-  async #adminRoom(): Promise<AdminRoom> {
+  #adminRoom(): AdminRoom {
     const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, hub } = this.#parts
-    const { admin, stateDir } = settings()
-    const first = admin.tokenFile === null && settings().listeners.some(({ serves }) => serves.includes('admin'))
-      ? await firstToken(`${stateDir}/admin.token`, writeSecretFile)
-      : null
-    const authorizer = new Authorizer({ tokenFile: admin.tokenFile, breakGlassTokenFile: admin.breakGlassTokenFile, first }, { clock, log })
-    await authorizer.check()
     return {
-      intake, mirror, store, inflight, clock, metrics, log, authorizer, closing: this.#closing.signal,
+      intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
       ready: () => this.#readiness(),
       config: {
-        current: () => ({ digest: settings().digest, loadedAt: this.#loadedAt, file: this.#source?.file ?? '', warnings: [] }),
+        current: () => ({ digest: settings().digest, file: this.#config.file, ...this.#config.running() }),
         validate: text => checked(load(text, 'configuration', processEnvironment())),
         reload: by => this.#reloaded(by),
       },
       timeline: session => this.#timeline(session),
       record: (who, action, target, note) => trail.adminChanged({ who, action, target, note }),
-      head: () => trail.head,
+      head: () => trail.head, trailFile: resolve(this.#parts.trailFile),
       events: { subscribe: listener => hub.subscribe(heard => { for (const event of told(heard)) listener(event) }) },
     }
   }
@@ -144,8 +186,7 @@ export class Front {
   }
 
   async #reloaded(by: string): Promise<Reloaded> {
-    const loaded = await this.#reload(by)
-    if (loaded.ok) this.#loadedAt = this.#parts.clock.now()
+    const loaded = await this.#config.reload(by)
     return { ...checked(loaded), digest: this.#parts.settings().digest }
   }
 
@@ -156,6 +197,13 @@ export class Front {
 }
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
+const BIND_PROBLEMS: { readonly [code: string]: string } = { EADDRINUSE: 'is in use', EADDRNOTAVAIL: 'is not an address of this machine', EACCES: 'needs a permission that this process lacks' }
+
+function bindProblem({ host, port }: ListenerSettings, error: unknown): string {
+  const said = error instanceof Error && 'code' in error ? BIND_PROBLEMS[String(error.code)] : undefined
+  return said === undefined ? String(error) : `${host}:${port} ${said}`
+}
+
 const checked = (loaded: Loaded) => (loaded.ok ? { errors: [], warnings: loaded.warnings } : { errors: loaded.problems, warnings: [] })
 
 const told = (heard: Heard): readonly GatewayEvent[] =>

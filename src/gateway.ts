@@ -1,14 +1,15 @@
 // The composition root: the one place where the rooms meet. Opens the parts in order, wires news to enforcement and evidence,
 // swaps configurations whole, and shuts down without losing a record. SPEC: CFG10, AUD8, ADM9
-import { SYSTEM_DISK } from './audit/appender.ts'
 import { Drainer } from './audit/drainer.ts'
-import { HeadKeeper, keptHead } from './audit/head-keeper.ts'
+import { HeadKeeper } from './audit/head-keeper.ts'
 import { Noise } from './audit/noise.ts'
+import { openTrail } from './audit/open-trail.ts'
 import type { Refused } from './audit/record.ts'
-import { RESERVE_BYTES, Trail } from './audit/trail.ts'
+import type { Trail } from './audit/trail.ts'
 import { plainYaml } from './config/plain-yaml.ts'
-import type { ConfigSource } from './config/source.ts'
 import type { Loaded } from './config/load.ts'
+import { aboutFile, type Problem } from './config/problem.ts'
+import type { ConfigSource } from './config/source.ts'
 import type { Settings } from './config/settings.ts'
 import { Admission } from './enforcement/admit.ts'
 import type { GateKeeper } from './enforcement/exchange.ts'
@@ -18,7 +19,7 @@ import { Hub } from './enforcement/hub.ts'
 import { Inflight } from './enforcement/inflight.ts'
 import { Reassessor } from './enforcement/reassess.ts'
 import { Sweeper } from './enforcement/sweeper.ts'
-import { Front } from './front.ts'
+import { Front, openDoors, ownToken } from './front.ts'
 import { Identifier } from './identity/identify.ts'
 import { buildProviders } from './identity/provider.ts'
 import { closeUnused, openWorld } from './proxy/open-world.ts'
@@ -26,22 +27,24 @@ import { Pipeline } from './proxy/pipeline.ts'
 import type { ProxyRoom } from './proxy/room.ts'
 import { SelfService } from './proxy/self-service/self-service.ts'
 import { type Clock, SystemClock } from './runtime/clock.ts'
+import { closeAll, type Closer } from './runtime/close-all.ts'
 import { HttpClient } from './runtime/http-client.ts'
 import { newGatewayId, newKeyText } from './runtime/id.ts'
 import { type Log, openLog } from './runtime/log.ts'
 import { Metrics } from './runtime/metrics.ts'
-import { readSecretFile } from './runtime/secret-file.ts'
-import { acceptLoss as liftBirth, installStore, markBirth } from './sessions/birth.ts'
-import { type EmbeddedStore, openEmbeddedStore } from './sessions/embedded-store.ts'
+import { markBirth } from './sessions/birth.ts'
+import { keptOr, openStore } from './sessions/data-set.ts'
 import { Ledger } from './sessions/ledger.ts'
 import { census, counted } from './sessions/census.ts'
 import { Mirror } from './sessions/mirror.ts'
-import type { Announcement, SessionStore, Tally } from './sessions/store.ts'
+import type { Announcement, SessionStore } from './sessions/store.ts'
 import { Timekeeper } from './sessions/timekeeper.ts'
 import { Intake } from './signals/intake.ts'
 import { ContextMinter } from './upstream/context.ts'
+import { readContextKey } from './upstream/context-key.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { VERSION } from './version.ts'
+import type { Instant } from './core/time.ts'
 
 export type GatewayOptions = {
   readonly settings: Settings
@@ -78,71 +81,74 @@ export type Parts = {
   readonly steps: readonly GatherStep[]
 }
 
-const pathIn = (settings: Settings, file: string): string => (file.startsWith('/') || file === ':memory:' ? file : `${settings.stateDir}/${file}`)
-
-function openStore(settings: Settings, clock: Clock): EmbeddedStore {
-  return openEmbeddedStore({ file: pathIn(settings, settings.store.file), clock, ephemeral: settings.ephemeral })
-}
-
-/** A value that lives with the data set, made at its first use. */
-async function keptOr(store: SessionStore, name: string, make: () => string | Promise<string>): Promise<string> {
-  const kept = await store.kept(name)
-  if (kept !== null) return kept
-  const made = await make()
-  await store.keep(name, made)
-  return made
+type Ends = {
+  readonly front: Front
+  readonly source: ConfigSource | null
+  /** Takes other settings over, or throws and changed nothing. */
+  readonly swap: (settings: Settings) => Promise<void>
+  readonly closers: readonly Closer[]
 }
 
 export class Gateway {
   readonly parts: Parts
   readonly front: Front
-  readonly #closers: readonly (() => Promise<unknown> | void)[]
-  readonly #swap: (settings: Settings) => Promise<Tally>
-  readonly #source: ConfigSource | null
-  #reloading: Promise<unknown> = Promise.resolve()
+  readonly #ends: Ends
+  #turn: Promise<unknown> = Promise.resolve()
+  #running: { readonly loadedAt: Instant; readonly warnings: readonly Problem[] }
   #closed: Promise<void> | null = null
 
-  constructor(parts: Parts, front: Front, source: ConfigSource | null, swap: (settings: Settings) => Promise<Tally>, closers: readonly (() => Promise<unknown> | void)[]) {
+  constructor(parts: Parts, ends: Ends) {
     this.parts = parts
-    this.front = front
-    this.#source = source
-    this.#swap = swap
-    this.#closers = closers
+    this.front = ends.front
+    this.#ends = ends
+    this.#running = { loadedAt: parts.clock.now(), warnings: ends.source?.warnings ?? [] }
   }
 
-  /** Reads the configuration again; what runs stays where anything is wrong with it. Reloads come one after the other. */
+  /** Since when the configuration runs that runs now, and what was odd about it. */
+  get running() { return this.#running }
+
+  /** Reads the configuration again; what runs stays where anything is wrong with it. Reloads come one after the other, whoever asks. */
   reload(by: string): Promise<Loaded> {
-    const next = this.#reloading.then(() => this.#reload(by))
-    this.#reloading = next.catch(() => undefined)
+    return this.#inTurn(by, () => this.#ends.source?.reload() ?? this.#refusal('this gateway runs without a configuration file'))
+  }
+
+  /** Reloads whenever the file changes. */
+  watch(): void {
+    this.#ends.source?.watch(() => void this.reload('file'), problem => void this.#inTurn('file', () => ({ ok: false, problems: [problem] })))
+  }
+
+  #inTurn(by: string, read: () => Loaded): Promise<Loaded> {
+    const next = this.#turn.then(() => (this.#closed === null ? this.#take(read(), by) : this.#refusal('the gateway is shutting down')))
+    this.#turn = next.catch(() => undefined)
     return next
   }
 
-  async #reload(by: string): Promise<Loaded> {
-    if (this.#source === null) return { ok: false, problems: [{ file: '', line: 0, column: 0, message: 'this gateway runs without a configuration file', hint: null, excerpt: null }] }
-    return this.take(this.#source.reload(), by)
-  }
-
-  /** Takes a loaded configuration over, whole or not at all. */
-  async take(loaded: Loaded, by: string): Promise<Loaded> {
+  /** Whole or not at all. */
+  async #take(loaded: Loaded, by: string): Promise<Loaded> {
     const { metrics, log, trail, clock } = this.parts
     const outcome = loaded.ok ? await this.#trySwap(loaded) : loaded
     metrics.configReloads.inc({ outcome: outcome.ok ? 'taken' : 'refused' })
     metrics.configOk.set(outcome.ok ? 1 : 0)
     if (outcome.ok) {
+      this.#running = { loadedAt: clock.now(), warnings: outcome.warnings }
       metrics.configLoadedAt.set(clock.now() / 1000)
       trail.configLoaded({ digest: outcome.settings.digest, by })
       log.info({ digest: outcome.settings.digest, by }, 'configuration loaded')
-    } else log.error({ problems: outcome.problems.map(({ file, line, message }) => `${file}:${line} ${message}`) }, 'configuration refused; the running one stays')
+    } else log.error({ by, problems: outcome.problems.map(({ file, line, message }) => `${file}:${line} ${message}`) }, 'configuration refused; the running one stays')
     return outcome
   }
 
   async #trySwap(loaded: Extract<Loaded, { ok: true }>): Promise<Loaded> {
     try {
-      await this.#swap(loaded.settings)
+      await this.#ends.swap(loaded.settings)
       return loaded
     } catch (error) {
-      return { ok: false, problems: [{ file: '', line: 0, column: 0, message: error instanceof Error ? error.message : String(error), hint: null, excerpt: null }] }
+      return this.#refusal(error instanceof Error ? error.message : String(error))
     }
+  }
+
+  #refusal(message: string): Loaded {
+    return { ok: false, problems: [aboutFile(this.#ends.source?.file ?? '', message)] }
   }
 
   /** Drains: no new requests, open exchanges may finish for a while and are ended then, everything is on record. */
@@ -155,36 +161,55 @@ export class Gateway {
     const { log } = this.parts
     log.info({ reason }, 'draining')
     await this.front.drain()
-    for (const close of this.#closers) await close()
+    await this.#turn
+    await closeAll(this.#ends.closers)
   }
 }
 
-/** @throws when a part cannot be opened: a store in use, an unreadable file, an address taken */
+/** @throws when a part cannot be opened: a store in use, an unreadable file, an address taken; what was opened before is closed again */
 export async function openGateway(options: GatewayOptions): Promise<Gateway> {
+  const closers: Closer[] = []
+  try {
+    return await compose(options, closers)
+  } catch (error) {
+    await closeAll(closers).catch(() => undefined) // the cause is what went wrong first
+    throw error
+  }
+}
+
+/** @param closers gets what has to be closed, in the order of closing */
+async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gateway> {
   const { settings, source } = options
   const clock = options.clock ?? new SystemClock()
-  const log = options.log ?? openLog(settings.logLevel)
+  const ownLog = openLog(settings.logLevel)
+  const log = options.log ?? ownLog
   const metrics = new Metrics()
   const gateway = newGatewayId()
   const opened = openStore(settings, clock)
   const store = options.wrapStore?.(opened) ?? opened
+  closers.unshift(() => store.close())
   const mirror = new Mirror(store, settings.policy, settings.limits.mirroredSessions)
   const ledger = new Ledger(store, mirror, clock)
+  ledger.onOwedFull = () => metrics.limitReached.inc({ limit: 'owed_signals' })
   const intake = new Intake(ledger, store, clock, (kind, outcome) => metrics.signals.inc({ kind, outcome }))
   const timekeeper = new Timekeeper(mirror, ledger, store, clock)
-  const trail = await openTrail(settings, gateway, store, clock, log)
-  const noise = new Noise({ file: pathIn(settings, settings.audit.noise.file), gateway, maxBytes: settings.audit.noise.maxBytes }, clock, cause => log.warn({ cause: String(cause) }, 'refusals without a session are lost until they can be written again'))
-  const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, moved: () => undefined, failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
+  const trail = await openTrail(settings, gateway, { store, clock, log })
+  const noise = new Noise({ file: settings.audit.noise.file, gateway, maxBytes: settings.audit.noise.maxBytes }, clock, cause => log.warn({ cause: String(cause) }, 'refusals without a session are lost until they can be written again'))
+  const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
   const headKeeper = new HeadKeeper({ store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
+  let started = false
+  const stopped = (): void => { if (started) trail.gatewayStopped({ reason: 'closed' }) }
+  closers.unshift(() => timekeeper.stop(), () => ledger.settled(), () => drainer.stop(), stopped, () => noise.close(), () => trail.close(), () => headKeeper.stop())
   const hub = new Hub(cause => log.error({ cause: String(cause) }, 'an event listener failed and is dropped'))
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: evidence => identifier.vouchesFor(evidence) }
   const inflight = new Inflight()
   const recorder = new ExchangeRecorder(trail, metrics, clock, hub)
   const reassessor = new Reassessor(keeper, inflight, recorder)
-  const minter = await ContextMinter.open(settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : await readSecretFile(settings.context.keyFile), settings.context.issuer, clock)
+  const minter = await ContextMinter.open(settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : await readContextKey(settings.context.keyFile), settings.context.issuer, clock)
   const steps = gatherSteps(recorder, minter, () => room.world.settings.audit.trail.fsync)
   const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics)
   const http = new HttpClient()
+  closers.unshift(() => http.close())
   const tools = { clock, http, parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
   const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key })
@@ -194,6 +219,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     steps, minter, metrics, log,
     refused: refused => record(refused, trail, noise), completed: (exchange, status) => recorder.completed(exchange, status),
   }
+  closers.unshift(() => Promise.all([...room.world.upstreams.values()].map(upstream => upstream.close())))
   const pipeline = new Pipeline(room, new SelfService(room, hub))
   mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, metrics })
   mirror.onEvicted = live => {
@@ -204,40 +230,35 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     if (change.sessions !== 'all') for (const live of change.sessions) timekeeper.watch(live)
     return reassessor.changed(change)
   }
+  const doors = await openDoors(settings, await ownToken(settings), { clock, log })
   await mirror.start()
   if ((await markBirth(opened, ledger, settings.ephemeral)) === 'marked') log.warn({ born: opened.born }, 'the data set is new: credentials issued before it are refused until `store accept-loss`')
   await drainer.drainNow()
   trail.gatewayStarted({ version: VERSION, config: settings.digest })
+  started = true
   metrics.configLoadedAt.set(clock.now() / 1000)
   metrics.configOk.set(1)
-  const parts: Parts = { settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: pathIn(settings, settings.audit.trail.file), noise, pipeline, identifier, minter, drainer, steps: room.steps }
+  const parts: Parts = { settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, minter, drainer, steps: room.steps }
   observe(metrics, parts, () => room.world.upstreams.values())
-  const swap = async (next: Settings): Promise<Tally> => {
-    const world = await openWorld(next, room.world)
+  const swap = async (next: Settings): Promise<void> => {
     const providers = await buildProviders(next.providers, tools)
-    const before = room.world
+    const nextDoors = await openDoors(next, await ownToken(next), { clock, log })
+    const [before, world] = [room.world, await openWorld(next, room.world)] // last: from here on nothing can fail
     room.world = world
     identifier.replace(providers, next.policy.sessions.key)
-    const tally = await mirror.replacePolicy(next.policy)
+    front.take(nextDoors)
+    ownLog.level = next.logLevel
+    await mirror.replacePolicy(next.policy)
     await closeUnused(before, world)
-    return tally
   }
-  const front = new Front(parts, source, by => running.reload(by))
-  const closers = [
-    () => sweeper.stop(), () => { source?.close() }, () => timekeeper.stop(), () => ledger.settled(), () => drainer.stop(), () => trail.gatewayStopped({ reason: 'closed' }), () => noise.close(),
-    () => trail.close(), () => headKeeper.stop(), () => Promise.all([...room.world.upstreams.values()].map(upstream => upstream.close())), () => http.close(), () => store.close(),
-  ]
-  const running = new Gateway(parts, front, source, swap, closers)
+  const front = new Front(parts, { file: source?.file ?? '', running: () => running.running, reload: by => running.reload(by) }, doors)
+  closers.unshift(() => front.shut(), () => sweeper.stop(), () => source?.close())
+  const running = new Gateway(parts, { front, source, swap, closers })
   timekeeper.start()
   sweeper.start()
   await front.listen()
-  source?.watch(loaded => void running.take(loaded, 'file'))
+  running.watch()
   return running
-}
-
-async function openTrail(settings: Settings, gateway: string, store: SessionStore, clock: Clock, log: Log): Promise<Trail> {
-  const { file, maxBytes } = settings.audit.trail
-  return Trail.open({ file: pathIn(settings, file), gateway, maxBytes, reserveBytes: RESERVE_BYTES, known: await keptHead(store) }, { clock, disk: SYSTEM_DISK, warn: (text, cause) => log.warn({ cause: cause instanceof Error ? cause.message : null }, text) })
 }
 
 /** Refusals of known sessions are evidence; those of nobody are noise, and bounded. */
@@ -267,25 +288,4 @@ function observe(metrics: Metrics, parts: Omit<Parts, 'pipeline' | 'drainer' | '
     records: () => [{ labels: { lane: 'trail' }, value: trail.counts.records }, { labels: { lane: 'noise' }, value: noise.written }], trailFailures: () => trail.counts.failures, trailDropped: () => trail.counts.dropped, noiseDropped: () => noise.dropped,
     viewAge: () => (store.confirmedUntil() === Infinity ? 0 : Math.max(0, clock.elapsed() - store.confirmedUntil()) / 1000),
   })
-}
-
-/** `store init`: the first installation. @throws StoreFault when the store is in use or damaged */
-export async function initStore(settings: Settings): Promise<'installed' | 'exists'> {
-  const store = openStore(settings, new SystemClock())
-  try {
-    return await installStore(store)
-  } finally {
-    await store.close()
-  }
-}
-
-/** `store accept-loss`: credentials from before the data set's birth may be used again. */
-export async function acceptLoss(settings: Settings, by: string, reason: string): Promise<void> {
-  const clock = new SystemClock()
-  const store = openStore(settings, clock)
-  try {
-    await liftBirth(store, new Ledger(store, new Mirror(store, settings.policy, 1), clock), by, reason)
-  } finally {
-    await store.close()
-  }
 }

@@ -17,5 +17,6 @@ process.exitCode = await runCommandLine(process.argv.slice(2), {
     process.on(signal, listener)
     return () => void process.off(signal, listener)
   },
+  quit: exit => process.exit(exit),
   demo: async options => (await import('./cli/commands/demo.ts')).runDemo(options),
 })

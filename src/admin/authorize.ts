@@ -41,9 +41,14 @@ class WatchedFile {
     return this.#tokens
   }
 
-  /** @throws SecretFileError, or Error saying what is wrong with the content */
+  /** @throws Error naming the file and what is wrong with it */
   async check(): Promise<void> {
-    tokensOf(await this.#ports.read(this.#file))
+    const text = await this.#ports.read(this.#file)
+    try {
+      tokensOf(text)
+    } catch (error) {
+      throw new Error(`${this.#file}: ${error instanceof Error ? error.message : 'unreadable'}`, { cause: error })
+    }
   }
 
   async #read(): Promise<void> {
@@ -67,8 +72,8 @@ class WatchedFile {
 }
 
 export class Authorizer {
-  readonly #files: readonly { readonly watched: WatchedFile; readonly breakGlass: boolean }[]
-  readonly #first: TokenEntry | null
+  #files: readonly { readonly watched: WatchedFile; readonly breakGlass: boolean }[]
+  #first: TokenEntry | null
   readonly #clock: Clock
 
   constructor({ tokenFile, breakGlassTokenFile, first }: AuthorizerSettings, ports: Omit<Ports, 'read'>, read: Ports['read'] = file => readSecretFile(file, TOKEN_FILE_BYTES)) {
@@ -78,9 +83,15 @@ export class Authorizer {
     this.#clock = ports.clock
   }
 
-  /** For the start, where a wrong file is a reason not to start. @throws SecretFileError, or Error saying what is wrong with the content */
+  /** For start and reload, where a wrong file is a reason to refuse. @throws Error naming the file and what is wrong with it */
   async check(): Promise<void> {
     for (const { watched } of this.#files) await watched.check()
+  }
+
+  /** From now on knows whom `other` knows, and nobody else. */
+  replace(other: Authorizer): void {
+    this.#files = other.#files
+    this.#first = other.#first
   }
 
   /** Who holds this token; null for nobody. Never throws. */

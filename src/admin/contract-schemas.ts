@@ -17,7 +17,7 @@ const time = () => z.iso.datetime({ offset: true, error: 'expected a time such a
 const span = () => duration({ least: '1s' })
 const scopes = () => z.array(scope()).max(256)
 const elevationId = () => z.string().regex(/^elv_[a-z2-7]{26}$/, { error: 'expected the id of an elevation' }).transform(id => id as ElevationId) // the prefix names its kind
-const limit = () => z.string().regex(/^\d{1,3}$/, { error: 'expected a number' }).transform(Number).refine(n => n >= 1 && n <= LIST_MAX, { error: `must be 1 to ${LIST_MAX}` }).optional().describe(`At most so many, up to ${LIST_MAX}; default 100`)
+const limit = () => z.string().refine(text => /^\d{1,9}$/.test(text) && Number(text) >= 1 && Number(text) <= LIST_MAX, { error: `expected a whole number from 1 to ${LIST_MAX}` }).transform(Number).optional().describe(`At most so many, up to ${LIST_MAX}; default 100`)
 
 const oneEnd = (body: { readonly for?: unknown; readonly until?: unknown }): boolean => body.for === undefined || body.until === undefined
 const ONE_END = { error: 'either `for` or `until`, not both' }

@@ -1,6 +1,6 @@
 // The socket of an admin, health or metrics listener. Plain HTTP is for loopback; configuration has refused anything else. SPEC: ADM9
 import { createServer, type RequestListener, type Server } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 export type ControlOptions = { readonly host: string; readonly port: number; readonly tls: { readonly cert: string; readonly key: string } | null; readonly handler: RequestListener }
@@ -27,6 +27,11 @@ export class ControlListener {
       this.#server.listen({ host: host === '' ? undefined : host, port }, () => resolve())
     })
     return this.#server.address() as AddressInfo // it listens on a port
+  }
+
+  /** Connections from now on get this certificate; open ones keep theirs. */
+  secure({ cert, key }: { readonly cert: string; readonly key: string }): void {
+    if (this.#server instanceof TlsServer) this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' })
   }
 
   close(): void {

@@ -45,6 +45,8 @@ export type AdminRoom = HealthRoom & {
   /** Writes `admin.changed` to the trail. */
   readonly record: (who: string, action: string, target: string, note: string) => void
   readonly head: () => Head
+  /** Absolute path of the trail's newest file. */
+  readonly trailFile: string
   /** Listeners must not throw and must not wait. null: there are too many already. */
   readonly events: { readonly subscribe: (listener: (event: GatewayEvent) => void) => (() => void) | null }
   /** Fires at shutdown: open event streams end. */

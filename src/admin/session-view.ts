@@ -1,10 +1,10 @@
 // Sessions, elevations and exchanges as operators read them. The one reader of state behind them is core/effective.ts, through the mirror.
 // Holds no credential and no claim, only ids and digests. SPEC: ADM12
 import { grantName } from '../core/decision.ts'
-import type { Carrier, Effective } from '../core/effective.ts'
+import { type Carrier, effective, type Effective } from '../core/effective.ts'
 import type { Elevation } from '../core/elevation.ts'
 import { chainOf } from '../core/principal.ts'
-import { scopeOf } from '../core/scope.ts'
+import { NO_SCOPE, scopeOf } from '../core/scope.ts'
 import type { Session } from '../core/session.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
@@ -16,22 +16,26 @@ export const EXCHANGES_SHOWN = 200
 
 type View = { readonly [member: string]: unknown }
 
-const stateOf = (session: Session, standing: Effective | null): string =>
-  session.state.is !== 'live' ? session.state.is : standing !== null ? standing.state : session.frozen === null ? 'live' : 'frozen'
+const stateOf = (session: Session, { state }: Effective): string => (session.state.is === 'live' ? state : session.state.is)
 
-const reasonOf = (session: Session, standing: Effective | null): string | null =>
-  session.state.is !== 'live' ? session.state.reason : (standing?.reason ?? null)
+const reasonOf = (session: Session, { reason }: Effective): string | null => (session.state.is === 'live' ? reason : session.state.reason)
 
 const principalView = ({ principal }: Session): View => {
   const { kind, issuer, subject, tenant, client, owner } = principal
   return { kind, issuer, subject, tenant, client, owner, actors: chainOf(principal) }
 }
 
-/** A row of the list. */
-export function sessionRow(session: Session, exchanges: number): View {
+/** Conditions nobody has in memory are taken as the record has them. */
+const AS_RECORDED = { find: () => null }
+
+/** A row of the list: the judge's own view where the session is in memory, else the same reader over what is stored. */
+export function sessionRow({ mirror, inflight, clock }: Pick<AdminRoom, 'mirror' | 'inflight' | 'clock'>, session: Session): View {
+  const live = mirror.byId(session.id)
+  const now = clock.now()
+  const standing = live === null ? effective(session, NO_SCOPE, AS_RECORDED, mirror.locks, mirror.policy, now) : mirror.effective(live, now)
   return {
-    id: session.id, state: stateOf(session, null), reason: reasonOf(session, null), principal: principalView(session), openedAt: timeText(session.openedAt), endsAt: timeText(session.endsAt),
-    cap: session.cap.is, frozen: session.frozen !== null, elevations: session.elevations.filter(({ state }) => state.is === 'active').length, exchanges, version: session.version,
+    id: session.id, state: stateOf(session, standing), reason: reasonOf(session, standing), principal: principalView(session), openedAt: timeText(session.openedAt), endsAt: timeText(session.endsAt),
+    cap: session.cap.is, frozen: session.frozen !== null, elevations: standing.carriers.length, exchanges: live === null ? 0 : inflight.of(live).size, version: session.version,
   }
 }
 

@@ -22,7 +22,6 @@ export type DrainerPorts = {
   readonly trail: FactSink
   /** The trail must be on stable storage before the store forgets. */
   readonly fsync: boolean
-  readonly moved: (facts: number) => void
   readonly failed: (cause: unknown, retryInMs: number) => void
 }
 
@@ -90,7 +89,6 @@ export class Drainer {
       const done = complete(page, full)
       await this.#record(page)
       for (const position of done) await this.#ports.source.drained(position)
-      this.#ports.moved(page.length)
       if (!full) return
       if (done.length > 0) limit = PAGE
       else if (limit >= PAGE_MAX) throw new Error(`one commit has more than ${PAGE_MAX} facts`)

@@ -19,7 +19,7 @@ export type HeadPorts = {
 const EVERY_MS = 1_000
 
 /** The head as the store keeps it, or null when there is none. @throws TypeError when what is kept is no head */
-export async function keptHead(store: HeadStore): Promise<Head | null> {
+export async function keptHead(store: Pick<HeadStore, 'kept'>): Promise<Head | null> {
   const text = await store.kept(HEAD_NAME)
   if (text === null) return null
   const { file, seq, hash } = JSON.parse(text) as { readonly [name: string]: unknown } // checked on the next line

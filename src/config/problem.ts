@@ -11,6 +11,9 @@ export type Problem = {
   readonly excerpt: { readonly text: string; readonly width: number } | null
 }
 
+/** A problem of a file as a whole. */
+export const aboutFile = (file: string, message: string, hint: string | null = null): Problem => ({ file, line: 0, column: 0, message, hint, excerpt: null })
+
 /** Collects problems; a file is reported with everything that is wrong with it. */
 export const PROBLEMS_MAX = 100
 

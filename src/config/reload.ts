@@ -2,12 +2,22 @@
 import type { ListenerSettings, Settings } from './settings.ts'
 
 const socketsOf = (listeners: readonly ListenerSettings[]): string =>
-  listeners.map(({ host, port, serves, tls }) => `${host}:${port} ${[...serves].sort().join(',')} ${tls === null ? 'http' : 'https'}`).sort().join('\n')
+  listeners.map(({ name, host, port, serves, tls }) => `${name} ${host}:${port} ${[...serves].sort().join(',')} ${tls === null ? 'http' : 'https'}`).sort().join('\n')
+
+const LIMITS = ['headerBytes', 'headersTimeout', 'idleTimeout', 'connections', 'mirroredSessions'] as const
+
+/** What is taken at the start alone: how a refusal calls it, and its values. */
+const FIXED: readonly (readonly [name: string, of: (settings: Settings) => unknown])[] = [
+  ['`stateDir`', ({ stateDir }) => stateDir],
+  ['`store`', ({ store, ephemeral }) => [store.file, ephemeral]],
+  ['the name or address of a listener or what it serves', ({ listeners }) => socketsOf(listeners)],
+  ...LIMITS.map(limit => [`\`server.limits.${limit}\``, ({ limits }: Settings) => limits[limit]] as const),
+  ['`context`', ({ context }) => context],
+  ['`audit`', ({ audit }) => audit],
+]
 
 /** Why this reload must not be taken; null when it may. */
 export function reloadRefusal(before: Settings, after: Settings): string | null {
-  if (before.store.file !== after.store.file || before.store.holdStreams !== after.store.holdStreams || before.ephemeral !== after.ephemeral) return 'a reload cannot change `store`: restart the gateway'
-  if (before.stateDir !== after.stateDir) return 'a reload cannot change `stateDir`: restart the gateway'
-  if (socketsOf(before.listeners) !== socketsOf(after.listeners)) return 'a reload cannot change the address of a listener or what it serves: restart the gateway'
-  return null
+  const changed = FIXED.find(([, of]) => JSON.stringify(of(before)) !== JSON.stringify(of(after)))
+  return changed === undefined ? null : `a reload cannot change ${changed[0]}: restart the gateway`
 }

@@ -5,7 +5,7 @@ import { sha256 } from '../runtime/id.ts'
 import { absolute, type Environment } from './environment.ts'
 import { type Loaded, load } from './load.ts'
 import { FILE_BYTES_MAX } from './parse.ts'
-import type { Problem } from './problem.ts'
+import { aboutFile, type Problem } from './problem.ts'
 import { reloadRefusal } from './reload.ts'
 import type { Settings } from './settings.ts'
 
@@ -39,8 +39,6 @@ export const processEnvironment = (directory: string = process.cwd()): Environme
   exists: isReadable,
 })
 
-const about = (file: string, message: string, hint: string | null = null): Problem => ({ file, line: 0, column: 0, message, hint, excerpt: null })
-
 export class ConfigSource {
   readonly #file: string
   readonly #path: string
@@ -50,6 +48,7 @@ export class ConfigSource {
   /** Digest of the text that was read last, whatever came of it. */
   #seen = ''
   #current: Settings | null = null
+  #warnings: readonly Problem[] = []
 
   constructor(file: string, environment: Environment = processEnvironment()) {
     this.#file = file
@@ -67,11 +66,14 @@ export class ConfigSource {
     return this.#current
   }
 
+  /** Of the last accepted load. */
+  get warnings(): readonly Problem[] {
+    return this.#warnings
+  }
+
   /** The first load. Settings are kept as the current ones where nothing was wrong. */
   load(): Loaded {
-    const loaded = this.#read()
-    if (loaded.ok) this.#current = loaded.settings
-    return loaded
+    return this.#accepted(this.#read())
   }
 
   /** A later load: also refused where it changes what a running gateway cannot change. The current Settings stay then. */
@@ -79,19 +81,18 @@ export class ConfigSource {
     const loaded = this.#read()
     if (!loaded.ok) return loaded
     const refusal = this.#current === null ? null : reloadRefusal(this.#current, loaded.settings)
-    if (refusal !== null) return { ok: false, problems: [about(this.#file, refusal)] }
-    this.#current = loaded.settings
-    return loaded
+    if (refusal !== null) return { ok: false, problems: [aboutFile(this.#file, refusal)] }
+    return this.#accepted(loaded)
   }
 
-  /** Reloads whenever the file's text changes, and tells what came of it. Call `close` to stop. */
-  watch(onReload: (loaded: Loaded) => void): void {
+  /** Tells whenever the file's text is another than the one read last, and once when it cannot be watched any more. Call `close` to stop. */
+  watch(onChange: () => void, onLost: (problem: Problem) => void): void {
     this.#watcher?.close()
     const directory = this.#path.slice(0, Math.max(1, this.#path.lastIndexOf('/')))
-    this.#watcher = watch(directory, { persistent: false }, () => this.#settle(onReload))
+    this.#watcher = watch(directory, { persistent: false }, () => this.#settle(onChange))
     this.#watcher.on('error', () => {
       this.close()
-      onReload({ ok: false, problems: [about(this.#file, 'the file is not watched any more', 'reload by hand, or restart')] })
+      onLost(aboutFile(this.#file, 'the file is not watched any more', 'reload by hand, or restart'))
     })
   }
 
@@ -102,20 +103,26 @@ export class ConfigSource {
     this.#watcher = null
   }
 
-  #settle(onReload: (loaded: Loaded) => void): void {
+  #accepted(loaded: Loaded): Loaded {
+    if (!loaded.ok) return loaded
+    this.#current = loaded.settings
+    this.#warnings = loaded.warnings
+    return loaded
+  }
+
+  #settle(onChange: () => void): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
       this.#timer = null
-      const before = this.#seen
       const text = textOf(this.#path, FILE_BYTES_MAX)
-      if (text !== null && sha256(text) !== before) onReload(this.reload())
+      if (text !== null && sha256(text) !== this.#seen) onChange()
     }, SETTLED)
     this.#timer.unref()
   }
 
   #read(): Loaded {
     const text = textOf(this.#path, FILE_BYTES_MAX)
-    if (text === null) return { ok: false, problems: [about(this.#file, 'the file cannot be read', 'it must exist, be UTF-8 and no larger than 1 MiB')] }
+    if (text === null) return { ok: false, problems: [aboutFile(this.#file, 'the file cannot be read', 'it must exist, be UTF-8 and no larger than 1 MiB')] }
     this.#seen = sha256(text)
     return load(text, this.#file, this.#environment)
   }

@@ -74,6 +74,7 @@ export class ExchangeRecorder implements Recorder {
   cut(exchange: Exchange, reason: Reason, because: string, changedAt: Instant | null): void {
     const { place, kind } = exchange
     const latency = changedAt === null ? null : Math.max(0, this.#clock.now() - changedAt)
+    if (exchange.channel.status !== 0) this.#metrics.limited(reason) // before the answer it is a refusal, and counted there
     if (WIRE.has(reason)) {
       if (reason.startsWith('upstream_')) this.#metrics.upstreamErrors.inc({ upstream: place.route.upstream, reason })
     } else {

@@ -34,10 +34,11 @@ export class Sweeper {
     this.#watchLease()
     const now = this.#keeper.clock.now()
     const held = this.#holdStreams()
+    const lockable = this.#keeper.mirror.locks.size > 0
     for (const exchange of this.#inflight.all()) {
       const frozen = exchange.state === 'frozen'
       const stale = frozen && exchange.reason === 'stale'
-      const due = frozen ? !stale || this.#fresh : exchange.until <= now // its end came with no timer set; its lock lifted by itself; the lease lapsed and came back
+      const due = stale ? this.#fresh : exchange.until <= now || (frozen && lockable) // its end came with no timer set; its lock lifted by itself; the lease lapsed and came back
       if (due) this.#reassessor.doubt(exchange)
       else if (stale && now - exchange.frozenAt > held) this.#reassessor.end(exchange, 'stale', 'time', null)
       exchange.channel.tick(now)

@@ -17,6 +17,7 @@ export class ApiKeyProvider implements Provider {
   readonly fingerprint: string
   readonly #settings: ApiKeySettings
   readonly #keys: ReadonlyMap<string, ApiKey>
+  readonly #byId: ReadonlyMap<string | null, ApiKey>
   readonly #clock: Clock
 
   constructor(settings: ApiKeySettings, keys: ReadonlyMap<string, ApiKey>, clock: Clock, fingerprint: string) {
@@ -25,6 +26,7 @@ export class ApiKeyProvider implements Provider {
     this.fingerprint = fingerprint
     this.#settings = settings
     this.#keys = keys
+    this.#byId = new Map([...keys.values()].map(key => [key.id, key]))
     this.#clock = clock
   }
 
@@ -33,8 +35,8 @@ export class ApiKeyProvider implements Provider {
   }
 
   vouchesFor({ keyId, fingerprint }: Evidence): boolean {
-    for (const key of this.#keys.values()) if (key.id === keyId) return this.#fingerprintOf(key) === fingerprint
-    return false
+    const key = this.#byId.get(keyId)
+    return key !== undefined && this.#fingerprintOf(key) === fingerprint
   }
 
   /** Of one entry: the other entries of the file do not count. */

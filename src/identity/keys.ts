@@ -79,8 +79,9 @@ export function keysOfText(text: string): Keys {
   }
   const position = set.keys.findIndex(key => typeof key !== 'object' || key === null || PRIVATE_MEMBERS.some(member => member in key))
   if (position !== -1) throw new Error(`keys[${position}] is not a public key`)
-  const find = createLocalJWKSet({ keys: set.keys } satisfies JSONWebKeySet)
-  return { find: (header, token) => find(header, token), fingerprintOf: keyId => sha256(JSON.stringify(fitting(set.keys, keyId))) }
+  const keys: readonly JWK[] = set.keys
+  const find = createLocalJWKSet({ keys: [...keys] } satisfies JSONWebKeySet)
+  return { find: (header, token) => find(header, token), fingerprintOf: keyId => sha256(JSON.stringify(fitting(keys, keyId))) }
 }
 
 /** Keys fetched from one URL. */

@@ -1,19 +1,20 @@
 // Sockets in, requests out: plain or TLS, one request at a time per connection, strict parsing, and an answer for what cannot be parsed.
 // SPEC: WIRE3, WIRE8, WIRE14
 import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LimitSettings } from '../config/settings.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Certificate } from './certificate.ts'
 import type { Arrival } from './http/relay.ts'
 
 export type ListenOptions = {
   readonly host: string
   readonly port: number
   /** PEM texts; null for plain HTTP. */
-  readonly tls: { readonly cert: string; readonly key: string } | null
+  readonly tls: Certificate | null
   readonly limits: LimitSettings
   readonly clock: Clock
   readonly onRequest: (arrival: Omit<Arrival, 'contentLength'>, secure: boolean) => void
@@ -63,6 +64,11 @@ export class Listener {
       this.#server.listen({ host: host === '' ? undefined : host, port }, () => resolve())
     })
     return this.#server.address() as AddressInfo // it listens on a port
+  }
+
+  /** Connections from now on get this certificate; open ones keep theirs. */
+  secure({ cert, key }: Certificate): void {
+    if (this.#server instanceof TlsServer) this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' })
   }
 
   /** No new connections; idle ones close now, the others after their answer. */

@@ -12,6 +12,7 @@ const children = new WeakMap<Metrics, Map<string, Child>>()
 
 /** @param grant null for a refusal, which then has its reason */
 export function countRequest(metrics: Metrics, route: Route | null, method: string, response: ServerResponse, reason: Reason | null, grant: Grant | null): void {
+  if (reason !== null) metrics.limited(reason)
   const name = route?.name ?? ''
   const code = reason === null ? response.statusCode : REASONS[reason].status
   const known = KNOWN_METHODS.has(method) ? method : 'other'

@@ -1,6 +1,8 @@
 // The process log: JSON lines on stdout, for people who run the gateway. Never a credential, header value or body.
 import { pino } from 'pino'
 
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+
 export type Log = {
   readonly debug: (fields: object, text: string) => void
   readonly info: (fields: object, text: string) => void
@@ -8,4 +10,7 @@ export type Log = {
   readonly error: (fields: object, text: string) => void
 }
 
-export const openLog = (level: 'debug' | 'info' | 'warn' | 'error' | 'silent'): Log => pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime })
+/** Its level may be set at any time. */
+export type LeveledLog = Log & { level: string }
+
+export const openLog = (level: LogLevel): LeveledLog => pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime })

@@ -1,8 +1,10 @@
 // Every metric with its closed label set, in one place. Labels never name a session, subject, ticket or path. SPEC: ADM8
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Reason } from '../core/reason.ts'
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const MICROSECONDS = [0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.0001, 0.001]
+const LIMITS: ReadonlyMap<Reason, string> = new Map([['body_too_large', 'body_bytes'], ['headers_too_large', 'header_bytes']])
 
 /** One value with its labels, as counted at a scrape. */
 export type Row<L extends string> = { readonly labels: Readonly<Record<L, string>>; readonly value: number }
@@ -47,6 +49,12 @@ export class Metrics {
   readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [])
   readonly configOk = this.#gauge('config_last_reload_success', '1 when the last reload succeeded', [])
   readonly limitReached = this.#counter('limit_reached_total', 'Limits that were met', ['limit'])
+
+  /** A refusal that is a limit is counted as one too. */
+  limited(reason: Reason): void {
+    const limit = LIMITS.get(reason)
+    if (limit !== undefined) this.limitReached.inc({ limit })
+  }
 
   constructor() {
     collectDefaultMetrics({ register: this.registry })

@@ -44,6 +44,8 @@ export class Ledger {
   readonly #clock: Clock
   /** Settlements on their way; a shutdown waits for them. */
   readonly #settling = new Set<Promise<void>>()
+  /** Hears of restrictive news that found no place among what is owed. */
+  onOwedFull: () => void = () => {}
   #owed: (() => Promise<unknown>)[] = []
   #paying: NodeJS.Timeout | null = null
   #payment: Promise<void> | null = null
@@ -146,7 +148,11 @@ export class Ledger {
   /** The store is down, the emergency is not: what takes away is in force here at once, and written as soon as the store answers. */
   async #assume<R extends StoredRecord>(cause: unknown, known: StoredRecord | null, step: (record: StoredRecord | null) => Step<R>, commit: () => Promise<unknown>): Promise<Applied<R>> {
     const { record, facts, rejected } = step(known)
-    if (rejected !== null || record === null || facts.length === 0 || this.#owed.length >= OWED_MAX) throw cause
+    if (rejected !== null || record === null || facts.length === 0) throw cause
+    if (this.#owed.length >= OWED_MAX) {
+      this.onOwedFull()
+      throw cause
+    }
     this.#owed.push(commit)
     this.#paying ??= setInterval(() => void this.#pay(), OWED_EVERY).unref()
     return { record, facts, rejected: null, position: null, assumed: await this.#mirror.assume(record, facts) }

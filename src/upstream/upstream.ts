@@ -1,10 +1,11 @@
 // One protected API: its connections, kept in a free list so that a dispatch never searches, and what is injected towards it.
 // Every exchange has a connection of its own; one that was cut or answered with broken framing is not used again. SPEC: WIRE12, ENF10
+import { X509Certificate } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { Client, type Dispatcher } from 'undici'
 import type { Reason } from '../core/reason.ts'
 import type { UpstreamSettings } from '../config/settings.ts'
-import { readSecretFile } from '../runtime/secret-file.ts'
+import { readSecretFile, SecretFileError } from '../runtime/secret-file.ts'
 
 /** What goes upstream, ready to be written. Headers are names and values in turn. */
 export type UpstreamRequest = {
@@ -31,6 +32,20 @@ const IDLE_KEPT = 128
 const KEEP_ALIVE = 4_000
 const CONNECT_TIMEOUT_MAX = 10_000
 
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.length > 0
+  } catch {
+    return false // not PEM, or not of a certificate
+  }
+}
+
+async function readAuthority(file: string): Promise<string> {
+  const pem = await readSecretFile(file)
+  if (!isCertificate(pem)) throw new SecretFileError(file, 'is not a certificate in PEM')
+  return pem
+}
+
 export class Upstream {
   readonly name: string
   readonly settings: UpstreamSettings
@@ -53,9 +68,9 @@ export class Upstream {
     this.inject = settings.inject === null || injected === null ? null : { header: settings.inject.header, value: injected }
   }
 
-  /** @throws SecretFileError when a file it names cannot be read */
+  /** @throws SecretFileError when a file it names cannot be read, or holds no certificate where one is wanted */
   static async open(settings: UpstreamSettings): Promise<Upstream> {
-    const ca = settings.caFile === null ? null : await readSecretFile(settings.caFile)
+    const ca = settings.caFile === null ? null : await readAuthority(settings.caFile)
     const injected = settings.inject === null ? null : await readSecretFile(settings.inject.valueFile)
     return new Upstream(settings, ca, injected)
   }

@@ -71,7 +71,7 @@ async function enforcement(): Promise<Bench> {
   const mirror = new Mirror(store, policy, 100)
   await mirror.start()
   const live = await mirror.adopt(session)
-  mirror.learn(live, claims, { ...session.credential, credential: session.credential.id, keyThumbprint: null, claimed: {} })
+  mirror.learn(live, claims, { ...session.credential, provider: 'login', fingerprint: 'f', credential: session.credential.id, keyThumbprint: null, claimed: {} })
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: () => true }
   const inflight = new Inflight()
   const metrics = new Metrics()

@@ -145,7 +145,7 @@ export class AdminDesk {
       },
       timeline: async () => ({ session: null, gap: null, lines: [], left: 0 }),
       record: (who, action, target, note) => void this.records.push({ who, action, target, note }),
-      head: () => ({ file: 'trail.jsonl', seq: 7, hash: 'abc' }),
+      head: () => ({ file: 'trail.jsonl', seq: 7, hash: 'abc' }), trailFile: '/nowhere/trail.jsonl',
       ready: () => ({ ok: this.ready, checks: { store: this.ready ? 'ok' : 'gone' } }),
       events: { subscribe: listener => { this.listeners.add(listener); return () => void this.listeners.delete(listener) } },
     }
@@ -177,7 +177,7 @@ export class AdminDesk {
     await this.ledger.applyToSession(key, { kind: 'session.opened', key, session, epoch: this.store.epoch, principal, credential, endsAt: after(now, duration(8 * 3_600_000)), id: `sig_${name}` as never, by: 'test', note: '' }) // a test word
     const live = await this.mirror.load(key)
     if (live === null) throw new Error('the session was not opened')
-    if (claims !== null) this.mirror.learn(live, claims, { ...credential, credential: credential.id, keyThumbprint: null, claimed: {} })
+    if (claims !== null) this.mirror.learn(live, claims, { ...credential, provider: 'login', fingerprint: 'f', credential: credential.id, keyThumbprint: null, claimed: {} })
     return live
   }
 

@@ -20,7 +20,7 @@ export async function approve(gate: TestGateway, elevation: string): Promise<voi
 
 /** `narrowgate audit verify` on this file with the record an operator knows to be the last: the exit it fails with, or `ok`. */
 export async function auditVerify(file: string, head: { readonly seq: number; readonly hash: string }): Promise<string> {
-  const program = buildProgram({ out: () => undefined, err: () => undefined, env: {}, onSignal: () => () => undefined, demo: async () => false })
+  const program = buildProgram({ out: () => undefined, err: () => undefined, env: {}, quit: () => undefined, onSignal: () => () => undefined, demo: async () => false })
   try {
     await program.parseAsync(['audit', 'verify', '--file', file, '--head', `${head.seq}:${head.hash}`], { from: 'user' })
     return 'ok'

@@ -1,7 +1,7 @@
 // What may live, in as few words as possible: the reference against which enforcement is compared. Knows no records, grants, stamps or timers.
 import type { LockEffect } from '../../src/core/anchor.ts'
 
-export type Variant = { readonly baseline: readonly string[]; readonly profiles: { readonly [name: string]: readonly string[] }; readonly closed: readonly string[]; readonly credentialEnd: 'cut' | 'ignore' }
+export type Variant = { readonly baseline: readonly string[]; readonly profiles: { readonly [name: string]: readonly string[] }; readonly closed: readonly string[]; readonly credentialEnd: 'cut' | 'ignore'; /** Callers whose key is not listed any more. */ readonly distrusted: readonly number[] }
 /** One question: by whom, under which credential, for which scope (null needs none), showing which ticket. */
 export type Ask = { readonly who: number | null; readonly route: string; readonly path: string; readonly scope: string | null; readonly ticket: string | null; readonly credential: Shown | null }
 export type Shown = { readonly id: string; readonly issued: number | null; readonly ends: number | null }
@@ -31,7 +31,7 @@ export class Model {
     const effects = [...onRequest, ...onSession]
     if (this.variant.closed.includes(ask.path) || effects.includes('deny')) return 'cut'
     if (life === null || ask.credential === null) return effects.includes('freeze') ? 'frozen' : 'open'
-    const carried = this.#lives(life, ask.credential) ? this.#carried(ask, life, effects.includes('baseline')) : 'cut'
+    const carried = this.#lives(life, ask.credential) && !this.variant.distrusted.includes(ask.who ?? -1) ? this.#carried(ask, life, effects.includes('baseline')) : 'cut'
     return carried === 'open' && (effects.includes('freeze') || life.frozen !== null) ? 'frozen' : carried
   }
 

@@ -9,6 +9,7 @@ import { grantName } from '../../src/core/decision.ts'
 import { evaluate } from '../../src/core/evaluate.ts'
 import type { Elevation, ElevationId } from '../../src/core/elevation.ts'
 import type { Evaluation } from '../../src/core/evaluation.ts'
+import type { Evidence } from '../../src/core/evidence.ts'
 import { pathPattern } from '../../src/core/path-pattern.ts'
 import type { Policy } from '../../src/core/policy.ts'
 import { placeOf, type Route, routeOf, routeTable, type Rule } from '../../src/core/route.ts'
@@ -37,7 +38,7 @@ const PATHS = Object.keys(SCOPES)
 const CALLERS = [{ issuer: 'https://one.test', tenant: 't1', subject: 'ann' }, { issuer: 'https://one.test', tenant: 't2', subject: 'bob' }, { issuer: 'https://two.test', tenant: 't1', subject: 'ann' }] as const
 const TICKETS = ['T-1', 'T-2'] as const
 const PROFILES = { fix: ['b:read', 'db:write'], hot: ['a:read', 'db:write'] } as const
-const PLAIN: Variant = { baseline: ['a:read', 'b:read'], profiles: PROFILES, closed: [], credentialEnd: 'cut' }
+const PLAIN: Variant = { baseline: ['a:read', 'b:read'], profiles: PROFILES, closed: [], credentialEnd: 'cut', distrusted: [] }
 
 // ---- what the model calls by plain words, as the gateway knows it
 
@@ -55,8 +56,9 @@ function policyOf({ baseline, profiles, closed, credentialEnd }: Variant): Polic
   }
 }
 
-const evaluationOf = ({ path, ticket, credential }: Ask): Evaluation => ({
-  evidence: credential === null ? null : { provider: 'login', fingerprint: 'f', credential: credential.id, keyId: null, issuedAt: nullable(credential.issued), expiresAt: nullable(credential.ends), keyThumbprint: null, claimed: {} },
+const evidenceOf = (who: number | null, { id, issued, ends }: Shown): Evidence => ({ provider: 'login', fingerprint: `key ${who}`, credential: id, keyId: null, issuedAt: nullable(issued), expiresAt: nullable(ends), keyThumbprint: null, claimed: {} })
+const evaluationOf = ({ who, path, ticket, credential }: Ask): Evaluation => ({
+  evidence: credential === null ? null : evidenceOf(who, credential),
   action: { method: 'GET', upgrade: null }, resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
   context: { protocol: 'http', source: '192.0.2.1', secure: true, purposes: ticket === null ? {} : { ticket }, headers: [] },
 })
@@ -103,7 +105,7 @@ class Twin {
   readonly ledger = new Ledger(this.store, this.mirror, this.clock)
   readonly intake = new Intake(this.ledger, this.store, this.clock, () => {})
   readonly inflight = new Inflight()
-  readonly keeper: GateKeeper = { clock: this.clock, mirror: this.mirror, confirmedUntil: () => this.store.confirmedUntil() }
+  readonly keeper: GateKeeper = { clock: this.clock, mirror: this.mirror, confirmedUntil: () => this.store.confirmedUntil(), vouchesFor: ({ fingerprint }) => !this.#distrusted.includes(fingerprint) }
   readonly reassessor = new Reassessor(this.keeper, this.inflight, WITNESS)
   readonly sweeper = new Sweeper(this.keeper, this.inflight, this.reassessor, () => duration(60_000))
   readonly timekeeper = new Timekeeper(this.mirror, this.ledger, this.store, this.clock)
@@ -112,6 +114,7 @@ class Twin {
   readonly #credentials: Shown[][] = CALLERS.map(() => [])
   /** Exchanges whose gate let something pass after the stamps of a change had moved, before anything was judged again. */
   #passing: Opened[] = []
+  #distrusted: readonly string[] = []
   #made = 0
 
   async start(): Promise<void> {
@@ -148,7 +151,7 @@ class Twin {
     await this.news(who, { kind: 'session.opened', key: keyOf(who), session: id, epoch: this.store.epoch, principal: { kind: 'agent', ...names, client: 'app', owner: null, actor: null }, credential: credentialOf(shown), endsAt: instant(endsAt) })
     const live = await this.mirror.load(keyOf(who))
     if (live === null) throw new Error('a session that was opened is not there')
-    this.mirror.learn(live, NO_CLAIMS, { provider: 'login', fingerprint: 'f', credential: shown.id, keyId: null, issuedAt: nullable(shown.issued), expiresAt: nullable(shown.ends), keyThumbprint: null, claimed: {} })
+    this.mirror.learn(live, NO_CLAIMS, evidenceOf(who, shown))
     this.timekeeper.watch(live)
     this.lives[who] = live
     this.#credentials[who]?.push(shown)
@@ -175,6 +178,7 @@ class Twin {
   /** The request's way in: judged at admission, then registered in the same turn. */
   open(who: number, path: string, ticket: string | null, old: boolean): void {
     const anonymous = path === '/public'
+    if (!anonymous && this.model.variant.distrusted.includes(who)) return // its credential would not be taken
     const known = this.#credentials[who] ?? []
     const ask: Ask = { who: anonymous ? null : who, route: path.startsWith('/other') ? 'other' : 'api', path, scope: SCOPES[path] ?? null, ticket, credential: anonymous ? null : (known.at(old ? 0 : -1) ?? null) }
     const { policy } = this.mirror
@@ -230,6 +234,7 @@ class Twin {
   }
 
   async reload(variant: Variant): Promise<void> {
+    this.#distrusted = variant.distrusted.map(each => `key ${each}`)
     await this.mirror.replacePolicy(policyOf(variant))
     this.model.variant = variant
   }
@@ -269,25 +274,26 @@ class Twin {
     const passed = this.#passing.filter(({ ask }) => this.model.verdict(ask) !== 'open').map(({ exchange }) => exchange.id)
     this.#passing = []
     expect(passed, 'a gate passed, after the stamps had moved, what the new state refuses').toEqual([])
-    for (const one of this.opened) {
-      const verdict = one.cut ? 'cut' : this.model.verdict(one.ask)
-      one.cut = verdict === 'cut'
-      const state = verdict === 'cut' ? 'ended' : verdict
-      const { exchange, wire, ask } = one
-      const registered = this.inflight.of(exchange.holder).has(exchange)
-      const is = { state: exchange.state, wire: wire.state, gate: exchange.open, registered }
-      expect({ ...is, ask }).toEqual({ state, wire: state, gate: state === 'open', registered: state !== 'ended', ask })
-      if (state === 'open' && exchange.live !== null && exchange.permit.grant.is === 'elevation') this.#stands(exchange, exchange.live)
-      count(verdict)
-    }
+    expect(this.opened.flatMap(one => this.#differs(one))).toEqual([])
     const alive = this.opened.filter(({ cut }) => !cut)
     expect(this.inflight.size).toBe(alive.length)
     for (const live of this.lives) expect(live.pins).toBe(alive.filter(({ exchange }) => exchange.live === live).length)
   }
 
-  #stands(exchange: Exchange, live: LiveSession): void {
-    const carriers = this.mirror.effective(live, this.clock.now()).carriers.map(({ elevation }) => String(elevation.id))
-    expect(carriers).toContain(grantName(exchange.permit.grant))
+  #differs(one: Opened): readonly object[] {
+    const { exchange, wire, ask } = one
+    const verdict = one.cut ? 'cut' : this.model.verdict(ask)
+    one.cut = verdict === 'cut'
+    count(verdict)
+    const wanted = verdict === 'cut' ? 'ended' : verdict
+    const registered = this.inflight.of(exchange.holder).has(exchange)
+    const same = exchange.state === wanted && wire.state === wanted && exchange.open === (wanted === 'open') && registered !== one.cut
+    return same && (wanted !== 'open' || this.#stands(exchange)) ? [] : [{ wanted, is: exchange.state, why: exchange.reason, wire: wire.state, gate: exchange.open, registered, on: grantName(exchange.permit.grant), ask }]
+  }
+
+  /** An elevation that carries something carries it now. */
+  #stands({ live, permit: { grant } }: Exchange): boolean {
+    return live === null || grant.is !== 'elevation' || this.mirror.effective(live, this.clock.now()).carriers.some(({ elevation }) => elevation.id === grant.elevation.id)
   }
 }
 
@@ -387,7 +393,7 @@ const unlocks = fc.nat().map(pick => deed(`unlock ${pick}`, async twin => {
 }))
 
 const variant: fc.Arbitrary<Variant> = fc.record({
-  baseline: fc.subarray(['a:read', 'b:read']), closed: fc.subarray(PATHS, { maxLength: 1 }), credentialEnd: fc.constantFrom('cut' as const, 'cut' as const, 'ignore' as const),
+  baseline: fc.subarray(['a:read', 'b:read']), closed: fc.subarray(PATHS, { maxLength: 1 }), credentialEnd: fc.constantFrom('cut' as const, 'cut' as const, 'ignore' as const), distrusted: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, who.map(each => [each])),
   profiles: fc.constantFrom<Variant['profiles']>(PROFILES, PROFILES, { fix: PROFILES.fix }, { fix: ['db:write'], hot: ['a:read', 'b:read'] }, {}),
 })
 const reloads = variant.map(next => deed(`reload ${JSON.stringify(next)}`, twin => twin.reload(next)))
@@ -406,7 +412,7 @@ describe('whatever happens', () => {
 
   test('[ENF1, ENF2, ENF3, ENF4, ENF5, ENF6, ENF7, ENF8, ENF9, SIG1] nothing refused is open, nothing allowed was cut, what is frozen is held: at every step and at every instant that decides', async () => {
     seen.clear()
-    await fc.assert(fc.asyncProperty(fc.array(anyDeed, { minLength: 20, maxLength: 70, size: 'max' }), async deeds => {
+    await fc.assert(fc.asyncProperty(fc.array(anyDeed, { minLength: 5, maxLength: 80, size: 'max' }), async deeds => {
       const twin = new Twin()
       try {
         await twin.start()
@@ -421,9 +427,8 @@ describe('whatever happens', () => {
       } finally {
         await twin.close()
       }
-    }), { numRuns: 150 })
-    const least = { open: 20_000, frozen: 2_000, cut: 10_000, refused: 500, boundaries: 400, 'opened on elevation': 300, 'froze elevation': 20, 'resumed elevation': 10, 'ended elevation': 200, 'ended baseline': 300, 'ended anonymous': 30, 'regranted elevation': 10, 'regranted baseline': 10 }
-    console.log(seen)
+    }), { numRuns: 120, interruptAfterTimeLimit: 14_000 })
+    const least = { open: 20_000, frozen: 2_000, cut: 10_000, refused: 300, boundaries: 400, 'opened on elevation': 300, 'froze elevation': 15, 'resumed elevation': 8, 'ended elevation': 200, 'ended baseline': 300, 'ended anonymous': 30, 'regranted elevation': 10, 'regranted baseline': 5 }
     for (const [what, times] of Object.entries(least)) expect(seen.get(what) ?? 0, what).toBeGreaterThan(times)
   })
 })

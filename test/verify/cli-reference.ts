@@ -37,7 +37,7 @@ function commandText(words: string, command: Command): string {
 }
 
 export function cliReference(): string {
-  const program = buildProgram({ out: () => {}, err: () => {}, env: {}, onSignal: () => () => {}, demo: async () => true })
+  const program = buildProgram({ out: () => {}, err: () => {}, env: {}, quit: () => {}, onSignal: () => () => {}, demo: async () => true })
   const commands = program.commands.flatMap(command => leaves(command, []))
   const exits = (Object.keys(EXIT) as readonly Exit[]).map(exit => `| ${EXIT[exit]} | ${EXIT_SAYS[exit]} |\n`) // keys of the closed list
   const rows = commands.map(({ words, command }) => `| \`${words}\` | ${cell(command.description())} |\n`)

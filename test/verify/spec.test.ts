@@ -47,6 +47,7 @@ test('the readers read what they say', () => {
   expect([...proofsIn(new Map([['b.test.ts', "for (const c of [{ id: 'PATH-001' }, { id: 'S5.a' }]) test(`[${c.id}] ${c.title}`, f)"]])).keys()]).toEqual(['PATH-001', 'S5.a'])
   expect(proofsIn(new Map([['c.test.ts', "const ids = ['PATH-001']\ntest('none of them', f)"]])).size).toBe(0)
   expect(idsOf('[PATH-001] dots')).toEqual(['PATH-001'])
+  expect([idsOf('[ENF3][SES2, STO1] [AUD1] a'), idsOf('[ENF3][SES2]a'), idsOf('a [ENF3] b')]).toEqual([['ENF3', 'SES2', 'STO1', 'AUD1'], [], []])
   expect(expand('ELV8-ELV10')).toEqual(['ELV8', 'ELV9', 'ELV10'])
   expect(claimedBy('// What it is.\n// SPEC: DEC1–DEC3,\n// SES9 — by SHA256\nexport const x = 1')).toEqual(['DEC1', 'DEC2', 'DEC3', 'SES9'])
 })

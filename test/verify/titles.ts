@@ -1,13 +1,14 @@
-// Which ids the tests prove: `[ENF3] …`, `[ENF3, SES2] …`, `[S11.c] …` at the start of a test's title.
+// Which ids the tests prove: `[ENF3] …`, `[ENF3, SES2] …`, `[ENF3][SES2] …`, `[S11.c] …` at the start of a test's title.
 // A title made from data (`[${id}] …`) counts for every id that its own file spells out as a text.
 import { firstArguments, scan } from './source.ts'
 
-const TITLE = /^\[([A-Za-z0-9.,\- ]+)\] /
+const TITLE = /^(?:\[[A-Za-z0-9.,\- ]+\] ?)*\[[A-Za-z0-9.,\- ]+\] /
 const MADE = /^\[$|^\[[$%]/
 const SPELT_OUT = /^(?:[A-Z0-9]+-\d+R?|S\d+\.[a-z]{1,2})$/
 
 /** Ids a title quotes; empty when it quotes none. */
-export const idsOf = (title: string): readonly string[] => TITLE.exec(title)?.[1]?.split(',').map(id => id.trim()) ?? []
+export const idsOf = (title: string): readonly string[] =>
+  [...(TITLE.exec(title)?.[0] ?? '').matchAll(/\[([^\]]+)\]/g)].flatMap(([, ids = '']) => ids.split(',').map(id => id.trim()))
 
 export type Proofs = ReadonlyMap<string, readonly string[]>
 

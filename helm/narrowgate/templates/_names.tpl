@@ -13,3 +13,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
+
+{{- define "narrowgate.mounts" -}}
+- { name: config, mountPath: /etc/narrowgate, readOnly: true }
+- { name: state, mountPath: /var/lib/narrowgate }
+- { name: tmp, mountPath: /tmp }
+{{- range .Values.secrets }}
+- { name: {{ printf "secret-%s" .name }}, mountPath: {{ printf "/run/secrets/%s" .name }}, readOnly: true }
+{{- end }}
+{{- end }}

@@ -8,7 +8,7 @@ import { NO_PURPOSES, type Purposes } from '../../core/purpose.ts'
 import type { EndReason } from '../../core/reason.ts'
 import type { SessionNews } from '../../core/signal.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
-import { type Answer, done, told } from '../answer.ts'
+import { type Answer, done, spanText, told } from '../answer.ts'
 import { isRunning, type Owned } from '../directory.ts'
 import { enforced } from '../enforced.ts'
 import { AdminFault, faultOf } from '../fault.ts'
@@ -87,6 +87,14 @@ function revocation({ caller }: Pick<Call<OnOne>, 'caller'>, { elevation }: Owne
   throw new AdminFault('forbidden', 'an approver revokes what it approved')
 }
 
+/** An approval gives what was asked or less: more would be taken for a promise that is not kept. */
+function approved(call: Call<'elevation.approve'>, owned: Owned): SessionNews {
+  const { elevation } = owned
+  const { adds = null, for: span = null } = call.body
+  if (span !== null && span > elevation.for) throw new AdminFault('bad_request', `an approval gives at most what was asked: ${spanText(elevation.for)}`)
+  return { kind: 'elevation.approved', elevation: elevation.id, adds, for: span, barred: barred(call, owned) }
+}
+
 const ended = ({ elevation }: Owned, reason: EndReason): SessionNews => ({ kind: 'elevation.ended', elevation: elevation.id, reason, because: 'admin' })
 
 function released(call: Pick<Call<OnOne>, 'caller'>, owned: Owned): SessionNews {
@@ -118,7 +126,7 @@ export const ELEVATION_HANDLERS: Handlers<OnOne | 'elevation.request' | 'elevati
     const { live, elevation } = await directory.elevation(params.id)
     return told(elevationOf(room, live, elevation))
   },
-  'elevation.approve': call => apply(call, owned => ({ kind: 'elevation.approved', elevation: owned.elevation.id, adds: call.body.adds ?? null, for: call.body.for ?? null, barred: barred(call, owned) })),
+  'elevation.approve': call => apply(call, owned => approved(call, owned)),
   'elevation.deny': call => apply(call, ({ elevation }) => ({ kind: 'elevation.denied', elevation: elevation.id })),
   'elevation.withdraw': call => apply(call, owned => withdrawn(call, owned)),
   'elevation.extend': call => apply(call, owned => extended(call, owned)),

@@ -18,9 +18,9 @@ const selectorText = ({ kind, value }: Selector): string | true => (kind === 'al
 const lockView = ({ id, selector, effect, reason, note, by, since, until }: Lock): Json =>
   ({ id, is: 'lock', selector: { [selector.kind]: selectorText(selector) }, effect, reason, note, by, since: timeText(since), until: timeText(until) })
 
-const markView = ({ id, notBefore, state, principal }: Session): Json => ({
+const markView = ({ id, notBefore, state }: Session): Json => ({
   id: `${MARK}${id}`, is: 'mark', selector: { session: id }, effect: 'deny', reason: 'credential_revoked', note: state.is === 'live' ? '' : state.reason,
-  by: `${principal.issuer}|${principal.subject}`, since: timeText(notBefore), until: null,
+  by: '', since: timeText(notBefore), until: null, // who revoked stands in the trail, not in the record
 })
 
 function standing({ room }: Pick<Call<'lock.list'>, 'room'>): readonly Lock[] {
@@ -33,14 +33,20 @@ const untilOf = ({ until, for: span }: Call<'lock.set'>['body'], now: Instant): 
 function set({ room, caller, body }: Call<'lock.set'>): Promise<Answer> {
   const { selector, effect = 'deny', reason } = body
   const news = { kind: 'lock.set', lock: newLockId(), selector, effect, reason: 'locked', until: untilOf(body, room.clock.now()) } as const
-  return locked(room.intake.lock(selector, news, wordOf(caller, reason)), selector, givenReason(reason))
+  return locked(room, room.intake.lock(selector, news, wordOf(caller, reason)), selector, givenReason(reason))
+}
+
+/** A lock on a name nobody configured stands all the same: it may be configured later. */
+function unheard({ mirror: { policy } }: Call<'lock.set'>['room'], { kind, value }: Selector): { readonly warning?: string } {
+  const missing = (kind === 'route' && !policy.routes.some(({ name }) => name === value)) || (kind === 'profile' && !policy.profiles.has(value))
+  return missing ? { warning: `no ${kind} ${value} is configured: the lock meets nothing now` } : {}
 }
 
 /** The answer also names the lock, so that it can be lifted. */
-async function locked(setting: ReturnType<Call<'lock.set'>['room']['intake']['lock']>, selector: Selector, note: string | null): Promise<Answer> {
+async function locked(room: Call<'lock.set'>['room'], setting: ReturnType<Call<'lock.set'>['room']['intake']['lock']>, selector: Selector, note: string | null): Promise<Answer> {
   const answer = await enforced(setting, `${selector.kind}:${selector.value}`, note)
   const { record: lock } = await setting
-  return lock === null || answer.is !== 'json' ? answer : { ...answer, body: { ...answer.body, lock: lockView(lock) } }
+  return lock === null || answer.is !== 'json' ? answer : { ...answer, body: { ...answer.body, ...unheard(room, selector), lock: lockView(lock) } }
 }
 
 async function lift(call: Call<'lock.lift'>): Promise<Answer> {

@@ -1,4 +1,7 @@
 // Reading sessions, and the six verbs on one of them. The verbs that take away need no reason, no version and no patience. SPEC: ADM3, ADM12
+import { isDeepStrictEqual } from 'node:util'
+import { sessionRef } from '../../core/record.ts'
+import type { Session } from '../../core/session.ts'
 import { after, type Instant } from '../../core/time.ts'
 import type { SessionNews } from '../../core/signal.ts'
 import { type Answer, told } from '../answer.ts'
@@ -21,20 +24,16 @@ async function apply(call: Pick<Call<Verb>, 'room' | 'directory' | 'caller' | 'p
 const narrowTo = ({ to, elevations }: Call<'session.narrow'>['body']): 'baseline' | readonly string[] | null => to ?? (elevations === undefined ? 'baseline' : null)
 
 export const SESSION_HANDLERS: Handlers<Verb | 'session.list' | 'session.get' | 'session.timeline'> = {
-  'session.list': async ({ room: { mirror, inflight }, directory, query }) => {
+  'session.list': async ({ room, directory, query }) => {
     const { state = 'live', limit = LISTED } = query
     const { items, more } = await directory.sessions(session => state === 'any' || session.state.is === state, limit)
-    const open = (id: string): number => {
-      const live = mirror.byId(id)
-      return live === null ? 0 : inflight.of(live).size
-    }
-    return told({ sessions: items.map(session => sessionRow(session, open(session.id))), more })
+    return told({ sessions: items.map(session => sessionRow(room, session)), more })
   },
   'session.get': async ({ room, directory, params }) => told(sessionView(room, await directory.session(params.id))),
   'session.timeline': async ({ room, params }) => {
     const { session, gap, lines, left } = await room.timeline(params.id)
     if (lines.length === 0) throw new AdminFault('not_found', 'the trail does not name this session')
-    return told({ session: params.id, version: session?.version ?? null, complete: gap === null && left === 0, gap, left, lines })
+    return told({ session: params.id, version: session?.version ?? null, ...(await compared(room, session)), complete: gap === null && left === 0, gap, left, lines })
   },
   'session.narrow': call => apply(call, () => ({ kind: 'session.narrowed', to: narrowTo(call.body), elevations: call.body.elevations ?? [] })),
   'session.widen': call => apply(call, () => ({ kind: 'session.widened' })),
@@ -42,6 +41,13 @@ export const SESSION_HANDLERS: Handlers<Verb | 'session.list' | 'session.get' | 
   'session.resume': call => apply(call, () => ({ kind: 'session.resumed' })),
   'session.terminate': call => apply(call, () => ({ kind: 'session.terminated', reason: 'revoked' })),
   'session.shorten': call => apply(call, now => ({ kind: 'session.shortened', endsAt: endOf(call.body, now) })),
+}
+
+/** `stored`: version in the store, null where a later life took its place or it was forgotten. `asStored`: null where the versions differ. */
+async function compared({ store }: Call<'session.timeline'>['room'], folded: Session | null): Promise<{ readonly stored: number | null; readonly asStored: boolean | null }> {
+  const found = folded === null ? null : await store.load(sessionRef(folded.key))
+  if (folded === null || found?.record !== 'session' || found.id !== folded.id) return { stored: null, asStored: null }
+  return { stored: found.version, asStored: found.version === folded.version ? isDeepStrictEqual(found, folded) : null }
 }
 
 const endOf = (body: Call<'session.shorten'>['body'], now: Instant): Instant => body.endsAt ?? (body.for === undefined ? now : after(now, body.for))

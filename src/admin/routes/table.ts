@@ -12,7 +12,7 @@ import { SESSION_HANDLERS } from './sessions.ts'
 export const HANDLERS: Handlers<OperationName> = {
   ...SESSION_HANDLERS, ...ELEVATION_HANDLERS, ...LOCK_HANDLERS, ...ANCHOR_HANDLERS, ...CONFIGURATION_HANDLERS,
   'event.watch': ({ streams }) => streams.answer(),
-  'audit.checkpoint': ({ room }) => told({ ...room.head() }),
+  'audit.checkpoint': ({ room }) => told({ ...room.head(), path: room.trailFile }),
   'health.live': () => livez(),
   'health.ready': ({ room }) => readyz(room),
   'health.metrics': ({ room }) => metrics(room),

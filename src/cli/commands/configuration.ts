@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 import type { Loaded } from '../../config/load.ts'
 import type { ConfigSource } from '../../config/source.ts'
-import { formatProblem, type Problem } from '../../config/problem.ts'
+import { aboutFile, formatProblem, type Problem } from '../../config/problem.ts'
 import type { Settings } from '../../config/settings.ts'
 import { OPERATIONS } from '../../admin/contract.ts'
 import { exitOfStatus, Failure } from '../exit-code.ts'
@@ -24,9 +24,12 @@ export async function loadOrFail({ err }: Terminal, file: string): Promise<{ rea
 }
 
 export function validateCommand(terminal: Terminal): Command {
-  return new Command('validate').description('check a configuration file; every problem is listed').requiredOption('-c, --config <file>', 'the configuration').option('--strict', 'warnings count as errors').addOption(outputOption())
+  return new Command('validate').description('check a configuration file and the files it names; every problem is listed').requiredOption('-c, --config <file>', 'the configuration').option('--strict', 'warnings count as errors').addOption(outputOption())
     .action(async ({ config, strict, ...options }: FileOptions & OutputOptions & { readonly strict?: boolean }) => {
       const { settings, warnings } = await loadOrFail(terminal, config)
+      const { fileProblems } = await import('../named-files.ts')
+      const problems = await fileProblems(settings)
+      if (problems.length > 0) throw new Failure('configuration', problems.map(problem => formatProblem(aboutFile(config, problem))).join('\n'))
       if (strict === true && warnings.length > 0) throw new Failure('configuration', `${warnings.length} warnings, and --strict was asked for`)
       show(terminal, options, { ok: true, file: config, digest: settings.digest, warnings: warnings.map(({ message, line, column }) => ({ line, column, message })) }, () => `${config} is valid\n`)
     })

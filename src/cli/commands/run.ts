@@ -1,37 +1,48 @@
 // run: a gateway in this process until SIGTERM or SIGINT; SIGHUP reloads. store init and accept-loss: the word of whoever installs it. SPEC: ADM10, CFG10
 import { Command } from 'commander'
-import { Failure } from '../exit-code.ts'
+import { EXIT, Failure } from '../exit-code.ts'
 import type { Terminal } from '../terminal.ts'
 import { type FileOptions, loadOrFail } from './configuration.ts'
 
 const CONFIG = ['-c, --config <file>', 'the configuration'] as const
 
-/** Settles at the first signal that ends the process; a second one while draining gives up. */
-function untilStopped({ onSignal }: Terminal): { readonly stopped: Promise<string>; readonly insisted: Promise<never>; readonly release: () => void } {
-  const stopped = Promise.withResolvers<string>()
-  const insisted = Promise.withResolvers<never>()
-  insisted.promise.catch(() => undefined)
-  let signals = 0
+type Signals = {
+  /** The first signal that ends the process. A second one ends it at once. */
+  readonly stopped: Promise<string>
+  /** From now on SIGHUP reloads, and one that came before does it now. */
+  readonly reloads: (reload: () => void) => void
+  readonly release: () => void
+}
+
+/** Listens from here on: a signal that comes before the gateway is open is remembered and kills nothing. */
+function listenForSignals({ onSignal, err, quit }: Terminal): Signals {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  let stops = 0
   const stop = (name: string) => (): void => {
-    signals++
-    if (signals === 1) stopped.resolve(name)
-    else insisted.reject(new Failure('failure', 'stopped before everything was drained'))
+    stops++
+    if (stops === 1) return resolve(name)
+    err(`${name} again: stopped before everything was drained\n`)
+    quit(EXIT.failure)
   }
-  const releases = [onSignal('SIGTERM', stop('SIGTERM')), onSignal('SIGINT', stop('SIGINT'))]
-  return { stopped: stopped.promise, insisted: insisted.promise, release: () => releases.forEach(release => release()) }
+  let early = false
+  let onReload = (): void => { early = true }
+  const reloads = (reload: () => void): void => {
+    onReload = reload
+    if (early) reload()
+  }
+  const releases = [onSignal('SIGTERM', stop('SIGTERM')), onSignal('SIGINT', stop('SIGINT')), onSignal('SIGHUP', () => onReload())]
+  return { stopped: promise, reloads, release: () => releases.forEach(release => release()) }
 }
 
 async function run(terminal: Terminal, file: string): Promise<void> {
-  const { settings, source } = await loadOrFail(terminal, file)
-  const { openGateway } = await import('../../gateway.ts')
-  const gateway = await openGateway({ settings, source })
-  const { stopped, insisted, release } = untilStopped(terminal)
-  const ignore = terminal.onSignal('SIGHUP', () => void gateway.reload('SIGHUP')) // what is wrong with it is logged there
+  const { stopped, reloads, release } = listenForSignals(terminal)
   try {
-    const reason = await stopped
-    await Promise.race([gateway.close(reason), insisted])
+    const { settings, source } = await loadOrFail(terminal, file)
+    const { openGateway } = await import('../../gateway.ts')
+    const gateway = await openGateway({ settings, source })
+    reloads(() => void gateway.reload('SIGHUP')) // what is wrong with it is logged there
+    await gateway.close(await stopped)
   } finally {
-    ignore()
     release()
   }
 }
@@ -42,7 +53,7 @@ export const runCommand = (terminal: Terminal): Command =>
 function storeInit(terminal: Terminal): Command {
   return new Command('init').description('first installation: a new data set accepts credentials that were issued before it').requiredOption(...CONFIG).action(async ({ config }: FileOptions) => {
     const { settings } = await loadOrFail(terminal, config)
-    const { initStore } = await import('../../gateway.ts')
+    const { initStore } = await import('../../sessions/data-set.ts')
     if ((await initStore(settings)) === 'exists') throw new Failure('conflict', 'the data set is in use already; after a loss it is `store accept-loss`')
     terminal.err('the store is ready\n')
   })
@@ -52,8 +63,8 @@ function storeAcceptLoss(terminal: Terminal): Command {
   return new Command('accept-loss').description('after the store was lost: credentials from before may be used again, also ones that had been revoked').requiredOption(...CONFIG).requiredOption('--reason <text>', 'why; it stands in the audit trail')
     .option('--by <name>', 'who says so', 'operator').action(async ({ config, reason, by }: FileOptions & { readonly reason: string; readonly by: string }) => {
       const { settings } = await loadOrFail(terminal, config)
-      const { acceptLoss } = await import('../../gateway.ts')
-      await acceptLoss(settings, by, reason)
+      const { acceptLoss } = await import('../../sessions/data-set.ts')
+      if ((await acceptLoss(settings, by, reason)) === 'nothing') throw new Failure('conflict', 'no loss waits to be accepted: credentials from before are not refused')
       terminal.err('credentials from before the loss may be used again\n')
     })
 }

@@ -19,6 +19,7 @@ export class CallerSide {
   readonly #onDrain: () => void
   #events: EventBoundary | null = null
   #waitsForDrain = false
+  #held = false
   #corked = false
   #beat = 0
 
@@ -60,12 +61,22 @@ export class CallerSide {
 
   /** What waits in this process stays here. */
   hold(): void {
-    if (!this.#corked) this.#response.socket?.cork()
-    this.#corked = true
+    this.#held = true
+    this.#cork()
     this.#beat = 0
   }
 
   release(): void {
+    this.#held = false
+    this.#uncork()
+  }
+
+  #cork(): void {
+    if (!this.#corked) this.#response.socket?.cork()
+    this.#corked = true
+  }
+
+  #uncork(): void {
     if (this.#corked) this.#response.socket?.uncork()
     this.#corked = false
   }
@@ -74,9 +85,9 @@ export class CallerSide {
   heartbeat(now: Instant): void {
     if (this.#beat === 0) this.#beat = now
     if (this.#events?.at !== true || now - this.#beat < HEARTBEAT || this.#response.writableLength > 0) return
-    this.release()
+    this.#uncork()
     this.#response.write(':\n\n')
-    this.hold()
+    process.nextTick(() => { if (this.#held) this.#cork() }) // a chunk leaves its own cork at the end of the turn
     this.#beat = now
   }
 

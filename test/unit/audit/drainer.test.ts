@@ -28,8 +28,8 @@ async function drainer(fsync = false) {
   const { disk, trouble } = troubledDisk()
   const store = new Store()
   const trail = await openTrail(file, {}, { disk })
-  const [moved, failed] = [vi.fn<(facts: number) => void>(), vi.fn<(cause: unknown, wait: number) => void>()]
-  return { file, trouble, store, trail, moved, failed, drainer: new Drainer({ source: store, trail, fsync, moved, failed }) }
+  const failed = vi.fn<(cause: unknown, wait: number) => void>()
+  return { file, trouble, store, trail, failed, drainer: new Drainer({ source: store, trail, fsync, failed }) }
 }
 
 const positions = (file: string): readonly string[] => linesOfKind(file, 'fact').map(({ position: p }) => `${p.epoch}.${p.sequence}.${p.part}`)

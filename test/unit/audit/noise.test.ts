@@ -6,11 +6,12 @@ import { trailFiles } from '../../../src/audit/tail.ts'
 import { verifyTrail } from '../../../src/audit/verify.ts'
 import { folder, kindsOf, linesOf, linesOfKind, openTrail, refused, StillClock } from './samples.ts'
 
-function open(file: string, maxBytes = 1 << 24): { readonly noise: Noise; readonly clock: StillClock } {
+function open(file: string, maxBytes = 1 << 24): { readonly noise: Noise; readonly clock: StillClock; readonly lost: readonly unknown[] } {
   const clock = new StillClock()
-  const noise = new Noise({ file, gateway: 'gw_1', maxBytes }, clock)
+  const lost: unknown[] = []
+  const noise = new Noise({ file, gateway: 'gw_1', maxBytes }, clock, cause => lost.push(cause))
   onTestFinished(() => noise.close())
-  return { noise, clock }
+  return { noise, clock, lost }
 }
 
 const address = (i: number): string => `${10 + ((i >> 16) & 63)}.${(i >> 8) & 255}.${i & 255}.1`

@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { AuditWriteFailed } from '../../../src/audit/appender.ts'
 import { trailFiles } from '../../../src/audit/tail.ts'
+import type { TrailPorts } from '../../../src/audit/trail.ts'
 import { verifyTrail } from '../../../src/audit/verify.ts'
 import { BASELINE, birth, closed, folder, frozen, kindsOf, linesOf, linesOfKind, opened, openTrail, outgoing, refused, resumed, SESSION, systemError, troubledDisk } from './samples.ts'
 
@@ -32,7 +33,7 @@ describe('trail', () => {
     for (const line of linesOf(file)) expect(line).toMatchObject({ at: 1_790_000_000_000, gateway: 'gw_1' })
     expect(linesOfKind(file, 'fact')[0]).toMatchObject({ record: { kind: 'session' }, position: { epoch: 'e1', sequence: 1, part: 0 }, session: SESSION, fact: { what: 'session.opened' } })
     expect(await verifyTrail([file], trail.head)).toMatchObject({ ok: true, records: 14, sessions: 1 })
-    expect(trail.counts).toEqual({ records: 14, dropped: 0, duplicates: 0 })
+    expect(trail.counts).toEqual({ records: 14, failures: 0, dropped: 0, duplicates: 0 })
   })
 
   test('[AUD3] a refusal is cut to size and loses its query', async () => {
@@ -116,7 +117,10 @@ describe('trail', () => {
       trouble.write = existsSync(`${file}.reserve`) ? systemError('ENOSPC') : null
       return disk.write(...all)
     }
-    const trail = await openTrail(file, { reserveBytes: 3 << 20 }, { disk: { ...disk, write } })
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const warn = vi.fn<TrailPorts['warn']>()
+    const trail = await openTrail(file, { reserveBytes: 3 << 20 }, { disk: { ...disk, write }, warn })
     expect(statSync(`${file}.reserve`).size).toBe(3 << 20)
     expect(trail.healthy).toBe(true)
     trail.opened(opened())
@@ -135,10 +139,13 @@ describe('trail', () => {
     trail.flushNow()
     expect(kindsOf(file)).toEqual(['exchange.opened', 'fact', 'exchange.cut', 'exchange.closed'])
     expect(trail.counts.dropped).toBe(3)
+    expect(warn.mock.calls.filter(([text]) => text.includes('lost until'))).toHaveLength(1)
     mkdirSync(`${file}.reserve`)
-    expect(await trail.recover()).toBe(false)
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(trail.healthy).toBe(false)
     rmSync(`${file}.reserve`, { recursive: true })
-    expect(await trail.recover()).toBe(true)
+    await vi.advanceTimersByTimeAsync(10_000)
+    await vi.waitFor(() => expect(trail.healthy).toBe(true))
     writeFileSync(`${file}.reserve`, '')
     rmSync(`${file}.reserve`)
     trail.opened(opened())

@@ -22,7 +22,7 @@ afterEach(() => {
 
 /** The next news of a watched file, after doing something to it. */
 const after = (change: () => void): Promise<Loaded> => new Promise(resolve => {
-  source.watch(resolve)
+  source.watch(() => resolve(source.reload()), () => {})
   change()
 })
 

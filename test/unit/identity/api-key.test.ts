@@ -20,7 +20,7 @@ describe('an API key', () => {
     const { principal, claims, evidence, mark } = await proven(provider([entry({ tenant: 'acme', claims: { team: 'ops' } })], { claims: { tenant: 'org', owner: 'team', client: null } }), SECRET)
     expect(principal).toEqual({ kind: 'service', issuer: 'api-key:legacy', tenant: 'acme', subject: 'billing', client: '', owner: 'ops', actor: null })
     expect(claims).toEqual({ team: 'ops', sub: 'billing' })
-    expect(evidence).toEqual({ credential: sha256('["api-key:legacy","k1"]'), keyId: 'k1', issuedAt: null, expiresAt: null, keyThumbprint: null, claimed: {} })
+    expect(evidence).toEqual({ provider: 'legacy', fingerprint: expect.any(String), credential: sha256('["api-key:legacy","k1"]'), keyId: 'k1', issuedAt: null, expiresAt: null, keyThumbprint: null, claimed: {} })
     expect(mark).toEqual({ is: 'entry', value: 'k1' })
   })
 

@@ -1,4 +1,5 @@
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Evidence } from '../../../src/core/evidence.ts'
 import { ApiKeyProvider } from '../../../src/identity/api-key.ts'
 import { apiKeysOf } from '../../../src/identity/api-key-file.ts'
 import { CREDENTIAL_MAX, type Identification, type Presented, type Proof, type Provider } from '../../../src/identity/credential.ts'
@@ -44,6 +45,8 @@ class Slow implements Provider {
   readonly #gate = new Promise<void>(resolve => {
     this.#open = resolve
   })
+
+  vouchesFor(evidence: Evidence): boolean { return this.#inner.vouchesFor(evidence) }
 
   constructor(inner: Provider, fingerprint = 'slow') {
     this.#inner = inner

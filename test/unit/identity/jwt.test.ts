@@ -24,6 +24,8 @@ describe('what a token proves', () => {
     const { principal, evidence, mark } = await proven(jwtProvider(issuer, new HandClock(), { claims: { tenant: 'org', owner: 'team', client: null }, clockTolerance: seconds(30) }), text)
     expect(principal).toEqual({ kind: 'agent', issuer: issuer.issuer, tenant: 'acme', subject: 'agent-1', client: 'client-1', owner: 'ops', actor: null })
     expect(evidence).toEqual({
+      provider: 'agents',
+      fingerprint: expect.any(String),
       credential: sha256(JSON.stringify([issuer.issuer, 'jti', 'j-1'])),
       keyId: 'key-1',
       issuedAt: NOON,

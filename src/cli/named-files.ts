@@ -1,0 +1,30 @@
+// The files a configuration names, opened as a start would open them: `validate` must not pass what `run` refuses. Nothing is kept, written or
+// asked of the network. SPEC: CFG3
+import type { Settings } from '../config/settings.ts'
+import { plainYaml } from '../config/plain-yaml.ts'
+import { openDoors } from '../front.ts'
+import { buildProviders, type ProviderTools } from '../identity/provider.ts'
+import { SystemClock } from '../runtime/clock.ts'
+import { openLog } from '../runtime/log.ts'
+import { readContextKey } from '../upstream/context-key.ts'
+import { Upstream } from '../upstream/upstream.ts'
+
+const TOOLS: ProviderTools = { clock: new SystemClock(), http: { getJson: () => Promise.reject(new Error('nothing is fetched')) }, parseYaml: plainYaml, notice: () => {} }
+
+/** What is wrong with them, one sentence for each that names the file; empty where a start would take them all. */
+export async function fileProblems(settings: Settings): Promise<readonly string[]> {
+  const { providers, listeners, upstreams, context } = settings
+  const ports = { clock: TOOLS.clock, log: openLog('silent') }
+  const nobody = { tokenFile: null, breakGlassTokenFile: null }
+  const tries: readonly (() => Promise<unknown>)[] = [
+    ...[...providers].map(provider => () => buildProviders(new Map([provider]), TOOLS)),
+    ...listeners.map(listener => () => openDoors({ ...settings, listeners: [listener], admin: nobody }, null, ports)),
+    () => openDoors({ ...settings, listeners: [], admin: { ...settings.admin, breakGlassTokenFile: null } }, null, ports),
+    () => openDoors({ ...settings, listeners: [], admin: { ...settings.admin, tokenFile: null } }, null, ports),
+    ...[...upstreams.values()].map(upstream => () => Upstream.open(upstream)),
+    ...(context.keyFile === null ? [] : [context.keyFile]).map(file => () => readContextKey(file)),
+  ]
+  const problems: string[] = []
+  for (const open of tries) await open().catch((error: unknown) => problems.push(error instanceof Error ? error.message : String(error)))
+  return problems
+}
