@@ -46,7 +46,7 @@ import type { Upstream } from './upstream/upstream.ts'
 import { VERSION } from './version.ts'
 import type { Instant } from './core/time.ts'
 
-export type GatewayOptions = {
+type GatewayOptions = {
   readonly settings: Settings
   /** Where the settings came from; null runs what was given and reloads nothing. */
   readonly source: ConfigSource | null

@@ -8,7 +8,7 @@ import { readSecretFile, SecretFileError } from '../runtime/secret-file.ts'
 import type { Caller } from './roles.ts'
 import { TOKEN, type TokenEntry, tokensOf } from './token-file.ts'
 
-export type AuthorizerSettings = {
+type AuthorizerSettings = {
   readonly tokenFile: string | null
   readonly breakGlassTokenFile: string | null
   /** The token `run` wrote where no file was configured. */
@@ -18,7 +18,7 @@ export type AuthorizerSettings = {
 type Ports = { readonly clock: Clock; readonly log: Log; /** Text of a file; throws SecretFileError. */ readonly read: (file: string) => Promise<string> }
 type Tokens = ReadonlyMap<string, TokenEntry>
 
-export const TOKEN_FILE_BYTES = 1024 * 1024
+const TOKEN_FILE_BYTES = 1024 * 1024
 const EVERY_MS = 1_000
 const NONE: Tokens = new Map()
 

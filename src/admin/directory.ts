@@ -8,7 +8,7 @@ import type { Mirror } from '../sessions/mirror.ts'
 import type { SessionStore } from '../sessions/store.ts'
 import { AdminFault } from './fault.ts'
 
-export type Listed<T> = { readonly items: readonly T[]; /** There are more, or more were not looked at. */ readonly more: boolean }
+type Listed<T> = { readonly items: readonly T[]; /** There are more, or more were not looked at. */ readonly more: boolean }
 export type Owned = { readonly live: LiveSession; readonly elevation: Elevation }
 
 const PAGE = 500

@@ -6,9 +6,9 @@ import { AdminFault } from './fault.ts'
 import type { AdminRoom, GatewayEvent } from './room.ts'
 
 export const LISTENERS_MAX = 64
-export const HEARTBEAT_MS = 15_000
+const HEARTBEAT_MS = 15_000
 /** Bytes that may wait for a reader. */
-export const BACKLOG_MAX = 256 * 1024
+const BACKLOG_MAX = 256 * 1024
 
 const HEAD = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no', 'x-content-type-options': 'nosniff' }
 

@@ -6,7 +6,7 @@ const STATUS = {
   bad_request: 400, unauthenticated: 401, forbidden: 403, cross_origin: 403, not_found: 404, method_not_allowed: 405, request_timeout: 408, conflict: 409,
   too_large: 413, unsupported_media_type: 415, wrong_host: 421, invalid_configuration: 422, internal_error: 500, store_failed: 503, limit_reached: 503,
 } as const
-export type FaultCode = keyof typeof STATUS
+type FaultCode = keyof typeof STATUS
 
 /** Thrown inside, answered as problem+json. `says` is read by people and never holds anything of the gateway's inside. */
 export class AdminFault extends Error {

@@ -3,7 +3,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
-export type ControlOptions = { readonly host: string; readonly port: number; readonly tls: { readonly cert: string; readonly key: string } | null; readonly handler: RequestListener }
+type ControlOptions = { readonly host: string; readonly port: number; readonly tls: { readonly cert: string; readonly key: string } | null; readonly handler: RequestListener }
 
 const HEADERS_WITHIN = 10_000
 const REQUEST_WITHIN = 60_000

@@ -5,8 +5,8 @@ import { isAmbiguousJson } from '../identity/strict-json.ts'
 import type { Operation } from './contract.ts'
 import { AdminFault } from './fault.ts'
 
-export const JSON_BYTES = 64 * 1024
-export const YAML_BYTES = 1024 * 1024
+const JSON_BYTES = 64 * 1024
+const YAML_BYTES = 1024 * 1024
 const PATIENCE_MS = 10_000
 
 const TYPES: { readonly [T in Exclude<Operation['takes'], 'none'>]: RegExp } = {

@@ -15,12 +15,12 @@ import type { Position, SessionStore } from '../sessions/store.ts'
 import type { Intake } from '../signals/intake.ts'
 import type { Authorizer } from './authorize.ts'
 
-export type Running = { readonly digest: string; readonly loadedAt: Instant; readonly file: string; readonly warnings: readonly Problem[] }
-export type Checked = { readonly errors: readonly Problem[]; readonly warnings: readonly Problem[] }
+type Running = { readonly digest: string; readonly loadedAt: Instant; readonly file: string; readonly warnings: readonly Problem[] }
+type Checked = { readonly errors: readonly Problem[]; readonly warnings: readonly Problem[] }
 /** `errors` empty: it runs now, under `digest`. Otherwise what ran before still runs. */
 export type Reloaded = Checked & { readonly digest: string }
 
-export type Readiness = { readonly ok: boolean; /** `ok`, or what is wrong, by part. */ readonly checks: { readonly [part: string]: string } }
+type Readiness = { readonly ok: boolean; /** `ok`, or what is wrong, by part. */ readonly checks: { readonly [part: string]: string } }
 
 export type GatewayEvent =
   | { readonly event: 'fact'; readonly position: Position; readonly record: RecordRef; /** null for records that are no session. */ readonly session: string | null; readonly fact: Fact }

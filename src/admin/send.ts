@@ -22,7 +22,7 @@ export function send(request: IncomingMessage, response: ServerResponse, answer:
   }
 }
 
-export function asFault(error: unknown, log: Log): AdminFault {
+function asFault(error: unknown, log: Log): AdminFault {
   if (error instanceof AdminFault) return error
   log.error({ err: error instanceof Error ? { name: error.name, message: error.message, stack: error.stack } : String(error) }, 'an admin request failed')
   return error instanceof StoreFault ? new AdminFault('store_failed', 'the session store did not do it') : new AdminFault('internal_error', 'the gateway failed; see its log')

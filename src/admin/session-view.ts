@@ -12,7 +12,7 @@ import { spanText, timeText } from './answer.ts'
 import type { AdminRoom } from './room.ts'
 
 /** Exchanges told of one by one; beyond that only their number. */
-export const EXCHANGES_SHOWN = 200
+const EXCHANGES_SHOWN = 200
 
 type View = { readonly [member: string]: unknown }
 
@@ -67,9 +67,9 @@ const exchangeView = (exchange: Exchange): View => ({
   state: exchange.state, reason: exchange.reason, bytesUp: exchange.bytesUp, bytesDown: exchange.bytesDown, since: timeText(exchange.openedAt),
 })
 
-export type Standing = { readonly standing: Effective; readonly exchanges: readonly Exchange[] }
+type Standing = { readonly standing: Effective; readonly exchanges: readonly Exchange[] }
 
-export function standingOf({ mirror, inflight, clock }: AdminRoom, live: LiveSession): Standing {
+function standingOf({ mirror, inflight, clock }: AdminRoom, live: LiveSession): Standing {
   return { standing: mirror.effective(live, clock.now()), exchanges: [...inflight.of(live)] }
 }
 

@@ -11,13 +11,13 @@ export type FactSource = {
   drained(position: Position): Promise<void>
 }
 
-export type FactSink = {
+type FactSink = {
   fact(outgoing: Outgoing): void
   flushNow(): void
   sync(): Promise<void>
 }
 
-export type DrainerPorts = {
+type DrainerPorts = {
   readonly source: FactSource
   readonly trail: FactSink
   /** The trail must be on stable storage before the store forgets. */

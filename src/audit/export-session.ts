@@ -46,7 +46,7 @@ function ofLine(line: Line): Words {
   }
 }
 
-export function exportLine(line: Line): string {
+function exportLine(line: Line): string {
   const at = new Date(line.kind === 'fact' ? line.fact.at : line.at).toISOString()
   return plain([at, ...ofLine(line).filter(word => typeof word === 'string')].join(' '))
 }

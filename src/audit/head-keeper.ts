@@ -2,14 +2,14 @@
 // With it a missing last line is found. SPEC: AUD6
 import type { Head } from './record.ts'
 
-export const HEAD_NAME = 'trail.head'
+const HEAD_NAME = 'trail.head'
 
 export type HeadStore = {
   keep(name: string, value: string): Promise<void>
   kept(name: string): Promise<string | null>
 }
 
-export type HeadPorts = {
+type HeadPorts = {
   readonly store: HeadStore
   readonly trail: { readonly head: Head }
   /** The store did not take it; it is tried again a second later. */

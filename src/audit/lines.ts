@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs'
 import { LINE_BYTES_MAX } from './tail.ts'
 
 /** `number` counts from 1; `whole` is false for a last line without LF. */
-export type RawLine = { readonly number: number; readonly bytes: Buffer; readonly whole: boolean }
+type RawLine = { readonly number: number; readonly bytes: Buffer; readonly whole: boolean }
 
 const LF = 10
 

@@ -9,7 +9,7 @@ import type { Records } from './record.ts'
 import { continueFile } from './tail.ts'
 
 type NoiseKind = 'request.refused' | 'refusals.counted' | 'rotated' | 'tail.torn'
-export type Pending = { [K in NoiseKind]: { readonly at: Instant; readonly kind: K; readonly fields: Records[K] } }[NoiseKind]
+type Pending = { [K in NoiseKind]: { readonly at: Instant; readonly kind: K; readonly fields: Records[K] } }[NoiseKind]
 
 export type NoiseSettings = { readonly file: string; readonly gateway: string; /** Of one file; with the old one twice that. */ readonly maxBytes: number }
 

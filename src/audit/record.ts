@@ -21,7 +21,7 @@ export type Outgoing = {
 export type FactPosition = { readonly epoch: string; readonly sequence: number; readonly part: number }
 
 /** Base64url SHA-256 of a query with its `?`: what is kept instead of the text. */
-export type QueryDigest = string & { readonly queryDigest: unique symbol }
+type QueryDigest = string & { readonly queryDigest: unique symbol }
 
 export const queryDigest = (query: string): QueryDigest | null =>
   query === '' ? null : (sha256(query) as QueryDigest) // the one place a digest of a query is made

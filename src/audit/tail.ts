@@ -45,7 +45,7 @@ function openedForReading(file: string): number | null {
 }
 
 /** @throws AuditDamaged when the last whole line is no record */
-export function readTail(file: string): { readonly size: number; readonly link: Link | null; readonly torn: Uint8Array } {
+function readTail(file: string): { readonly size: number; readonly link: Link | null; readonly torn: Uint8Array } {
   const fd = openedForReading(file)
   if (fd === null) return { size: 0, link: null, torn: new Uint8Array(0) }
   try {
@@ -71,7 +71,7 @@ export function rotatedFiles(file: string): readonly { readonly file: string; re
 /** Every file of a chain that exists, oldest first: what `verifyTrail` and `readTimeline` take. */
 export const trailFiles = (file: string): readonly string[] => [...rotatedFiles(file).map(old => old.file), file]
 
-export type Continued = {
+type Continued = {
   /** Bytes of whole lines in the file. */
   readonly size: number
   readonly link: Link

@@ -11,7 +11,7 @@ type FactLine = LineOf<'fact'>
 type Found<L extends Line> = { readonly file: string; readonly number: number; readonly line: L }
 
 /** Version `after` is the last one known; `next` is the one that follows in the files. `after` 0: the opening itself is missing. */
-export type Gap = { readonly after: number; readonly next: number | null; readonly file: string; readonly line: number }
+type Gap = { readonly after: number; readonly next: number | null; readonly file: string; readonly line: number }
 
 export type Timeline = {
   /** As folded up to the first gap; null when the files do not hold its opening. */

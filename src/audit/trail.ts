@@ -23,7 +23,7 @@ export type TrailPorts = {
   readonly warn: (text: string, cause: unknown) => void
 }
 
-export type TrailCounts = {
+type TrailCounts = {
   readonly records: number
   /** Writes and syncs that failed, each try counted. */
   readonly failures: number

@@ -5,7 +5,7 @@ import { digestOf } from './chain.ts'
 import { readLines } from './lines.ts'
 import { type Head, type Line, parseLine } from './record.ts'
 
-export type TrailProblem = {
+type TrailProblem = {
   /** Base name. */
   readonly file: string
   /** Counted from 1; one past the end when the missing record is the last. */
@@ -15,7 +15,7 @@ export type TrailProblem = {
   readonly what: string
 }
 
-export type TrailVerdict = {
+type TrailVerdict = {
   readonly ok: boolean
   readonly records: number
   /** Distinct sessions named, at most a million. */
@@ -59,6 +59,7 @@ class Walk {
     const place = { file, line: number, seq: this.#last === null ? (line?.seq ?? 1) : this.#last.seq + 1 }
     if (!whole) return { ...place, what: 'the last line has no end' }
     if (line === null) return { ...place, what: `record ${place.seq} can not be read` }
+    if (line.kind === 'rotated' && !isHead(line.from)) return changed(place)
     const walked = { ...place, hash: digestOf(bytes) }
     const problem = this.#misplaced(place, line) ?? this.#unlike(walked)
     if (problem !== null) return problem
@@ -113,6 +114,9 @@ class Walk {
     if ('session' in line && line.session !== null && this.#sessions.size < SESSIONS_MAX) this.#sessions.add(line.session)
   }
 }
+
+/** A changed line may parse and still lack what its kind has. */
+const isHead = (value: unknown): boolean => value instanceof Object && 'seq' in value && 'hash' in value
 
 async function firstProblem(walk: Walk, files: readonly string[]): Promise<TrailProblem | null> {
   for (const path of files) {

@@ -5,13 +5,13 @@ import { Failure, exitOfStatus } from './exit-code.ts'
 
 export type Json = { readonly [member: string]: unknown }
 
-export type Asked<N extends OperationName> = {
+type Asked<N extends OperationName> = {
   readonly params: ParamsOf<N>
   readonly body: BodyFor<N>
   readonly query: QueryFor<N>
 }
 
-export type AdminServer = { readonly url: URL; /** null for operations that ask for none. */ readonly token: string | null; readonly timeoutMs: number }
+type AdminServer = { readonly url: URL; /** null for operations that ask for none. */ readonly token: string | null; readonly timeoutMs: number }
 
 const ANSWER_MAX = 64 * 1024 * 1024
 

@@ -10,8 +10,8 @@ import { yamlText } from './yaml-text.ts'
 
 export const DEFAULT_SERVER = 'http://127.0.0.1:9443'
 export const DEFAULT_TOKEN_FILE = './narrowgate-state/admin.token'
-export const FORMATS = ['table', 'json', 'yaml'] as const
-export type Format = (typeof FORMATS)[number]
+const FORMATS = ['table', 'json', 'yaml'] as const
+type Format = (typeof FORMATS)[number]
 
 export type OutputOptions = { readonly output: Format }
 export type RemoteOptions = OutputOptions & { readonly server?: string; readonly tokenFile?: string; readonly timeout: string }

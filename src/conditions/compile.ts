@@ -7,10 +7,10 @@ import { type ContextKind, ENVIRONMENTS, VETTED_IN_CIDR, VETTED_MATCHES } from '
 import { type Fault, harden, survey } from './syntax.ts'
 import type { Root } from './vocabulary.ts'
 
-export const CONDITION_BYTES_MAX = 2048
+const CONDITION_BYTES_MAX = 2048
 
 /** What is wrong with a condition; `at` counts UTF-16 units from its beginning. */
-export type ConditionFault = Fault & { readonly hint: string | null }
+type ConditionFault = Fault & { readonly hint: string | null }
 
 export type Compiled<T> = { readonly ok: true; readonly condition: T } | { readonly ok: false; readonly faults: readonly ConditionFault[] }
 

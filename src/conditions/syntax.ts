@@ -7,7 +7,7 @@ import { type Root, ROOTS } from './vocabulary.ts'
 
 export type Fault = { readonly message: string; readonly at: number }
 
-export type Survey = { readonly roots: ReadonlySet<Root>; readonly faults: readonly Fault[] }
+type Survey = { readonly roots: ReadonlySet<Root>; readonly faults: readonly Fault[] }
 
 const LOOPS: ReadonlySet<string> = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
 const LOOP_DEPTH_MAX = 2

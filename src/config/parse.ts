@@ -7,7 +7,7 @@ export const FILE_BYTES_MAX = 1024 * 1024
 const DEPTH_MAX = 32
 const ALIASES_MAX = 100
 
-export type Parsed = { readonly ok: true; readonly document: Document; readonly map: SourceMap } | { readonly ok: false; readonly problems: readonly Problem[] }
+type Parsed = { readonly ok: true; readonly document: Document; readonly map: SourceMap } | { readonly ok: false; readonly problems: readonly Problem[] }
 
 const whole = (file: string, message: string, hint: string | null = null): Parsed => ({ ok: false, problems: [{ file, line: 0, column: 0, message, hint, excerpt: null }] })
 

@@ -6,7 +6,7 @@ export type Step = string | number
 export type Path = readonly Step[]
 
 /** Half-open, in UTF-16 units of the text. */
-export type Range = { readonly start: number; readonly end: number }
+type Range = { readonly start: number; readonly end: number }
 
 const rangeOf = (node: unknown): Range | null => {
   const range = typeof node === 'object' && node !== null && 'range' in node ? (node as Node).range : null // nodes of a parsed document have one

@@ -38,7 +38,7 @@ function typed(node: Scalar, before: string, after: string): unknown {
   return /^-?(0|[1-9]\d{0,14})$/.test(after) ? Number(after) : after
 }
 
-export type Substituted = {
+type Substituted = {
   readonly problems: readonly Problem[]
   /** Places that could not be filled: what is wrong there was said. */
   readonly unfilled: readonly Path[]

@@ -2,7 +2,7 @@
 // SPEC: ELV1-ELV9
 import type { AnchorRef } from './anchor.ts'
 import type { EndReason } from './reason.ts'
-import type { PurposeKind, Purposes } from './purpose.ts'
+import type { Purposes } from './purpose.ts'
 import type { Scope } from './scope.ts'
 import type { Duration, Instant } from './time.ts'
 
@@ -11,7 +11,7 @@ export type ElevationId = string & { readonly elevation: unique symbol }
 /** A shared condition an elevation stands on, with the generation seen when it was requested. */
 export type Tie = { readonly anchor: AnchorRef; readonly generation: Instant; readonly reason: EndReason }
 
-export type Approval = {
+type Approval = {
   /** `issuer|subject` of the approver. */
   readonly by: string
   readonly at: Instant
@@ -53,10 +53,7 @@ export type Elevation = {
   readonly state: ElevationState
 }
 
-export type ElevationStatus = ElevationState['is']
+type ElevationStatus = ElevationState['is']
 
 const TERMINAL: ReadonlySet<ElevationStatus> = new Set(['ended', 'denied', 'withdrawn', 'expired'])
 export const isOver = (elevation: Elevation): boolean => TERMINAL.has(elevation.state.is)
-
-export const purposeKindsOf = (purposes: Purposes): readonly PurposeKind[] =>
-  Object.keys(purposes) as PurposeKind[] // keys of a Purposes object are purpose kinds by construction

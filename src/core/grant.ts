@@ -13,7 +13,7 @@ import { covers, type ScopeName } from './scope.ts'
 import { cappedTo } from './session.ts'
 import { FOREVER, type Instant } from './time.ts'
 
-export type Choice = { readonly grant: Grant; readonly until: Instant }
+type Choice = { readonly grant: Grant; readonly until: Instant }
 
 const BASELINE: Choice = { grant: { is: 'baseline' }, until: FOREVER }
 export const ANONYMOUS: Choice = { grant: { is: 'anonymous' }, until: FOREVER }

@@ -27,7 +27,7 @@ const SESSION_SELECTORS = (session: Session): readonly string[] => [
 ]
 
 /** `toBaseline`: one of the locks keeps to the baseline, whatever a stronger one does as well. */
-export type Hit = { readonly lock: Lock; readonly until: Instant; readonly toBaseline: boolean }
+type Hit = { readonly lock: Lock; readonly until: Instant; readonly toBaseline: boolean }
 
 /** The strongest of several locks, and the first instant at which one of them lifts by itself. */
 function strongest(locks: readonly Lock[]): Hit | null {

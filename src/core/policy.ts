@@ -32,7 +32,7 @@ export type PurposeSource = {
   readonly manual: boolean
 }
 
-export type BaselineEntry = { readonly when: SubjectCondition | null; readonly scopes: Scope }
+type BaselineEntry = { readonly when: SubjectCondition | null; readonly scopes: Scope }
 
 export type SessionRules = {
   /** Claims after issuer, tenant, subject and client that make the key; empty takes `sid`, else the key, else `jti`. */

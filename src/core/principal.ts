@@ -23,14 +23,8 @@ export type Principal = {
 /** Claims of a verified credential, as JSON values. */
 export type Claims = { readonly [name: string]: unknown }
 
-/** A principal together with the claims of its newest verified credential: what conditions read as `subject`. */
-export type Subject = Principal & { readonly claims: Claims }
-
 /** `issuer|subject`, the form in which people and files name an identity. */
 export const identityOf = (who: { readonly issuer: string; readonly subject: string }): string => `${who.issuer}|${who.subject}`
-
-/** Unambiguous name of issuer, tenant, subject and client: the holder of risk, strikes and limits. */
-export const principalName = (p: Principal): string => JSON.stringify([p.issuer, p.tenant, p.subject, p.client])
 
 /** Everyone this principal acts for, nearest first. */
 export function chainOf(principal: Principal): readonly string[] {

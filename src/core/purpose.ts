@@ -11,7 +11,7 @@ export type Purposes = { readonly [K in PurposeKind]?: string }
 
 export const NO_PURPOSES: Purposes = {}
 
-export type PurposeFit = 'shown' | 'missing' | 'different'
+type PurposeFit = 'shown' | 'missing' | 'different'
 
 /** Does a request that shows `shown` stand for everything `wanted` names? */
 export function purposeFit(wanted: Purposes, shown: Purposes): PurposeFit {

@@ -1,6 +1,6 @@
 // The one closed list of why something was refused or ended. Status codes, challenges, labels, audit words and docs are made from it.
 // `loss`: what losing a right for this reason does to an open exchange. SPEC: DEC6, WIRE9
-export type Challenge = 'none' | 'bearer' | 'invalid_token' | 'insufficient_scope'
+type Challenge = 'none' | 'bearer' | 'invalid_token' | 'insufficient_scope'
 
 type Row = {
   readonly use: 'refusal' | 'end' | 'both'

@@ -4,7 +4,7 @@ import type { Anchor, Lock } from './anchor.ts'
 import { type Elevation, type ElevationId, type ElevationState, isOver } from './elevation.ts'
 import type { AnchorFact, LockFact, SessionFact } from './fact.ts'
 import { ENDED_ELEVATIONS_KEPT, LIVE, NO_CAP, type Session } from './session.ts'
-import { instant, later } from './time.ts'
+import { type Instant, instant, later } from './time.ts'
 
 type Opened = Extract<SessionFact, { what: 'session.opened' }>
 
@@ -41,6 +41,9 @@ function added(session: Session, elevation: Elevation): readonly Elevation[] {
   return [...session.elevations.filter(({ id }) => !drop.has(id)), elevation]
 }
 
+/** The mark of a revocation: an issuer's clock ahead of ours must not save the very credential that was revoked. */
+const markAt = ({ credential, notBefore }: Session, at: Instant): Instant => later(at, later(notBefore ?? at, credential.issuedAt ?? at))
+
 function changed(session: Session, fact: Exclude<SessionFact, Opened>): Partial<Session> {
   switch (fact.what) {
     case 'credential.renewed': return { credential: fact.credential }
@@ -50,7 +53,7 @@ function changed(session: Session, fact: Exclude<SessionFact, Opened>): Partial<
     case 'session.resumed': return { frozen: null }
     case 'session.shortened': return { endsAt: fact.endsAt }
     case 'session.lapsed': return { state: { is: 'lapsed', at: fact.at, reason: fact.reason } }
-    case 'session.revoked': return { state: { is: 'revoked', at: fact.at, reason: fact.reason }, notBefore: later(fact.at, session.notBefore ?? fact.at) }
+    case 'session.revoked': return { state: { is: 'revoked', at: fact.at, reason: fact.reason }, notBefore: markAt(session, fact.at) }
     case 'mark.cleared': return { notBefore: null }
     case 'elevation.requested': return { elevations: added(session, fact.elevation) }
     case 'elevation.approved':

@@ -7,5 +7,4 @@ export const NO_SCOPE: Scope = []
 
 export const scopeOf = (names: Iterable<ScopeName>): Scope => [...new Set(names)].sort()
 export const covers = (scope: Scope, name: ScopeName): boolean => scope.includes(name)
-export const union = (a: Scope, b: Scope): Scope => scopeOf([...a, ...b])
 export const intersection = (a: Scope, b: Scope): Scope => a.filter(name => b.includes(name))

@@ -20,9 +20,9 @@ export type Credential = {
 /** `baseline`: no elevation carries anything. `scopes`, with or without it: what the whole session is limited to. */
 export type Cap = { readonly is: 'none' } | { readonly is: 'baseline'; readonly scopes: Scope | null } | { readonly is: 'scopes'; readonly scopes: Scope }
 
-export type Frozen = { readonly since: Instant; readonly note: string; readonly until: Instant | null }
+type Frozen = { readonly since: Instant; readonly note: string; readonly until: Instant | null }
 
-export type SessionState =
+type SessionState =
   | { readonly is: 'live' }
   | { readonly is: 'lapsed'; readonly at: Instant; readonly reason: EndReason }
   | { readonly is: 'revoked'; readonly at: Instant; readonly reason: EndReason }

@@ -28,7 +28,7 @@ export interface Channel {
 }
 
 /** `request` until the response head is on its way, then what it turned out to be. */
-export type ExchangeKind = 'request' | 'download' | 'upload' | 'sse'
+type ExchangeKind = 'request' | 'download' | 'upload' | 'sse'
 
 /** The proof of freshness and the clocks every gate asks, and whether what proved a credential is still in the configuration. */
 export type GateKeeper = {
@@ -122,7 +122,7 @@ export type Inquiry = {
 export const NO_CLAIMS: Claims = {}
 
 /** Milliseconds of wall time until which knowledge counts as fresh, from a lease kept on the elapsed scale. */
-export function confirmedAt(keeper: GateKeeper, now: Instant): Instant {
+function confirmedAt(keeper: GateKeeper, now: Instant): Instant {
   const fresh = keeper.confirmedUntil()
   return fresh === Infinity ? instant(Infinity) : instant(now + (fresh - keeper.clock.elapsed()))
 }

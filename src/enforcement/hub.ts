@@ -9,7 +9,7 @@ export type Heard =
   | { readonly is: 'announced'; readonly announcement: Announcement; readonly session: string | null }
   | { readonly is: 'exchange'; readonly what: 'cut' | 'frozen' | 'resumed' | 'regranted'; readonly exchange: string; readonly session: string | null; readonly route: string; readonly grant: string; readonly reason: Reason | null; readonly because: string | null; readonly at: Instant }
 
-export type HubListener = (heard: Heard) => void
+type HubListener = (heard: Heard) => void
 /** The limit that was met, as metrics name it. */
 export type Full = 'event_listeners' | 'session_event_listeners'
 

@@ -15,7 +15,7 @@ export type ApiKey = {
 }
 
 /** Entries a file may have. */
-export const API_KEYS_MAX = 10_000
+const API_KEYS_MAX = 10_000
 
 const MEMBERS = new Set(['id', 'sha256', 'subject', 'tenant', 'claims', 'expires'])
 const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/

@@ -2,7 +2,7 @@
 // Case is kept: `Bob` and `bob` are two subjects, as OpenID Connect has it. SPEC: SES11
 
 /** Longest name, in UTF-16 units. */
-export const NAME_MAX = 512
+const NAME_MAX = 512
 
 // Controls, formats, private use and unassigned; every space but U+0020; invisible fillers and selectors; the blank Braille pattern.
 const ODD = /[\p{C}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Z}/u

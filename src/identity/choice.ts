@@ -6,7 +6,7 @@ import { claimedIssuer } from './jwt-shape.ts'
 import type { Shown, Verifier } from './verifier.ts'
 
 /** The providers of one header of a route. */
-export type Choice = {
+type Choice = {
   /** By issuer; of several with the same issuer the route's first. */
   readonly byIssuer: ReadonlyMap<string, Verifier>
   /** The first whose credentials name no issuer. */

@@ -6,7 +6,7 @@ import { isCanonicalName } from './canonical-name.ts'
 import type { CredentialFault } from './credential.ts'
 
 /** Longest `act` chain (RFC 8693 §4.1). */
-export const ACTORS_MAX = 8
+const ACTORS_MAX = 8
 
 /** A claim of the token itself, never of its prototype; null where absent. */
 export const claimOf = (claims: Claims, name: string): unknown => (Object.hasOwn(claims, name) ? (claims[name] ?? null) : null)
@@ -19,7 +19,7 @@ const nameOf = (claims: Claims, name: string | null): string | null => {
 type ChainRead = { readonly is: 'chain'; readonly actor: Actor | null } | { readonly is: 'fault' }
 
 /** Reads `act`, outermost first; an actor without `iss` is of `issuer`. An issuer with `|` would make `issuer|subject` ambiguous. */
-export function actorsOf(act: unknown, issuer: string): ChainRead {
+function actorsOf(act: unknown, issuer: string): ChainRead {
   const links: { readonly issuer: string; readonly subject: string }[] = []
   for (let link = act; link !== null; ) {
     if (typeof link !== 'object' || Array.isArray(link) || links.length === ACTORS_MAX) return { is: 'fault' }
@@ -33,7 +33,7 @@ export function actorsOf(act: unknown, issuer: string): ChainRead {
   return { is: 'chain', actor: links.reduceRight<Actor | null>((actsFor, link) => ({ ...link, actsFor }), null) }
 }
 
-export type PrincipalRead = { readonly is: 'principal'; readonly principal: Principal } | { readonly is: 'fault'; readonly fault: CredentialFault }
+type PrincipalRead = { readonly is: 'principal'; readonly principal: Principal } | { readonly is: 'fault'; readonly fault: CredentialFault }
 
 const fault = (what: CredentialFault): PrincipalRead => ({ is: 'fault', fault: what })
 

@@ -14,7 +14,7 @@ export type Presented = {
 /** Longest credential looked at, in characters. */
 export const CREDENTIAL_MAX = 16 * 1024
 
-export const CREDENTIAL_FAULTS = [
+const CREDENTIAL_FAULTS = [
   'none',
   'other_scheme',
   'several_credentials',

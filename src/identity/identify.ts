@@ -10,11 +10,11 @@ import { type Identification, invalid, type Presented, type Provider, type Refus
 import { type Keying, type Shown, Verifier } from './verifier.ts'
 
 /** Authorization lines whose reading is remembered. */
-export const LINES_MAX = 4_096
+const LINES_MAX = 4_096
 /** Times a request is identified anew because the configuration changed while it waited. */
 const ATTEMPTS = 3
 
-export type IdentifierOptions = {
+type IdentifierOptions = {
   readonly clock: Clock
   /** Key of the session digests: at least 32 bytes, kept with the data set. */
   readonly digestKey: Uint8Array
@@ -23,7 +23,7 @@ export type IdentifierOptions = {
 }
 
 /** Numbers for metrics, over all providers. */
-export type IdentifierCounts = { readonly cached: number; readonly pending: number; readonly evicted: number; readonly busy: number }
+type IdentifierCounts = { readonly cached: number; readonly pending: number; readonly evicted: number; readonly busy: number }
 
 type Read = { readonly is: 'shown'; readonly shown: Shown; readonly remembered: boolean }
 type Located = Omit<Read, 'is'> & { readonly is: 'located'; readonly verifier: Verifier; readonly line: Presented }

@@ -5,7 +5,7 @@ import { isAmbiguousJson } from './strict-json.ts'
 // Three parts of the base64url alphabet: no JWE, no JSON serialisation, no padding, no white space. An empty signature is left to the verifier.
 const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]*$/
 
-export type Part = { readonly is: 'object'; readonly value: { readonly [name: string]: unknown } } | { readonly is: 'ambiguous' } | { readonly is: 'none' }
+type Part = { readonly is: 'object'; readonly value: { readonly [name: string]: unknown } } | { readonly is: 'ambiguous' } | { readonly is: 'none' }
 
 export const isCompact = (text: string): boolean => COMPACT.test(text)
 

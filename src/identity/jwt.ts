@@ -28,7 +28,7 @@ function typeOf(header: { readonly [name: string]: unknown }): string | null {
 }
 
 /** What the protected header alone refuses, before a key is looked for. */
-export function headerFault(text: string, types: readonly string[]): CredentialFault | null {
+function headerFault(text: string, types: readonly string[]): CredentialFault | null {
   if (!isCompact(text)) return 'malformed'
   const header = readPart(headerBytes(text))
   if (header.is !== 'object') return header.is === 'ambiguous' ? 'duplicate_member' : 'malformed'

@@ -25,7 +25,7 @@ export type ProviderTools = {
 }
 
 /** `message` begins with the provider and the file. */
-export class ProviderFileError extends Error {
+class ProviderFileError extends Error {
   readonly provider: string
   readonly file: string
 

@@ -1,6 +1,5 @@
 // Purpose values a verified credential claims. Computed from the policy in force at each request, because a reload may name other claims while
 // the verified credential stays. SPEC: PUR1
-import type { Evidence } from '../core/evidence.ts'
 import type { PurposeSource } from '../core/policy.ts'
 import type { Claims } from '../core/principal.ts'
 import { NO_PURPOSES, type PurposeKind, type Purposes } from '../core/purpose.ts'
@@ -19,10 +18,4 @@ export function purposesClaimed(sources: ReadonlyMap<PurposeKind, PurposeSource>
     found[kind] = value
   }
   return found ?? NO_PURPOSES
-}
-
-/** The evidence of a verified credential as one request under this policy shows it. */
-export function evidenceUnder(sources: ReadonlyMap<PurposeKind, PurposeSource>, verified: { readonly evidence: Evidence; readonly claims: Claims }): Evidence {
-  const claimed = purposesClaimed(sources, verified.claims)
-  return claimed === NO_PURPOSES ? verified.evidence : { ...verified.evidence, claimed }
 }

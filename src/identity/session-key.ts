@@ -8,7 +8,7 @@ import type { Proven } from './credential.ts'
 
 type Scalar = string | number | boolean
 /** JSON form of what tells lives apart; the first member is its kind. */
-export type Discriminator = readonly ['claims', ...(readonly (string | Scalar)[])] | readonly ['sid' | 'key' | Proven['mark']['is'], Scalar]
+type Discriminator = readonly ['claims', ...(readonly (string | Scalar)[])] | readonly ['sid' | 'key' | Proven['mark']['is'], Scalar]
 
 const isScalar = (value: unknown): value is Scalar => (typeof value === 'string' && value !== '') || typeof value === 'number' || typeof value === 'boolean'
 

@@ -5,7 +5,7 @@ import { after, type Duration, duration, earlier, FOREVER, type Instant } from '
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { Identification, VerifiedAnswer } from './credential.ts'
 
-export const CACHED_MAX = 50_000
+const CACHED_MAX = 50_000
 /** After this a credential is verified anew, so that a key its issuer withdrew stops counting. */
 export const KEPT_AT_MOST: Duration = duration(5 * 60_000)
 

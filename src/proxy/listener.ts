@@ -10,7 +10,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Certificate } from './certificate.ts'
 import type { Arrival } from './http/relay.ts'
 
-export type ListenOptions = {
+type ListenOptions = {
   readonly host: string
   readonly port: number
   /** PEM texts; null for plain HTTP. */

@@ -5,7 +5,7 @@ import { type Reason, REASONS } from '../core/reason.ts'
 import { newEvaluationId } from '../runtime/id.ts'
 
 /** What a caller may ask for to lift the refusal (AuthZEN access request). */
-export type Offer = { readonly profile: string; readonly purpose: readonly string[]; readonly approval: 'none' | 'required' }
+type Offer = { readonly profile: string; readonly purpose: readonly string[]; readonly approval: 'none' | 'required' }
 
 export type RefusalText = {
   readonly reason: Reason

@@ -4,7 +4,7 @@ import { Agent, request } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { Duration } from '../core/time.ts'
 
-export type HttpFaultCode = 'unreachable' | 'timeout' | 'status' | 'too_large' | 'encoded' | 'not_json'
+type HttpFaultCode = 'unreachable' | 'timeout' | 'status' | 'too_large' | 'encoded' | 'not_json'
 
 /** `status` is the answer's, 0 where there was none. */
 export class HttpFault extends Error {

@@ -1,5 +1,5 @@
 // Ids (128 random bits in 26 lower-case base32 characters, with a prefix that names their kind) and digests.
-import { createHash, hash, randomBytes, randomFillSync } from 'node:crypto'
+import { hash, randomBytes, randomFillSync } from 'node:crypto'
 import type { LockId } from '../core/anchor.ts'
 import type { ElevationId } from '../core/elevation.ts'
 import type { SessionId } from '../core/session.ts'
@@ -48,8 +48,6 @@ export const newEvaluationId = (): string => `eval_${random()}`
 
 /** Base64url SHA-256 of text or bytes. */
 export const sha256 = (data: string | Uint8Array): string => hash('sha256', data, 'base64url')
-/** A running SHA-256 for data that comes in pieces. */
-export const sha256Stream = () => createHash('sha256')
 
 /** 256 random bits as base64, for a key that lives with the data set. */
 export const newKeyText = (): string => randomBytes(32).toString('base64')

@@ -2,7 +2,7 @@
 import { open, writeFile } from 'node:fs/promises'
 
 /** Longest file read unless told otherwise, in bytes. */
-export const SECRET_FILE_MAX = 64 * 1024
+const SECRET_FILE_MAX = 64 * 1024
 
 /** `message` names the file and what is wrong with it. */
 export class SecretFileError extends Error {

@@ -16,15 +16,15 @@ import type { Commit, CommitAnswer, Enforcement, Outgoing, Position, SessionStor
 import { StoreFault, StoreFull } from './store-fault.ts'
 
 /** `file` is a path or `:memory:`; memory forgets everything and needs `ephemeral`. */
-export type EmbeddedOptions = { readonly file: string; readonly clock: Clock; readonly ephemeral: boolean }
+type EmbeddedOptions = { readonly file: string; readonly clock: Clock; readonly ephemeral: boolean }
 /** `outbox` counts facts not yet drained, `operations` those remembered, `kept` named values. */
-export type EmbeddedLimits = { readonly outbox: number; readonly operations: number; readonly kept: number }
+type EmbeddedLimits = { readonly outbox: number; readonly operations: number; readonly kept: number }
 
 export const EMBEDDED_LIMITS: EmbeddedLimits = { outbox: 1_000_000, operations: 2_000_000, kept: 1_000 }
 /** How long an operation is known to have been done. */
 export const OPERATION_MEMORY = duration(15 * 60_000)
 /** Records forgotten by one call of `prune`. */
-export const PRUNED_AT_ONCE = 500
+const PRUNED_AT_ONCE = 500
 
 const written = ({ ref, operation, record, facts, index, ties, forgetAt }: Commit): Written => ({
   ref, operation, version: record.version, body: JSON.stringify(record), facts: JSON.stringify(facts), parts: facts.length,

@@ -18,7 +18,7 @@ export const NO_TALLY: Tally = { continued: 0, regranted: 0, narrowed: 0, frozen
 
 /** What changed: these sessions, or everything (a lock, the policy). */
 export type Change = { readonly sessions: readonly LiveSession[] | 'all'; readonly announcement: Announcement | null }
-export type ChangeListener = (change: Change) => Promise<Tally>
+type ChangeListener = (change: Change) => Promise<Tally>
 
 export class Mirror {
   readonly anonymous = new Holder()

@@ -11,7 +11,7 @@ import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
 
 /** Seconds a minted token lives at most; it is reused for the first half of them. */
-export const CONTEXT_LIFE = 30
+const CONTEXT_LIFE = 30
 const CACHED = 50_000
 
 type Minted = { readonly token: string; readonly usedUntil: Instant; /** Its `exp`. */ readonly end: Instant; readonly version: number }

@@ -114,7 +114,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(await store.load(commit.ref)).toEqual(commit.record)
       })
 
-      test('[STO2] §11.5 an old version conflicts, and the answer holds the record as it is now', async () => {
+      test('[STO2, STORE-5] §11.5 an old version conflicts, and the answer holds the record as it is now', async () => {
         const session = await begin('a')
         const frozen = commitOf(session, signal('sig_freeze', { kind: 'session.frozen', until: null }), now)
         await store.commitRestrictive(frozen)
@@ -136,14 +136,14 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(await loaded(session)).toEqual(ended.record)
       })
 
-      test('[STO2] §11.3 an end of something never seen leaves its record, which a later opening finds', async () => {
+      test('[STO2, STORE-3] §11.3 an end of something never seen leaves its record, which a later opening finds', async () => {
         const end = anchorCommit('sig_close', TICKET, 'anchor.ended', now)
         expect((await store.commitRestrictive(end)).is).toBe('OK')
         const late = anchorCommit('sig_reopen', TICKET, 'anchor.opened', now, { expectedVersion: 0 })
         expect(await store.commit(late)).toEqual({ is: 'CONFLICT', record: end.record })
       })
 
-      test('[STO2] §11.2 after a revocation a freeze changes nothing; after a freeze a revocation wins', async () => {
+      test('[STO2, STORE-2] §11.2 after a revocation a freeze changes nothing; after a freeze a revocation wins', async () => {
         const session = await begin('a')
         await store.commitRestrictive(commitOf(session, signal('sig_freeze', { kind: 'session.frozen', until: null }), now))
         const frozen = await loaded(session)
@@ -153,7 +153,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(transition(revoked, signal('sig_again', { kind: 'session.frozen', until: null }), now)).toEqual({ record: revoked, facts: [], rejected: null })
       })
 
-      test('[STO3] §11.6 the same operation twice is done once: same position, one announcement, one set of facts', async () => {
+      test('[STO3, STORE-6] §11.6 the same operation twice is done once: same position, one announcement, one set of facts', async () => {
         hear()
         const commit = opened('a')
         const first = positionOf(await store.commit(commit))
@@ -170,14 +170,14 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect((await store.commit(commit)).is).toBe('OK')
       })
 
-      test('[STO4] §11.5 a decision of another epoch is refused and told the one that holds', async () => {
+      test('[STO4, STORE-5] §11.5 a decision of another epoch is refused and told the one that holds', async () => {
         const commit = opened('a', { expectedEpoch: 'another' })
         expect(await store.commit(commit)).toEqual({ is: 'EPOCH', epoch: store.epoch })
         expect(await store.load(commit.ref)).toBeNull()
         expect((await store.commit({ ...commit, expectedEpoch: store.epoch })).is).toBe('OK')
       })
 
-      test('[STO5] §11.35 a commit whose cause is time is EARLY until the store’s own time has reached it', async () => {
+      test('[STO5, STORE-35] §11.35 a commit whose cause is time is EARLY until the store’s own time has reached it', async () => {
         hear()
         const commit = opened('a', { due: after(under.now(), HOUR) })
         const answer = await store.commitRestrictive(commit)
@@ -369,7 +369,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(await store.kept('head')).toBe('two')
       })
 
-      test('[STO10] §11.4 a record is there until its time has come', async () => {
+      test('[STO10, STORE-4] §11.4 a record is there until its time has come', async () => {
         const kept = opened('a', { forgetAt: after(under.now(), HOUR) })
         await store.commit(kept)
         await Promise.all(['b', 'c'].map(begin))
@@ -394,7 +394,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         await expect(store.close()).resolves.toBeUndefined()
       })
 
-      test('[STO4] §11.40 records, locks, operations, facts and values outlive the store where anything does; its epoch never', async () => {
+      test('[STO4, STORE-40] §11.40 records, locks, operations, facts and values outlive the store where anything does; its epoch never', async () => {
         const commit = opened('a')
         const position = positionOf(await store.commit(commit))
         const lock = lockCommit(now)

@@ -5,7 +5,7 @@ import type { Elevation, ElevationId } from '../../src/core/elevation.ts'
 import type { SessionFact } from '../../src/core/fact.ts'
 import { indexOf, sessionRef, tiesOf } from '../../src/core/record.ts'
 import { replaySession } from '../../src/core/replay.ts'
-import type { Session, SessionKey } from '../../src/core/session.ts'
+import { cappedTo, type Session, type SessionKey } from '../../src/core/session.ts'
 import { isRestrictive, type SessionSignal } from '../../src/core/signal.ts'
 import { type Instant, instant } from '../../src/core/time.ts'
 import { transition } from '../../src/core/transition.ts'
@@ -22,30 +22,35 @@ type Account = {
   endsAt: number
   frozen: boolean
   baselineOnly: boolean
+  /** null is everything. */
+  only: Set<string> | null
   barred: Set<string>
   /** Elevations that may carry something, and the latest instant until which. */
   mayRun: Map<ElevationId, number>
 }
 
-const fresh = (): Account => ({ life: null, ended: true, mark: null, endsAt: 0, frozen: false, baselineOnly: false, barred: new Set(), mayRun: new Map() })
+const fresh = (): Account => ({ life: null, ended: true, mark: null, endsAt: 0, frozen: false, baselineOnly: false, only: null, barred: new Set(), mayRun: new Map() })
 
 function begin(account: Account, signal: Extract<SessionSignal, { kind: 'session.opened' }>, accepted: boolean): void {
   if (!account.ended || !accepted) return
   Object.assign(account, fresh(), { life: signal.session, ended: false, mark: account.mark, endsAt: signal.endsAt })
 }
 
-function end(account: Account, now: Instant, revoked: boolean, wasRevoked: boolean): void {
-  if (revoked && !wasRevoked) account.mark = Math.max(now, account.mark ?? 0)
+/** @param newest issue time of the newest credential seen: it never survives its own revocation, whatever the issuer's clock says */
+function end(account: Account, now: Instant, revoked: boolean, wasRevoked: boolean, newest: Instant | null): void {
+  if (revoked && !wasRevoked) account.mark = Math.max(now, account.mark ?? 0, newest ?? 0)
   account.ended = true
   account.mayRun.clear()
 }
 
-/** Narrowing bars the profiles of what it names; an unknown name makes the whole of it nothing. */
+/** Narrowing takes what it names away, whatever it held before; a name nobody knows takes nothing and spoils nothing. */
 function narrow(account: Account, before: Session, { to, elevations }: Extract<SessionSignal, { kind: 'session.narrowed' }>): void {
-  const named = elevations.map(id => before.elevations.find(elevation => elevation.id === id))
-  if (named.includes(undefined)) return
   if (to === 'baseline') account.baselineOnly = true
-  for (const elevation of named) if (elevation !== undefined) account.barred.add(elevation.profile)
+  else if (to !== null) account.only = account.only === null ? new Set(to) : new Set([...account.only].filter(name => to.includes(name)))
+  for (const id of elevations) {
+    const named = before.elevations.find(elevation => elevation.id === id)
+    if (named !== undefined) account.barred.add(named.profile)
+  }
 }
 
 /** An upper bound of what may run: from request to end, never past its longest time after the first instant it could have started. */
@@ -54,12 +59,12 @@ function follow(account: Account, before: Session | null, signal: SessionSignal,
   if (account.ended && signal.kind !== 'session.terminated' && signal.kind !== 'mark.cleared') return
   switch (signal.kind) {
     case 'session.narrowed': { if (before !== null) narrow(account, before, signal); return }
-    case 'session.widened': { account.baselineOnly = false; account.barred.clear(); return }
+    case 'session.widened': { account.baselineOnly = false; account.only = null; account.barred.clear(); return }
     case 'session.frozen': { account.frozen = true; return }
     case 'session.resumed': { account.frozen = false; return }
     case 'session.shortened': { account.endsAt = Math.min(account.endsAt, signal.endsAt); return }
-    case 'session.terminated': { end(account, now, true, before?.state.is === 'revoked'); return }
-    case 'session.lapsed': { end(account, now, false, false); return }
+    case 'session.terminated': { end(account, now, true, before?.state.is === 'revoked', before?.credential.issuedAt ?? null); return }
+    case 'session.lapsed': { end(account, now, false, false, null); return }
     case 'mark.cleared': { account.mark = null; return }
     case 'elevation.denied': case 'elevation.withdrawn': {
       if (before?.elevations.find(({ id }) => id === signal.elevation)?.state.is === 'requested') account.mayRun.delete(signal.elevation)
@@ -68,8 +73,8 @@ function follow(account: Account, before: Session | null, signal: SessionSignal,
     case 'elevation.ended': { account.mayRun.delete(signal.elevation); return }
     case 'elevation.requested': { if (!account.frozen && !before?.elevations.some(({ id }) => id === signal.elevation.id)) account.mayRun.set(signal.elevation.id, Infinity); return }
     case 'time.passed': {
-      if (account.endsAt <= now) end(account, now, false, false)
-      else if (before?.frozen?.until != null && before.frozen.until <= now) end(account, now, true, false)
+      if (account.endsAt <= now) end(account, now, false, false, null)
+      else if (before?.frozen?.until != null && before.frozen.until <= now) end(account, now, true, false, before.credential.issuedAt)
       return
     }
     case 'session.opened': case 'credential.renewed': case 'elevation.approved': case 'elevation.extended':
@@ -93,8 +98,9 @@ function agrees(account: Account, session: Session | null): void {
   }
   expect({ life: session.id, ended: session.state.is !== 'live', mark: session.notBefore }).toEqual({ life: account.life, ended: account.ended, mark: account.mark })
   if (account.ended) return
-  expect({ endsAt: session.endsAt, frozen: session.frozen !== null, baselineOnly: session.cap.is === 'baseline', barred: new Set(session.barred) })
-    .toEqual({ endsAt: account.endsAt, frozen: account.frozen, baselineOnly: account.baselineOnly, barred: account.barred })
+  const only = cappedTo(session.cap)
+  expect({ endsAt: session.endsAt, frozen: session.frozen !== null, baselineOnly: session.cap.is === 'baseline', only: only === null ? null : new Set(only), barred: new Set(session.barred) })
+    .toEqual({ endsAt: account.endsAt, frozen: account.frozen, baselineOnly: account.baselineOnly, only: account.only, barred: account.barred })
 }
 
 describe('core alone', () => {

@@ -10,7 +10,7 @@ const isRule = (id: string): boolean => /^[A-Z]{3,4}\d+$/.test(id)
 const lines = read('src/SPEC.md').split('\n')
 const spec = lines.flatMap(line => RULE.exec(line)?.[1] ?? [])
 const known = new Set(spec)
-const tests = textsUnder('test', '.test.ts')
+const tests = new Map([...textsUnder('test', '.test.ts'), ...textsUnder('test', '-contract.ts')]) // a suite that several stores share is no test file itself
 const proofs = proofsIn(tests)
 
 test('every line of SPEC.md that looks like a rule is one: `- **ENF3** — sentence.`', () => {

@@ -126,7 +126,7 @@ describe('on a gateway that knows the session', () => {
     expect(kinds).toEqual(['request.intended', 'exchange.opened'])
   })
 
-  test.each(CHANGES)('[ENF2] $what during each step of gather: nothing goes upstream', async change => {
+  test.each(CHANGES)('[ENF2, STORE-37] $what during each step of gather: nothing goes upstream', async change => {
     for (const step of gate.parts.steps) {
       for (const side of ['before', 'after'] as const) {
         const caller = await elevated(gate)

@@ -10,8 +10,8 @@ import type { Terminal } from '../terminal.ts'
 /** From the start of the process to the end of the story; what is left of 30 s is for closing. */
 const DEADLINE_MS = 25_000
 
-export type DemoOptions = { readonly stay: boolean }
-export type DemoTerminal = Pick<Terminal, 'out' | 'env' | 'onSignal'> & { readonly isTerminal: boolean }
+type DemoOptions = { readonly stay: boolean }
+type DemoTerminal = Pick<Terminal, 'out' | 'env' | 'onSignal'> & { readonly isTerminal: boolean }
 
 const OWN: DemoTerminal = {
   out: text => void process.stdout.write(text),

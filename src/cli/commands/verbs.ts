@@ -16,7 +16,7 @@ const reasonOption = () => new Option('--reason <text>', 'why; it stands in the 
 const lastingOptions = (command: Command): Command => command.option('--for <duration>', 'how long').option('--until <time>', 'until when')
 
 /** One sentence for people: enforced when, where, and what became of what was open. */
-export function enforcedText(answer: Json): string {
+function enforcedText(answer: Json): string {
   const { gateways, exchanges } = answer as { readonly gateways?: Json; readonly exchanges?: Json } // members of the contract's answer
   const counts = Object.entries(exchanges ?? {}).filter(([, n]) => n !== 0).map(([what, n]) => `${String(n)} ${what}`)
   const where = gateways === undefined ? '' : ` on ${cellText(gateways['acknowledged'])} of ${cellText(gateways['total'])} gateways`

@@ -6,7 +6,7 @@ import { type IncomingMessage, request as httpRequest } from 'node:http'
 export type Json = { readonly [member: string]: unknown }
 export type Answer = { readonly status: number; readonly json: Json; readonly text: string }
 export type Headers = { readonly [name: string]: string }
-export type FeedEnd = { /** As `performance.now()`. */ readonly at: number; readonly how: 'ended between two events' | 'reset' }
+type FeedEnd = { /** As `performance.now()`. */ readonly at: number; readonly how: 'ended between two events' | 'reset' }
 
 const ANSWER_WITHIN_MS = 5_000
 const EVENT_BYTES_MAX = 16_384

@@ -1,5 +1,5 @@
 // What the demo prints: plain lines, a little colour where a terminal wants it (NO_COLOR is honoured). It tells; it decides nothing.
-export type NarratorOptions = { readonly out: (text: string) => void; readonly colour: boolean }
+type NarratorOptions = { readonly out: (text: string) => void; readonly colour: boolean }
 
 type Look = 'bold' | 'dim' | 'green' | 'red'
 

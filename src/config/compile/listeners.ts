@@ -4,10 +4,10 @@ import type { ListenerSettings, Service } from '../settings.ts'
 import type { Path } from '../source-map.ts'
 import { type Compilation, existing } from './context.ts'
 
-export type Address = { readonly host: string; readonly port: number }
+type Address = { readonly host: string; readonly port: number }
 
 /** `host:port`, `[v6]:port` or `:port`; null where it is none of them. */
-export function addressOf(text: string): Address | null {
+function addressOf(text: string): Address | null {
   const [, six, plain = '', digits = ''] = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]*)):(\d{1,5})$/.exec(text) ?? []
   const port = Number(digits)
   if (digits === '' || port > 65_535) return null

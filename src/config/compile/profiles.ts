@@ -19,7 +19,7 @@ const KIND_OF: { readonly [E in Ending]: PurposeKind | null } = {
   'conversation.ended': 'conversation', 'turn.ended': 'turn', 'approval.withdrawn': null,
 }
 
-export const PARAMS_MAX = 16
+const PARAMS_MAX = 16
 
 function purposes({ report }: Compilation, path: Path, written: Written, sources: Sources): readonly PurposeKind[] {
   const kinds = [...new Set(written.purpose)]

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { PRINCIPAL_KINDS } from '../../core/principal.ts'
 import { duration, filePath, headerName, list, named } from './scalar.ts'
 
-export const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const
+const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] as const
 
 const algorithm = z.enum(ALGORITHMS, {
   error: ({ input }) => (typeof input === 'string' && /^(none|HS\d*)$/i.test(input) ? `'${input}' is never accepted: only signatures with a public key are` : undefined),

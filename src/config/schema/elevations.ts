@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { PURPOSE_KINDS } from '../../core/purpose.ts'
 import { condition, duration, list, named, scope } from './scalar.ts'
 
-export const ENDINGS = ['ticket.closed', 'task.ended', 'run.ended', 'run.finished', 'step.ended', 'conversation.ended', 'turn.ended', 'approval.withdrawn'] as const
+const ENDINGS = ['ticket.closed', 'task.ended', 'run.ended', 'run.finished', 'step.ended', 'conversation.ended', 'turn.ended', 'approval.withdrawn'] as const
 export type Ending = (typeof ENDINGS)[number]
 
 const param = z.strictObject({

@@ -38,7 +38,7 @@ export const size = (least: number) => bytes().refine(count => count >= least, {
 /** A size where 0 stands for no limit. */
 export const sizeOrNone = () => bytes()
 
-export const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 /** A name given in the file: of a route, an upstream, a profile, a provider. */
 export const name = () => z.string().regex(NAME, { error: 'a name has 1 to 64 letters, digits, dots, dashes and underscores, and begins with a letter or digit' })
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { SERVICES } from '../settings.ts'
 import { duration, filePath, list, name, size, sizeOrNone } from './scalar.ts'
 
-export const tls = z.strictObject({
+const tls = z.strictObject({
   certFile: filePath().describe('PEM certificate chain'),
   keyFile: filePath().describe('PEM private key'),
 })

@@ -11,7 +11,7 @@ export type Inbound = {
   readonly authority: string
 }
 
-export type Forwarding = Inbound & {
+type Forwarding = Inbound & {
   readonly source: string
   readonly secure: boolean
   readonly inject: { readonly header: string; readonly value: string } | null

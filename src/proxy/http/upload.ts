@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 
 /** What the body asks of its relay. */
-export interface UploadOwner {
+interface UploadOwner {
   /** The gate, in this turn. */
   readonly passes: boolean
   /** The gate was found closed while something waits. */

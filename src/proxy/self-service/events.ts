@@ -7,7 +7,7 @@ const HEARTBEAT = 15_000
 const BEHIND_MAX = 262_144
 
 /** What decides whether the caller still reads, asked at everything told and at every heartbeat. */
-export type Hearing = {
+type Hearing = {
   readonly session: string
   readonly allowed: () => boolean
   /** Milliseconds until its credential ends; may be Infinity. */

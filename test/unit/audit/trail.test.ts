@@ -84,6 +84,7 @@ describe('trail', () => {
     const waiting = trail.bufferedBytes
     for (let i = 0; i < 100; i++) expect(() => trail.opened(opened())).toThrow(AuditWriteFailed)
     expect(trail.bufferedBytes).toBe(waiting)
+    expect(trail.counts.failures).toBeGreaterThanOrEqual(101)
     trail.notDispatched({ exchange: 'exc_1', session: SESSION, reason: 'record_failed' })
     trail.judged('cut', judged)
     trouble.write = null

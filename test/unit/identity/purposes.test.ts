@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { PurposeSource } from '../../../src/core/policy.ts'
 import { NO_PURPOSES, type PurposeKind } from '../../../src/core/purpose.ts'
-import { evidenceUnder, purposesClaimed } from '../../../src/identity/purposes.ts'
+import { purposesClaimed } from '../../../src/identity/purposes.ts'
 
 const sources = new Map<PurposeKind, PurposeSource>([
   ['run', { kind: 'run', from: { is: 'claim', claim: 'run_id' }, manual: false }],
@@ -16,11 +16,5 @@ describe('purposes a credential claims', () => {
 
   test.each(['', ' r', 'r\u0000', 1.5, 2 ** 60, true, null, ['r'], {}])('[PUR1] %j is no purpose value', value => {
     expect(purposesClaimed(sources, { run_id: value })).toBe(NO_PURPOSES)
-  })
-
-  test('[PUR1] join the evidence of the request; without any the evidence stays as it is', () => {
-    const evidence = { provider: 'login', fingerprint: 'f', credential: 'c', keyId: null, issuedAt: null, expiresAt: null, keyThumbprint: null, claimed: NO_PURPOSES }
-    expect(evidenceUnder(sources, { evidence, claims: {} })).toBe(evidence)
-    expect(evidenceUnder(sources, { evidence, claims: { run_id: 'r-1' } })).toEqual({ ...evidence, claimed: { run: 'r-1' } })
   })
 })

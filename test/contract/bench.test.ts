@@ -1,0 +1,23 @@
+// The bench runs from end to end and says a figure for every row. How fast is not asked here.
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, inject, test } from 'vitest'
+
+const missing = (['nginx', 'redisServer', 'wrk'] as const).some(program => inject(program) === null)
+
+type Line = { readonly rows: readonly ({ readonly name: string } & { readonly [figure: string]: unknown })[] } & { readonly [figure: string]: unknown }
+
+describe.skipIf(missing)('the bench (needs nginx, redis-server and wrk)', () => {
+  test('[ADM10] ends with one line of JSON that has every figure of every row', async () => {
+    const main = join(import.meta.dirname, '..', 'bench', 'main.ts')
+    const { stdout } = await promisify(execFile)(process.execPath, [main, '--rounds', '1', '--seconds', '1', '--warmup', '1', '--json'], { timeout: 115_000 })
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1)
+    const { rows, ...whole } = JSON.parse(stdout) as Line // what the bench prints
+    expect(rows.map(({ name }) => name)).toEqual(['nginx', 'nginx-auth-request', 'http-proxy', 'narrowgate'])
+    const figures = [...rows.flatMap(({ name, ...own }) => Object.entries(own).map(([figure, value]) => [`${name} ${figure}`, value] as const)), ...Object.entries(whole)]
+    expect(figures.filter(([, value]) => typeof value !== 'number' || !(value > 0))).toEqual([])
+    expect(Object.keys(rows[0] ?? {})).toEqual(['name', 'cpuMicrosPerRequest', 'rps', 'p50Ms', 'p99Ms'])
+    expect(Object.keys(whole)).toEqual(['ratioToNginx', 'evaluateMicros', 'admitMicros', 'gateMicros'])
+  }, 120_000)
+})
