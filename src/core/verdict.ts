@@ -14,7 +14,8 @@ export type Verdict =
 /** The end of the grant it stood on tells more than what a newcomer would be told. */
 function whyLost(held: Grant, standing: Effective | null, refused: Reason): Reason {
   if (held.is !== 'elevation' || standing === null || refused !== 'elevation_required') return refused
-  return standing.lost.get(held.elevation.id) ?? refused
+  const lost = standing.lost.get(held.elevation.id)
+  return lost === undefined || REASONS[lost].loss === 'freeze' ? refused : lost // a frozen profile that adds the scope no more holds nothing
 }
 
 /** @param held the Permit's grant under which the exchange was admitted or last confirmed */

@@ -262,7 +262,6 @@ describe('observing', () => {
 
   test.each<readonly [string, World]>([
     ['elevation_required', {}],
-    ['narrowed', { session: { cap: { is: 'scopes', scopes: [] } } }],
     ['condition_false', { rule: { ...FREE, condition: condition(() => 'false') } }],
     ['condition_error', { rule: { ...FREE, condition: condition(() => 'error') } }],
     ['purpose_missing', { session: { elevations: [active('e1', 60, { purposes: { ticket: 'T-1' } })] } }],
@@ -275,7 +274,7 @@ describe('observing', () => {
   test.each<readonly [string, World]>([
     ['no_rule', { rules: [] }], ['denied', { rule: { effect: 'deny' } }], ['stale', { confirmedUntil: NOW }], ['locked', { locks: [lock('route', 'api')] }], ['locked', { locks: [lock('tenant', 'acme')] }],
     ['frozen', { session: FROZEN }], ['revoked', { session: REVOKED }], ['credential_revoked', { session: { notBefore: NOW } }], ['max_reached', { session: { endsAt: NOW } }],
-    ['binding_broken', { session: { elevations: [active('e1', 60, KEY)] } }],
+    ['binding_broken', { session: { elevations: [active('e1', 60, KEY)] } }], ['narrowed', { session: { cap: { is: 'scopes', scopes: [] } } }], ['narrowed', { ...E1, locks: [lock('tenant', 'acme', 'baseline')] }],
   ])('[DEC1] %s holds all the same', (reason, world) => expect(answer({ ...world, route })).toBe(reason))
 
   test('[DEC1] what is allowed anyway has its own grant, and nothing would have been refused', () => {
@@ -307,6 +306,8 @@ describe('locks', () => {
     expect((['deny', 'baseline', 'freeze'] as const).map(effect => answer(world(lock('profile', 'fix', effect))))).toEqual(['elevation_required', 'elevation_required', 'frozen'])
     expect((['deny', 'baseline', 'freeze'] as const).map(onProfile)).toEqual([{ kind: 'terminate', reason: 'locked' }, { kind: 'terminate', reason: 'locked' }, { kind: 'freeze', reason: 'frozen' }])
     expect((['deny', 'baseline', 'freeze'] as const).map(effect => answer({ ...world(lock('profile', 'fix', effect)), baseline: ['db:write'] }))).toEqual(['baseline', 'baseline', 'baseline'])
+    const shrunk: World = { ...world(lock('profile', 'fix', 'freeze')), policy: { profiles: new Map([['fix', profile('fix', ['db:read'])]]) } }
+    expect(reassess({ is: 'elevation', elevation: active('e1', 60) }, caseOf({ ...shrunk, held: 'e1' }))).toEqual({ kind: 'terminate', reason: 'elevation_required' })
     expect(answer({ session: { elevations: [active('e1', 60), active('m1', 90, { profile: 'mail', adds: ['mail:send'] })] }, rule: { scope: 'mail:send' }, locks: [lock('profile', 'fix', 'freeze')] })).toBe('m1')
   })
 
