@@ -249,6 +249,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     front.take(nextDoors)
     ownLog.level = next.logLevel
     await mirror.replacePolicy(next.policy)
+    for (const live of mirror.all()) timekeeper.watch(live) // other limits, other ends
     await closeUnused(before, world)
   }
   const front = new Front(parts, { file: source?.file ?? '', running: () => running.running, reload: by => running.reload(by) }, doors)

@@ -12,7 +12,7 @@ import { transition, transitionAnchor, transitionLock } from '../core/transition
 import type { Rejected } from '../core/transitions/rule.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newSignalId } from '../runtime/id.ts'
-import type { Mirror } from './mirror.ts'
+import { type Mirror, NO_TALLY } from './mirror.ts'
 import { StoreFault } from './store-fault.ts'
 import type { Commit, Position, SessionStore, Tally } from './store.ts'
 
@@ -27,7 +27,10 @@ export type Applied<R> = {
   readonly assumed: Tally | null
 }
 
-type Step<R> = { readonly record: R | null; readonly facts: readonly Fact[]; readonly rejected: Rejected | null }
+/** The record as this gateway has it now; null asks the store. */
+type Known = () => StoredRecord | null
+const UNKNOWN: Known = () => null
+type Step<R> = (record: StoredRecord | null, now: Instant) => { readonly record: R | null; readonly facts: readonly Fact[]; readonly rejected: Rejected | null }
 
 const ATTEMPTS = 16
 /** Restrictive news the store still has to take, and how often it is tried. */
@@ -57,19 +60,18 @@ export class Ledger {
   }
 
   async applyToSession(key: SessionKey, signal: SessionSignal, due: Instant | null = null): Promise<Applied<Session>> {
-    const known = this.#mirror.peek(key)?.record ?? null
-    return this.#apply(sessionRef(key), signal, due, known, record => transition(record?.record === 'session' ? record : null, signal, this.#clock.now()))
+    return this.#apply(sessionRef(key), signal, due, () => this.#mirror.peek(key)?.record ?? null, (record, now) => transition(record?.record === 'session' ? record : null, signal, now))
   }
 
   /** An end settles behind the commit: every session tied to the anchor gets its `elevation.ended`. */
   async applyToAnchor(ref: AnchorRef, signal: AnchorSignal): Promise<Applied<Anchor>> {
-    const applied = await this.#apply<Anchor>(ref, signal, null, null, record => transitionAnchor(ref, record?.record === 'anchor' ? record : null, signal, this.#clock.now()))
+    const applied = await this.#apply<Anchor>(ref, signal, null, UNKNOWN, (record, now) => transitionAnchor(ref, record?.record === 'anchor' ? record : null, signal, now))
     if (applied.position !== null && signal.kind === 'anchor.ended') this.#behind(this.#settleTied(ref, signal))
     return applied
   }
 
   async applyToLock(selector: Selector, signal: LockSignal): Promise<Applied<Lock>> {
-    return this.#apply(lockRef(selector), signal, null, this.#mirror.lock(selector), record => transitionLock(record?.record === 'lock' ? record : null, signal, this.#clock.now()))
+    return this.#apply(lockRef(selector), signal, null, () => this.#mirror.lock(selector), (record, now) => transitionLock(record?.record === 'lock' ? record : null, signal, now))
   }
 
   /** Settles everything that time or a shared condition has decided about this session: the next touch after a restart or a message lost. */
@@ -116,20 +118,20 @@ export class Ledger {
     return anchors
   }
 
-  async #apply<R extends StoredRecord>(ref: RecordRef, signal: Signal, due: Instant | null, known: StoredRecord | null, step: (record: StoredRecord | null) => Step<R>): Promise<Applied<R>> {
+  async #apply<R extends StoredRecord>(ref: RecordRef, signal: Signal, due: Instant | null, known: Known, step: Step<R>): Promise<Applied<R>> {
     try {
       if (this.#owed.length > 0) await this.#settleDebt()
       return await this.#commit(ref, signal, due, known, step)
     } catch (error) {
       if (!isRestrictive(signal.kind) || signal.kind === 'time.passed') throw error
-      return this.#assume(error, known, step, () => this.#commit(ref, signal, due, null, step))
+      return this.#assume(error, known, step, again => this.#commit(ref, signal, due, UNKNOWN, again))
     }
   }
 
-  async #commit<R extends StoredRecord>(ref: RecordRef, signal: Signal, due: Instant | null, known: StoredRecord | null, step: (record: StoredRecord | null) => Step<R>): Promise<Applied<R>> {
-    let current: StoredRecord | null = known ?? (await this.#store.load(ref))
+  async #commit<R extends StoredRecord>(ref: RecordRef, signal: Signal, due: Instant | null, known: Known, step: Step<R>): Promise<Applied<R>> {
+    let current: StoredRecord | null = known() ?? (await this.#store.load(ref))
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const { record, facts, rejected } = step(current)
+      const { record, facts, rejected } = step(current, this.#clock.now())
       if (rejected !== null || facts.length === 0 || record === null) return { record, facts, rejected, position: null, assumed: null }
       const restrictive = isRestrictive(signal.kind)
       const commit: Commit = {
@@ -146,14 +148,16 @@ export class Ledger {
   }
 
   /** The store is down, the emergency is not: what takes away is in force here at once, and written as soon as the store answers. */
-  async #assume<R extends StoredRecord>(cause: unknown, known: StoredRecord | null, step: (record: StoredRecord | null) => Step<R>, commit: () => Promise<unknown>): Promise<Applied<R>> {
-    const { record, facts, rejected } = step(known)
-    if (rejected !== null || record === null || facts.length === 0) throw cause
+  async #assume<R extends StoredRecord>(cause: unknown, known: Known, step: Step<R>, commit: (again: Step<R>) => Promise<unknown>): Promise<Applied<R>> {
+    const now = this.#clock.now()
+    const { record, facts, rejected } = step(known(), now)
+    if (rejected !== null || record === null) throw cause
+    if (facts.length === 0) return { record, facts, rejected: null, position: null, assumed: NO_TALLY } // in force already; whether the store has it is not known
     if (this.#owed.length >= OWED_MAX) {
       this.onOwedFull()
       throw cause
     }
-    this.#owed.push(commit)
+    this.#owed.push(() => commit(stored => step(stored, now))) // as of when it was enforced: the record here and the one there are one
     this.#paying ??= setInterval(() => void this.#pay(), OWED_EVERY).unref()
     return { record, facts, rejected: null, position: null, assumed: await this.#mirror.assume(record, facts) }
   }

@@ -11,6 +11,8 @@ import type { SessionStore } from './store.ts'
 
 const LONGEST_TIMER = 60_000
 const ACTIVITY_EVERY = 30_000
+/** Instants that no longer count, beyond as many as do, before they are dropped. */
+const STALE_MAX = 1_000
 
 export class Timekeeper {
   readonly #mirror: Mirror
@@ -20,7 +22,7 @@ export class Timekeeper {
   /** The next look at each session; a session is looked at when its instant passes, and again as often as the look says. */
   readonly #due = new Map<LiveSession, Instant>()
   readonly #written = new Map<SessionKey, Instant>()
-  readonly #heap: { at: Instant; live: LiveSession }[] = []
+  #heap: { at: Instant; live: LiveSession }[] = []
   #timer: NodeJS.Timeout | null = null
   #timerAt: Instant = FOREVER
   #activity: NodeJS.Timeout | null = null
@@ -57,10 +59,17 @@ export class Timekeeper {
     if (at < this.#timerAt) this.#arm(at)
   }
 
-  /** It made way in memory. */
+  /** It made way in memory: nothing of it stays here, and when it was last seen is there when it comes back. */
   forget(live: LiveSession): void {
     this.#due.delete(live)
+    const { key, openedAt } = live.record
+    const known = this.#written.get(key) ?? openedAt
+    this.#written.delete(key)
+    if (live.lastSeen !== known) void this.#store.touch(new Map([[key, live.lastSeen]])).catch(() => undefined) // lost without harm
   }
+
+  /** Instants kept, those that no longer count included. */
+  get size(): number { return this.#heap.length }
 
   #nextLook(live: LiveSession): Instant {
     if (live.record.state.is !== 'live') return FOREVER
@@ -138,6 +147,7 @@ export class Timekeeper {
       i = parent
     }
     heap[i] = item
+    if (heap.length > 2 * this.#due.size + STALE_MAX) this.#heap = [...this.#due].map(([live, at]) => ({ at, live })).sort((a, b) => a.at - b.at)
   }
 
   #pop(): void {

@@ -265,7 +265,7 @@ describe('reading', () => {
     expect((await desk.operate('GET', '/v1/profiles')).json['profiles']).toMatchObject([{ name: 'fix', adds: ['base:write'], for: '15m', max: '1h', approval: null }, { name: 'ticketed', purpose: ['ticket'] }, { name: 'approved', approval: { count: 1, within: '10m', extend: false } }, { eligible: 'subject.claims.team == "core"' }])
     expect((await desk.operate('GET', '/v1/routes')).json['routes']).toMatchObject([{ name: 'api', host: 'api.test', mode: 'enforce', rules: [{ name: 'api#1', effect: 'allow', methods: ['GET'], scope: 'base:read' }, { name: 'api#2' }] }])
     expect((await desk.operate('GET', '/v1/config')).json).toMatchObject({ digest: desk.policy.digest, file: 'gateway.yaml', warnings: [] })
-    expect((await desk.operate('GET', '/v1/audit/checkpoint')).json).toEqual({ file: 'trail.jsonl', seq: 7, hash: 'abc' })
+    expect((await desk.operate('GET', '/v1/audit/checkpoint')).json).toEqual({ file: 'trail.jsonl', seq: 7, hash: 'abc', path: '/nowhere/trail.jsonl' })
   })
 
   test('[ADM12] a configuration is checked whole, with places, and nothing is changed', async () => {

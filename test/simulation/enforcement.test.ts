@@ -236,6 +236,7 @@ class Twin {
   async reload(variant: Variant): Promise<void> {
     this.#distrusted = variant.distrusted.map(each => `key ${each}`)
     await this.mirror.replacePolicy(policyOf(variant))
+    for (const live of this.mirror.all()) this.timekeeper.watch(live)
     this.model.variant = variant
   }
 

@@ -42,14 +42,14 @@ describe('knowledge that is not the store\'s own', () => {
   test('[STO4] a decision of another epoch is refused, and taken again on what the store has now; what takes away needs no epoch', async () => {
     await world.opened()
     const epochs: (readonly [string, string])[] = []
-    const { commit, commitRestrictive } = world.disk
+    const [commit, commitRestrictive] = [world.disk.commit.bind(world.disk), world.disk.commitRestrictive.bind(world.disk)]
     vi.spyOn(world.disk, 'commit').mockImplementation(async asked => {
-      const answer = await commit.call(world.disk, epochs.length === 0 ? { ...asked, expectedEpoch: 'one before' } : asked)
+      const answer = await commit(epochs.length === 0 ? { ...asked, expectedEpoch: 'one before' } : asked)
       epochs.push([asked.facts[0]?.what ?? '', answer.is])
       return answer
     })
     vi.spyOn(world.disk, 'commitRestrictive').mockImplementation(async asked => {
-      const answer = await commitRestrictive.call(world.disk, asked)
+      const answer = await commitRestrictive(asked)
       epochs.push([asked.expectedEpoch, answer.is])
       return answer
     })
@@ -127,6 +127,23 @@ describe('a store that fails', () => {
     expect([position === null, assumed, live.record.state.is, world.ledger.owed]).toEqual([false, null, 'revoked', 0])
     expect(written).toEqual(['key_a session.narrowed', 'key_b session.frozen', 'key_a session.revoked'])
     expect(await world.stored()).toEqual(live.record)
+  })
+
+  test.each([[FREEZE, END], [END, FREEZE], [NARROW, END]])('[ENF9] of two that take away at the same moment each is in force when it is answered', async (one, other) => {
+    const live = await world.live()
+    const both = await Promise.all([world.tell('a', one), world.tell('a', other)])
+    expect(both.map(({ assumed, facts }) => assumed !== null && facts.length > 0)).toEqual([true, one !== END])
+    expect(live.record.state.is).toBe('revoked')
+    back()
+    await again()
+    expect([world.ledger.owed, await world.stored()]).toEqual([0, live.record])
+  })
+
+  test('[SIG3, ENF9] said again it is in force already: answered, and owed once', async () => {
+    await world.tell('a', END)
+    for (const news of [END, FREEZE, NARROW]) expect(await world.tell('a', news)).toMatchObject({ facts: [], rejected: null, position: null, assumed: { cut: 0 } })
+    expect(world.ledger.owed).toBe(1)
+    await expect(world.tell('nobody', END)).rejects.toThrow('lacks ends')
   })
 
   test('[ENF9] nothing is given while the store lacks an end: resume, widen, unlock and a new life fail, also where nothing seems to change', async () => {

@@ -106,9 +106,12 @@ export class World {
       kind: 'session.opened', key: keyOf(name), session: `ses_${name}_${++this.#lives}` as SessionId, epoch: this.store.epoch, principal: { ...principal, subject: name }, endsAt: instant(Math.max(endsAt, this.clock.now() + 3_600_000)), // a word of the test
       credential: { ...SESSION.credential, expiresAt: null, ...credential },
     })
-    return this.live(name)
+    const live = await this.live(name)
+    this.timekeeper.watch(live)
+    return live
   }
 
+  /** As a request of that session finds it: from memory, else from the store. */
   async live(name = 'a'): Promise<LiveSession> {
     const live = await this.mirror.load(keyOf(name))
     if (live === null) throw new Error(`no session ${name}`)
