@@ -74,6 +74,7 @@ export class Exchange {
     this.stamp = this.holder.stamp
     this.until = permit.until
     this.#keeper = keeper
+    this.#moved()
   }
 
   /**
@@ -90,15 +91,20 @@ export class Exchange {
     return true
   }
 
-  /** Bytes of the answer's body are handed to the caller's socket. */
+  /** Bytes of the answer are handed to the caller's socket; those of its head are not counted. */
   handedDown(bytes: number): void {
     this.bytesDown += bytes
-    if (this.live !== null) this.live.lastSeen = this.#keeper.clock.now()
+    this.#moved()
   }
 
   /** Bytes of the request's body arrived. */
   handedUp(bytes: number): void {
     this.bytesUp += bytes
+    this.#moved()
+  }
+
+  /** What keeps a session from being idle: its requests, and bytes of them. */
+  #moved(): void {
     if (this.live !== null) this.live.lastSeen = this.#keeper.clock.now()
   }
 

@@ -5,7 +5,7 @@ import { entriesOf, type Ledger, overdue, report, unknownIn } from './ledger.ts'
 import { proofsIn } from './titles.ts'
 
 const ledger = JSON.parse(read('test/ledger.json')) as Ledger // its form is what the first tests check
-const proofs = proofsIn(textsUnder('test', '.test.ts'))
+const proofs = proofsIn(new Map([...textsUnder('test', '.test.ts'), ...textsUnder('test', '-contract.ts')])) // a suite that several stores share is no test file itself
 
 /** Entries due by the end of each milestone, as first written. They may grow; a smaller number means something was dropped or postponed. */
 const FLOOR: Readonly<Record<string, number>> = { core: 123, 'shared-state': 196, protocols: 223, identity: 280, elevations: 507, risk: 658, signals: 686, agents: 722, operations: 725, release: 726 }

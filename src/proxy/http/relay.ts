@@ -166,6 +166,7 @@ export class HttpRelay implements Relay {
 
   #sendHead(): void {
     if (this.#head === null) return
+    this.exchange?.handedDown(0)
     this.#caller.sendHead(this.#head)
     this.#owner.headSent(this)
   }

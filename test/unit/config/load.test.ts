@@ -101,3 +101,21 @@ describe('conditions in YAML', () => {
     expect(problems(SMALL.replace('methods: [GET] }', 'methods: [GET] }\n        if: true'))).toEqual(['expected a condition in CEL, as text'])
   })
 })
+
+describe('listeners', () => {
+  const withListeners = (...listeners: readonly string[]): string => `${SMALL}\nserver: { listeners: [${listeners.join(', ')}] }\n`
+  const main = '{ name: main, address: ":8080", serves: [proxy] }'
+
+  it('[CFG7] an admin listener off loopback needs TLS', () => {
+    const open = withListeners(main, '{ name: admin, address: "0.0.0.0:9443", serves: [admin] }')
+    const closed = withListeners(main, '{ name: admin, address: "0.0.0.0:9443", serves: [admin], tls: { certFile: a.crt, keyFile: a.key } }')
+    const local = withListeners(main, '{ name: admin, address: "127.0.0.1:9443", serves: [admin] }')
+    expect(problems(open).join()).toMatch(/TLS|tls/)
+    expect([problems(closed), problems(local)]).toEqual([[], []])
+  })
+
+  it('[CFG7] no two listeners share an address', () => {
+    expect(problems(withListeners(main, '{ name: ops, address: ":8080", serves: [health] }'))).not.toEqual([])
+    expect(problems(withListeners(main, '{ name: ops, address: ":8081", serves: [health] }'))).toEqual([])
+  })
+})
