@@ -146,7 +146,7 @@ export class Front {
     const refused = (reason: Reason, source: string): void => noise.refused({ ...NOBODY, evaluation: newEvaluationId(), source, method: '', host: '', path: '', reason })
     const listener = new Listener({
       host: settings.host, port: settings.port, tls, limits: this.#parts.settings().limits, clock,
-      onRequest: (arrival, secure) => pipeline.serve(arrival, secure),
+      onRequest: (arrival, secure) => pipeline.serve(arrival, secure, settings.serves),
       onFault: (reason, source) => {
         metrics.requests.inc({ route: '', method: 'other', code: String(REASONS[reason].status), protocol: 'http1', decision: 'refuse', reason, elevated: 'false' })
         metrics.limited(reason)

@@ -31,6 +31,8 @@ export class Ask implements RelayOwner {
   readonly source: string
   readonly secure: boolean
   encodedSlash = false
+  /** Its listener also answers with our keys. */
+  keys = false
   place: Place | null = null
   verified: Verified | null = null
   live: LiveSession | null = null

@@ -7,6 +7,7 @@ import { offersFor } from '../core/policy.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import { type Reason } from '../core/reason.ts'
 import { NOBODY } from '../audit/record.ts'
+import type { Service } from '../config/settings.ts'
 import { placeOf, type Route, routeOf } from '../core/route.ts'
 import { type Exchange, type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
@@ -25,7 +26,7 @@ import { type Arrival, HttpRelay } from './http/relay.ts'
 import { type RefusalText, refusalText, sendRefusal } from './refusal.ts'
 import { countRequest } from './request-metrics.ts'
 import type { ProxyRoom } from './room.ts'
-import { type SelfService, RESERVED } from './self-service/self-service.ts'
+import { isKeySet, type SelfService, RESERVED } from './self-service/self-service.ts'
 import { sessionNow, sessionOf } from './session-of.ts'
 import { sourceOf } from './describe/source.ts'
 
@@ -52,7 +53,8 @@ export class Pipeline implements AskOwner {
 
   // ---- hygiene, canonical target
 
-  serve(arrival: Omit<Arrival, 'contentLength'>, secure: boolean): void {
+  /** @param serves what the listener answers that it came to */
+  serve(arrival: Omit<Arrival, 'contentLength'>, secure: boolean, serves: readonly Service[]): void {
     const { request, response } = arrival
     this.#served++
     const head = readHead(request)
@@ -66,7 +68,10 @@ export class Pipeline implements AskOwner {
     const { target, encodedSlash } = described
     const ask = new Ask(whole, world, head, target, sourceOf(request, world.settings.trustedProxies), secure, this)
     if (this.#served % SAMPLED === 0) ask.sampledAt = performance.now()
-    if (target.path.startsWith(RESERVED) || target.path === RESERVED.slice(0, -1)) return this.#self.serve(ask)
+    ask.keys = serves.includes('keys')
+    const [proxy, keySet] = [serves.includes('proxy'), isKeySet(target.path)]
+    if (!proxy && !(ask.keys && keySet)) return this.refuseAsk(ask, refuse('no_route'))
+    if (!proxy || target.path.startsWith(RESERVED) || target.path === RESERVED.slice(0, -1)) return keySet && !ask.keys ? this.refuseAsk(ask, refuse('no_route')) : this.#self.serve(ask)
     ask.encodedSlash = encodedSlash
     this.#route(ask)
   }

@@ -19,7 +19,8 @@ const credentialOf = ({ evidence: { credential, keyId, issuedAt, expiresAt } }: 
 function wantsRenewal(live: LiveSession, { evidence }: Verified): boolean {
   const { credential } = live.record
   if (evidence.credential === credential.id || !isNewer(evidence, credential)) return false
-  return live.pins > 0 || (evidence.expiresAt ?? Infinity) - (credential.expiresAt ?? Infinity) >= WORTH_RENEWING
+  const later = (evidence.expiresAt ?? Infinity) - (credential.expiresAt ?? Infinity)
+  return live.pins > 0 || later >= WORTH_RENEWING || later < 0 // an end that came nearer bounds what older ones open
 }
 
 /** No I/O: null when something has to be asked or written first. */
@@ -51,8 +52,8 @@ export async function sessionOf(room: ProxyRoom, verified: Verified, route: stri
     if (lock?.effect === 'deny') return refuse(lock.reason)
     const known = mirror.peek(verified.key)
     const live = known ?? (await mirror.load(verified.key))
+    if (live !== null && isMarked(live.record, verified.evidence.issuedAt)) return refuse('credential_revoked')
     if (live !== null && live.record.state.is === 'live') {
-      if (isMarked(live.record, verified.evidence.issuedAt)) return refuse('credential_revoked')
       if (await lapseOverdue(room, live, now)) continue
       if (known === null) await ledger.settle(live.record)
       if (wantsRenewal(live, verified)) await ledger.applyToSession(verified.key, { kind: 'credential.renewed', credential: credentialOf(verified), id: newSignalId(), by: 'caller', note: '' })

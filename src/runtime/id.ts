@@ -7,34 +7,20 @@ import type { SignalId } from '../core/signal.ts'
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 
-const POOL = Buffer.alloc(17 * 256)
+const LENGTH = 26
+const CODES = Uint8Array.from(ALPHABET, char => char.charCodeAt(0))
+const POOL = Buffer.alloc(LENGTH * 256)
 let unused = 0
 
-/** 17 fresh random bytes; the system is asked once for many. */
-function fresh(): Buffer {
+/** 26 characters of lower-case base32 without padding: 130 bits. The system is asked once for many. */
+function random(): string {
   if (unused === 0) {
     randomFillSync(POOL)
+    for (let i = 0; i < POOL.length; i++) POOL[i] = CODES[(POOL[i] ?? 0) & 31] ?? 0
     unused = POOL.length
   }
-  unused -= 17
-  return POOL.subarray(unused, unused + 17)
-}
-
-/** 26 characters of lower-case base32 without padding: 130 bits. */
-function random(): string {
-  let text = ''
-  let bits = 0
-  let held = 0
-  for (const byte of fresh()) {
-    held = (held << 8) | byte
-    bits += 8
-    while (bits >= 5 && text.length < 26) {
-      bits -= 5
-      text += ALPHABET[(held >> bits) & 31]
-    }
-    held &= (1 << bits) - 1
-  }
-  return text
+  unused -= LENGTH
+  return POOL.toString('latin1', unused, unused + LENGTH)
 }
 
 // Each cast names the kind its prefix stands for.

@@ -89,3 +89,25 @@ test('[ADM8, ADM3] what finds no place among the ends owed to the store is count
   await expect(lock('more')).rejects.toThrow()
   expect(await limit('owed_signals')).toBe(1)
 })
+
+test('[ADM8] label names are a closed list, and no value is a caller\'s word: subject, session, host, method, path, query or header', async () => {
+  const authorization = `Bearer ${await gate.token({ sub: 'zq-subject', sid: 'zq-sid', jti: 'zq-jti', client_id: 'zq-client' })}`
+  const { id, key } = await gate.session(authorization.slice('Bearer '.length))
+  for (const [method, path, host] of [['GET', '/json?zq-query=1', 'api.test'], ['ZQMETHOD', '/zq-path', 'api.test'], ['GET', '/zq-path', 'zq-host.test'], ['GET', '/zq%2epath', 'api.test']] as const) {
+    const client = await RawClient.connect(gate.target)
+    client.push(request(method, path, { host, authorization, 'x-zq-header': 'zq-value' }))
+    await client.response()
+    client.close()
+  }
+  await gate.admin('POST', '/v1/locks', { selector: { subject: 'zq-locked' }, reason: 'zq-reason' })
+  await gate.admin('POST', '/v1/anchors/ticket/zq-ticket', { state: 'ended' })
+  await gate.admin('POST', `/v1/sessions/${id}/terminate`, { reason: 'zq-reason' })
+  await gate.ask('GET', '/json', { authorization })
+  const { text } = await gate.ops('/metrics')
+  const own = text.split('\n').filter(line => line.startsWith('narrowgate_'))
+  expect(own.length).toBeGreaterThan(30)
+  expect(own.filter(line => /zq/i.test(line) || line.includes(id) || line.includes(key))).toEqual([])
+  const labels = new Set(own.flatMap(line => [...line.matchAll(/[{,](\w+)="/g)].map(([, name]) => name)))
+  const closed = ['route', 'method', 'code', 'protocol', 'decision', 'reason', 'elevated', 'le', 'upstream', 'kind', 'source', 'action', 'outcome', 'state', 'profile', 'answer', 'limit', 'lane']
+  expect([...labels].filter(name => !closed.includes(name ?? ''))).toEqual([])
+})

@@ -2,7 +2,7 @@
 // without effect. SPEC: ENF5, SIG3
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TestGateway } from '../support/gateway.ts'
-import { operate, planFor, takeOff, tallyOf, TapUpstream } from './support.ts'
+import { operate, outcomeOf, planFor, takeOff, tallyOf, TapUpstream } from './support.ts'
 
 const PLACES = ['base', 'also', 'extra'] as const
 let upstream: TapUpstream
@@ -28,15 +28,8 @@ afterAll(async () => {
   await upstream.close()
 })
 
-/** Status of a new request for each place, and the reason of a refusal. */
-const tries = (token: string): Promise<readonly unknown[]> => Promise.all(PLACES.map(async place => {
-  const path = `/try${++asked}/${place}`
-  const answer = gate.ask('GET', path, { authorization: `Bearer ${token}` })
-  const tap = await Promise.race([upstream.tap(path), answer])
-  if ('answer' in tap) tap.answer.end('ok')
-  const { status, json } = await answer
-  return status === 200 ? 200 : json['reason']
-}))
+/** What becomes of a new request for each place. */
+const tries = (token: string): Promise<readonly unknown[]> => Promise.all(PLACES.map(place => outcomeOf(gate, upstream, `/try${++asked}/${place}`, token)))
 
 const ORDERS = [
   { said: [{}, { to: ['base:use', 'extra:use'] }], first: { cut: 1, continued: 2 }, second: { cut: 1, continued: 1 }, between: [200, 200, 'narrowed'] },

@@ -225,6 +225,16 @@ export function isWhole({ complete, body }: RawResponse, length: number): void {
   expect({ complete, length: body.length, wrongAt: firstMismatch(body) }).toEqual({ complete: true, length, wrongAt: null })
 }
 
+/** A request that is answered at once when it gets through: 200, or the reason of its refusal. */
+export async function outcomeOf(gate: TestGateway, upstream: TapUpstream, path: string, token: string): Promise<unknown> {
+  let answered = false
+  const answer = gate.ask('GET', path, { authorization: `Bearer ${token}` }).finally(() => (answered = true))
+  await until(() => answered || upstream.taps.has(path), `an outcome of ${path}`)
+  upstream.taps.get(path)?.answer.end('ok')
+  const { status, json } = await answer
+  return status === 200 ? status : json['reason']
+}
+
 /** The gateway's own exchanges of a session, in the order of opening. */
 export function exchangesOf(gate: TestGateway, session: string): readonly Exchange[] {
   const live = gate.parts.mirror.byId(session)

@@ -40,6 +40,9 @@ function listener(c: Compilation, written: Written, path: Path): ListenerSetting
   if (address !== null && written.serves.includes('admin') && tls === null && !isLoopback(host)) {
     c.report.error([...path, 'address'], 'an admin listener that is not on a loopback address needs `tls`')
   }
+  const callers = written.serves.find(service => service === 'proxy' || service === 'keys')
+  const others = written.serves.find(service => service !== 'proxy' && service !== 'keys')
+  if (callers !== undefined && others !== undefined) c.report.error([...path, 'serves'], `a listener does not serve both \`${callers}\` and \`${others}\``, 'callers and operators have listeners of their own')
   return { name: written.name, host, port, serves: [...new Set(written.serves)], tls }
 }
 

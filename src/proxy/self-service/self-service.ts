@@ -23,6 +23,8 @@ import { openEvents } from './events.ts'
 
 export const RESERVED = '/.narrowgate/'
 const KEYS = '/.well-known/jwks.json'
+/** Both places of our keys. */
+export const isKeySet = (path: string): boolean => path === KEYS || path === `${RESERVED}jwks.json`
 const BODY_MAX = 16_384
 const BODY_WITHIN = 5_000
 const LONGEST_WAIT = 60
@@ -61,11 +63,11 @@ export class SelfService {
   get #now() { return this.#room.keeper.clock.now() }
 
   /** Our keys at the well-known place, where no route of the host claims it. */
-  servesWithoutRoute(ask: Ask): boolean { return ask.target.path === KEYS && ask.arrival.request.method === 'GET' }
+  servesWithoutRoute(ask: Ask): boolean { return ask.keys && ask.target.path === KEYS && ask.arrival.request.method === 'GET' }
 
   serve(ask: Ask): void {
     const path = ask.target.path
-    if (path === KEYS || path === `${RESERVED}jwks.json`) return this.#send(ask, 200, this.#room.minter.jwks)
+    if (isKeySet(path)) return this.#send(ask, 200, this.#room.minter.jwks)
     void this.#serve(ask, path.slice(RESERVED.length)).catch(error => {
       this.#room.log.error({ error: String(error) }, 'a self-service request failed')
       this.#refuse(ask, 'internal_error', null)

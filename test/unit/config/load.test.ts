@@ -117,5 +117,18 @@ describe('listeners', () => {
   it('[CFG7] no two listeners share an address', () => {
     expect(problems(withListeners(main, '{ name: ops, address: ":8080", serves: [health] }'))).not.toEqual([])
     expect(problems(withListeners(main, '{ name: ops, address: ":8081", serves: [health] }'))).toEqual([])
+    for (const [address, others] of [['127.0.0.1:8080', ':8080'], ['0.0.0.0:8080', '127.0.0.2:8080'], ['[::]:8080', '10.0.0.1:8080']]) {
+      expect(problems(withListeners(`{ name: main, address: "${address}", serves: [proxy] }`, `{ name: keys, address: "${others}", serves: [keys] }`))).toEqual(["listener 'main' has this address already"])
+    }
+    expect(problems(withListeners('{ name: main, address: "10.0.0.1:8080", serves: [proxy] }', '{ name: keys, address: "10.0.0.2:8080", serves: [keys] }'))).toEqual([])
+    expect(problems(withListeners('{ name: main, address: ":0", serves: [proxy] }', '{ name: keys, address: ":0", serves: [keys] }'))).toEqual([])
+  })
+
+  it.each(['admin', 'health', 'metrics'])('[ADM9] callers do not share one with %s', service => {
+    for (const callers of ['proxy', 'keys']) {
+      const shared = `{ name: both, address: "127.0.0.1:8081", serves: [${callers}, ${service}] }`
+      expect(problems(withListeners(main, shared))).toEqual([`a listener does not serve both \`${callers}\` and \`${service}\``])
+    }
+    expect(problems(withListeners(main, `{ name: ops, address: "127.0.0.1:8081", serves: [admin, health, ${service}] }`))).toEqual([])
   })
 })
