@@ -1,4 +1,5 @@
-// The life of a request, on one page: hygiene, target, route and rule, credential, session, evaluation, preview, gather, admit.
+// The life of a request, on one page: hygiene, target, route and rule, credential, session, evaluation, admission
+// (whose first look is the preview), what it wants gathered, admission again.
 // Everything is synchronous for a caller already known; what must be awaited is awaited before the last look of the judge. SPEC: DEC1, ENF2, WIRE1-WIRE9
 import { type Refusal, refuse } from '../core/decision.ts'
 import type { Evaluation } from '../core/evaluation.ts'
@@ -32,7 +33,7 @@ import { sourceOf } from './describe/source.ts'
 
 /** One request of so many has its way through the gateway timed. */
 const SAMPLED = 16
-/** Longest a request may wait between preview and admission, in milliseconds. */
+/** Longest a request may wait for what admission wants gathered, in milliseconds. */
 const GATHER_FOR = 10_000
 /** Times a request gathers because its grant changed meanwhile. */
 const ROUNDS = 3
@@ -125,7 +126,7 @@ export class Pipeline implements AskOwner {
     return sessionOf(this.#room, verified, ask.place?.route.name ?? '')
   }
 
-  // ---- evaluation, preview, gather, admit
+  // ---- evaluation, admission, gather
 
   #judge(ask: Ask, live: LiveSession | null): void {
     if (ask.world !== this.#room.world) return this.#route(ask) // a reload came meanwhile: it is placed anew

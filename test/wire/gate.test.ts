@@ -63,7 +63,10 @@ const whole = async (flights: readonly Flight[]): Promise<void> => {
 
 describe.each([['with timers', false], ['the gate alone', true]] as const)('%s', (_, alone) => {
   test('[ENF2][ENF4] the event loop stands still across the end of a time: what waits in the sockets is not relayed, that of others is', async () => {
-    if (alone) vi.spyOn(Timekeeper.prototype, 'watch').mockImplementation(() => undefined)
+    if (alone) {
+      vi.spyOn(Timekeeper.prototype, 'watchAt').mockImplementation(() => undefined)
+      vi.spyOn(Sweeper.prototype, 'sweep').mockImplementation(() => undefined)
+    }
     const token = await gate.token()
     const others = await fly('base', await gate.token())
     await gate.elevate(token, 'short')
