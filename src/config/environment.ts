@@ -6,6 +6,8 @@ export type Environment = {
   /** The text of a file, or null where it cannot be read. */
   readonly read: (path: string) => string | null
   readonly exists: (path: string) => boolean
+  /** Processors this process may use, from 1. */
+  readonly cores: number
 }
 
 /** Absolute form of a path written in the file. */

@@ -9,7 +9,8 @@ const LIMITS = ['headerBytes', 'headersTimeout', 'idleTimeout', 'connections', '
 /** What is taken at the start alone: how a refusal calls it, and its values. */
 const FIXED: readonly (readonly [name: string, of: (settings: Settings) => unknown])[] = [
   ['`stateDir`', ({ stateDir }) => stateDir],
-  ['`store`', ({ store, ephemeral }) => [store.file, ephemeral]],
+  ['`store`', ({ store, ephemeral }) => [store.home, store.lease, store.macKeyFiles, ephemeral]],
+  ['`server.workers`', ({ workers }) => workers],
   ['the name or address of a listener or what it serves', ({ listeners }) => socketsOf(listeners)],
   ...LIMITS.map(limit => [`\`server.limits.${limit}\``, ({ limits }: Settings) => limits[limit]] as const),
   ['`context`', ({ context }) => context],

@@ -64,11 +64,52 @@ export type LimitSettings = {
   readonly mirroredSessions: number
 }
 
+/** A database of this process alone. */
+export type EmbeddedHome = {
+  readonly is: 'embedded'
+  /** A file under stateDir, or `:memory:` (needs `ephemeral`). */
+  readonly file: string
+}
+
+export type RedisHome = {
+  readonly is: 'redis'
+  readonly mode: 'single' | 'sentinel' | 'cluster'
+  /** The server, the sentinels, or some nodes of the cluster; lower case, IPv6 without brackets. */
+  readonly nodes: readonly { readonly host: string; readonly port: number }[]
+  /** Null speaks in clear text; with all of it null the system's authorities and the host's own name count. */
+  readonly tls: { readonly caFile: string | null; readonly certFile: string | null; readonly keyFile: string | null; readonly serverName: string | null } | null
+  readonly username: string | null
+  /** Written out in the URL; null where it is in a file or not needed. */
+  readonly password: string | null
+  readonly passwordFile: string | null
+  /** The name the sentinels know the master by, and how they know us; null in the other modes. */
+  readonly sentinel: { readonly master: string; readonly username: string | null; readonly passwordFile: string | null } | null
+  /** 0 in a cluster. */
+  readonly database: number
+  /** Before every key: `ng`. */
+  readonly prefix: string
+  readonly shards: number
+  /** `min-replicas-max-lag` of the servers: with the lease it bounds how long an old master may be believed. */
+  readonly maxLag: Duration
+}
+
+export type StoreSettings = {
+  readonly home: EmbeddedHome | RedisHome
+  /** How long an answer of the store may be believed; of no effect with the embedded one, which is never out of reach. */
+  readonly lease: Duration
+  /** Longest wait for a lapsed store: of a new request, and of an open exchange. */
+  readonly hold: { readonly requests: Duration; readonly streams: Duration }
+  /** At most two: the first signs, each verifies; empty signs nothing. */
+  readonly macKeyFiles: readonly string[]
+}
+
 export type Settings = {
   readonly digest: string
   readonly policy: Policy
   readonly stateDir: string
   readonly ephemeral: boolean
+  /** Processes behind the listeners: 1 with the embedded store. */
+  readonly workers: number
   readonly listeners: readonly ListenerSettings[]
   /** CIDR blocks whose forwarding headers are believed; empty trusts nobody. */
   readonly trustedProxies: readonly string[]
@@ -77,8 +118,7 @@ export type Settings = {
   readonly providers: ReadonlyMap<string, ProviderSettings>
   readonly upstreams: ReadonlyMap<string, UpstreamSettings>
   readonly admin: { readonly tokenFile: string | null; readonly breakGlassTokenFile: string | null }
-  /** A file under stateDir, or `:memory:` (needs `ephemeral`). */
-  readonly store: { readonly file: string; readonly holdStreams: Duration }
+  readonly store: StoreSettings
   readonly context: { readonly keyFile: string | null; readonly issuer: string }
   readonly audit: {
     readonly trail: { readonly file: string; readonly fsync: boolean; readonly maxBytes: number }

@@ -1,6 +1,7 @@
 // The configuration file on disk: read whole, loaded whole or not at all, and watched through its directory, so that an editor's or an
 // orchestrator's replace-by-rename is seen like a write. Never keeps half of a change. SPEC: CFG1, CFG10
 import { accessSync, constants, type FSWatcher, readFileSync, statSync, watch } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { sha256 } from '../runtime/id.ts'
 import { absolute, type Environment } from './environment.ts'
 import { type Loaded, load } from './load.ts'
@@ -37,6 +38,7 @@ export const processEnvironment = (directory: string = process.cwd()): Environme
   variable: name => process.env[name],
   read: path => textOf(path, VALUE_BYTES_MAX),
   exists: isReadable,
+  cores: availableParallelism(),
 })
 
 export class ConfigSource {

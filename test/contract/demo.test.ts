@@ -96,6 +96,6 @@ test('[ADM10] with --stay the set-up runs until a signal, beside whoever has its
 
 test('[CFG6] config/demo.yaml loads as it stands, with the one warning that it speaks of', () => {
   const file = join(ROOT, 'config/demo.yaml')
-  const loaded = load(readFileSync(file, 'utf8'), file, { directory: ROOT, variable: () => undefined, read: () => null, exists: () => false })
+  const loaded = load(readFileSync(file, 'utf8'), file, { directory: ROOT, variable: () => undefined, read: () => null, exists: () => false, cores: 4 })
   expect(loaded).toMatchObject({ ok: true, warnings: [{ message: expect.stringContaining('only stated in a header') as unknown }] })
 })

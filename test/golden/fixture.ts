@@ -8,4 +8,5 @@ export const WORLD: Environment = {
   variable: name => VARIABLES[name],
   read: path => ({ '/present/issuer': 'gate-7\n', '/present/secret': 'correct-horse' })[path] ?? null,
   exists: path => path.startsWith('/present/'),
+  cores: 4,
 }

@@ -30,7 +30,7 @@ type Example = {
 
 /** The example as it stands loads: what an operator would start from. */
 export function loadsAsItStands(name: string): void {
-  const result = load(readFileSync(new URL(name, EXAMPLES), 'utf8'), name, { directory: '/', variable: () => undefined, read: () => null, exists: () => true })
+  const result = load(readFileSync(new URL(name, EXAMPLES), 'utf8'), name, { directory: '/', variable: () => undefined, read: () => null, exists: () => true, cores: 4 })
   expect(result.ok ? [] : result.problems).toEqual([])
 }
 

@@ -10,17 +10,9 @@ import { providersOf } from './providers.ts'
 import { purposesOf } from './purposes.ts'
 import { routesOf } from './routes.ts'
 import { sessionRules } from './sessions.ts'
+import { storeOf, workersOf } from './store.ts'
 import { namedUpstreams } from './upstreams.ts'
 import { warn } from './warnings.ts'
-
-function storeOf({ config, report }: Compilation, inState: (file: string) => string): Settings['store'] {
-  const { embedded, hold } = config.store
-  const { workers } = config.server
-  if (workers !== 'auto' && workers > 1) report.error(['server', 'workers'], 'the embedded store allows 1 worker')
-  const memory = embedded.file === ':memory:'
-  if (memory && !config.ephemeral) report.error(['store', 'embedded', 'file'], '`:memory:` forgets every end of a session at a restart', 'write `ephemeral: true` if nothing needs to survive')
-  return { file: memory ? embedded.file : inState(embedded.file), holdStreams: hold.streams }
-}
 
 function auditOf({ config, report }: Compilation, inState: (file: string) => string): Settings['audit'] {
   const { trail, noise } = config.audit
@@ -43,17 +35,19 @@ export function compile(c: Compilation, digest: string): Settings {
   const stateDir = absolute(c.environment, config.stateDir)
   const inState = (file: string): string => (file.startsWith('/') ? file : `${stateDir}/${file}`)
   const { exchangesPerSession: _, ...limits } = config.server.limits
-  warn(c, policy)
+  const store = storeOf(c, inState)
+  warn(c, policy, store)
   return {
     digest, policy, stateDir,
     ephemeral: config.ephemeral,
+    workers: workersOf(c, store.home),
     listeners: listenersOf(c),
     trustedProxies: trustedProxiesOf(c),
     limits,
     drain: { delay: config.server.drain.delay, timeout: config.server.drain.timeout },
     providers, upstreams,
     admin: { tokenFile: existingOrNone(c, ['admin', 'auth', 'tokenFile'], config.admin.auth.tokenFile), breakGlassTokenFile: existingOrNone(c, ['admin', 'breakGlassTokenFile'], config.admin.breakGlassTokenFile) },
-    store: storeOf(c, inState),
+    store,
     context: { keyFile: existingOrNone(c, ['context', 'keyFile'], config.context.keyFile), issuer: config.context.issuer },
     audit: auditOf(c, inState),
     logLevel: config.telemetry.logs.level,

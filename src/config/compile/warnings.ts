@@ -2,7 +2,9 @@
 import type { PathPattern } from '../../core/path-pattern.ts'
 import type { Policy } from '../../core/policy.ts'
 import type { Route, Rule } from '../../core/route.ts'
+import type { StoreSettings } from '../settings.ts'
 import type { Compilation } from './context.ts'
+import { isLoopback } from './listeners.ts'
 import { includes, overlap } from './path.ts'
 
 const methodsInclude = (a: Rule, b: Rule): boolean => {
@@ -57,10 +59,21 @@ function purposeWarnings({ report }: Compilation, policy: Policy): void {
   }
 }
 
-export function warn(c: Compilation, policy: Policy): void {
+function storeWarnings({ report, config }: Compilation, { home, macKeyFiles }: StoreSettings): void {
+  if (home.is === 'embedded') return
+  const path = ['store', 'redis']
+  const far = home.nodes.findIndex(({ host }) => !isLoopback(host))
+  // Not at `url`: a problem shows its line, and this one holds the password.
+  if (home.password !== null) report.warn(path, 'the password of Redis is part of `url`', 'keep it in a file of its own and name that with `passwordFile`')
+  if (home.tls === null && far >= 0) report.warn(config.store.redis?.nodes === undefined ? path : [...path, 'nodes', far], 'Redis is reached without TLS: whoever stands between can read and change sessions', 'write a rediss:// URL, or `tls` beside `nodes`')
+  if (macKeyFiles.length === 0) report.warn(path, 'records in Redis carry no signature: whoever may write there can give rights', 'name a key with `store.macKeyFile`')
+}
+
+export function warn(c: Compilation, policy: Policy, store: StoreSettings): void {
   policy.routes.forEach((route, i) => ruleWarnings(c, route, i))
   scopeWarnings(c, policy)
   purposeWarnings(c, policy)
+  storeWarnings(c, store)
   if (c.config.sessions.credentialEnd === 'ignore') c.report.warn(['sessions', 'credentialEnd'], 'open exchanges outlive their credential, up to `sessions.max`')
   for (const name of Object.keys(c.config.upstreams)) {
     if (!policy.routes.some(({ upstream }) => upstream === name)) c.report.warn(['upstreams', name], `no route uses the upstream '${name}'`)

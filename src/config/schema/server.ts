@@ -32,7 +32,7 @@ const drain = z.strictObject({
 })
 
 export const server = z.strictObject({
-  workers: z.union([z.int().min(1).max(1024), z.literal('auto')]).prefault('auto').describe('Processes; the embedded store allows 1, and `auto` is 1 with it'),
+  workers: z.union([z.int().min(1).max(1024), z.literal('auto')]).prefault('auto').describe('Processes; `auto` is one for each processor with Redis, and 1 with the embedded store, which allows no more'),
   listeners: list(listener, 16).optional().describe('Replaces the default listeners: `:8080` proxy and keys, `127.0.0.1:9443` admin, `:9464` health and metrics'),
   trustedProxies: z.array(z.string(), { error: 'expected a list' }).max(256).prefault([]).describe('Address blocks whose forwarding headers are believed; empty trusts nobody'),
   limits: limits.prefault({}).describe('Limits'),

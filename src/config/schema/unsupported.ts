@@ -6,7 +6,6 @@ const KEYS: ReadonlySet<string> = new Set([
   'include', 'brokers', 'windows', 'risk', 'signals', 'tickets', 'notify', 'tests',
   'server.listeners.*.protocols', 'server.listeners.*.tls.clientCaFile', 'server.limits.inspectBytes', 'server.limits.inspectTimeout',
   'admin.console', 'admin.auth.jwt', 'admin.roles',
-  'store.redis', 'store.lease', 'store.hold.requests', 'store.macKeyFile',
   'authn.*.introspection', 'authn.*.mtls', 'authn.*.kubernetes', 'authn.*.sessionToken', 'authn.*.jwt.dpop', 'authn.*.jwt.mtls',
   'sessions.bind', 'purposes.*.signed',
   ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),

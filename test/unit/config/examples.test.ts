@@ -37,8 +37,16 @@ describe('the examples', () => {
     expect(load(whole, 'example.yaml', { ...WORLD, exists: () => false }).ok).toBe(false)
   })
 
-  it('[CFG2] it shows every key there is', () => {
-    const text = example('gateway.yaml')
+  it('[CFG2] the one for Redis loads without a warning where its files are there, and names each that is not', () => {
+    expect(told(example('redis.yaml'), true)).toBe('')
+    const result = load(example('redis.yaml'), 'redis.yaml', { ...WORLD, exists: () => false })
+    expect(result.ok ? [] : result.problems.map(({ message }) => /the file (\S+) does not exist/.exec(message)?.[1])).toEqual([
+      '/tls/redis-ca.crt', '/tls/tls.crt', '/tls/tls.key', '/run/secrets/redis', '/run/secrets/sentinel', '/run/secrets/store-mac', '/run/secrets/store-mac-old',
+    ])
+  })
+
+  it('[CFG2] they show every key there is', () => {
+    const text = example('gateway.yaml') + example('redis.yaml')
     expect([...new Set(keysOf(jsonSchema()))].filter(key => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([])
   })
 })

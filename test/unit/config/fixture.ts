@@ -4,7 +4,7 @@ import { load } from '../../../src/config/load.ts'
 import { formatProblem } from '../../../src/config/problem.ts'
 import type { Settings } from '../../../src/config/settings.ts'
 
-export const WORLD: Environment = { directory: '/work-dir', variable: () => undefined, read: () => null, exists: () => true }
+export const WORLD: Environment = { directory: '/work-dir', variable: () => undefined, read: () => null, exists: () => true, cores: 4 }
 
 export function loaded(text: string, world: Environment = WORLD): Settings {
   const result = load(text, 'test.yaml', world)

@@ -15,7 +15,7 @@ describe('what a file becomes', () => {
 
   it('[CFG1] what stands behind a reference counts for the digest', () => {
     const text = `${SMALL}context: { issuer: "\${env:ISSUER}" }\n`
-    const world = (issuer: string) => ({ directory: '/', variable: () => issuer, read: () => null, exists: () => true })
+    const world = (issuer: string) => ({ directory: '/', variable: () => issuer, read: () => null, exists: () => true, cores: 4 })
     expect(loaded(text, world('a')).digest).not.toBe(loaded(text, world('b')).digest)
   })
 
@@ -69,7 +69,7 @@ elevations: { release: { adds: [x], for: 15m, purpose: [run], endWhen: [run.fini
 })
 
 describe('references', () => {
-  const world = { directory: '/', variable: (name: string) => ({ PORT: '8081', HOST: 'h', TRICK: 'x, ephemeral: true', EMPTY: '' })[name], read: (path: string) => (path === '/f' ? 'line\n' : null), exists: () => true }
+  const world = { directory: '/', variable: (name: string) => ({ PORT: '8081', HOST: 'h', TRICK: 'x, ephemeral: true', EMPTY: '' })[name], read: (path: string) => (path === '/f' ? 'line\n' : null), exists: () => true, cores: 4 }
   const withContext = (issuer: string) => loaded(`${SMALL}context: { issuer: ${issuer} }\n`, world).context.issuer
 
   it('[CFG6] are filled from the environment and from files', () => {

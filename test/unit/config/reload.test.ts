@@ -3,17 +3,31 @@ import { reloadRefusal } from '../../../src/config/reload.ts'
 import { loaded, SMALL } from './fixture.ts'
 
 const listeners = (address: string, more = '') => `${SMALL}server: { listeners: [{ name: main, address: "${address}", serves: [proxy${more}] }] }\n`
+const redis = (keys: string): string => `${SMALL}store: { redis: { ${keys} } }\n`
 
 describe('reloads', () => {
   it('[CFG10] what a running gateway can change is taken', () => {
     expect(reloadRefusal(loaded(SMALL), loaded(SMALL))).toBeNull()
     expect(reloadRefusal(loaded(SMALL), loaded(`${SMALL}telemetry: { logs: { level: warn } }\nelevations: { a: { adds: [x], for: 5m } }\n`))).toBeNull()
-    expect(reloadRefusal(loaded(SMALL), loaded(`${SMALL}store: { hold: { streams: 5s } }\nserver: { limits: { bodyBytes: 1MiB, exchangesPerSession: 5 }, drain: { timeout: 1s }, trustedProxies: [10.0.0.0/8] }\n`))).toBeNull()
+    expect(reloadRefusal(loaded(SMALL), loaded(`${SMALL}store: { hold: { requests: 1s, streams: 5s } }\nserver: { limits: { bodyBytes: 1MiB, exchangesPerSession: 5 }, drain: { timeout: 1s }, trustedProxies: [10.0.0.0/8] }\n`))).toBeNull()
+  })
+
+  it('[CFG10] a reload that says the same in other words is taken', () => {
+    const [url, nodes] = [redis('url: "redis://r:6379/0"'), redis('nodes: [R]')]
+    expect(reloadRefusal(loaded(`${url}server: { workers: auto }\n`), loaded(`${nodes}server: { workers: 4 }\n`))).toBeNull()
   })
 
   it.each<readonly [what: string, before: string, after: string]>([
     ['store', SMALL, `${SMALL}store: { embedded: { file: other.db } }\n`],
     ['store', SMALL, `${SMALL}ephemeral: true\n`],
+    ['store', SMALL, `${SMALL}store: { lease: 2s }\n`],
+    ['store', SMALL, redis('url: "redis://r"')],
+    ['store', redis('url: "redis://r"'), redis('url: "redis://r:6380"')],
+    ['store', redis('url: "redis://r"'), redis('url: "redis://:secret@r"')],
+    ['store', redis('url: "redis://r"'), redis('url: "redis://r", prefix: other')],
+    ['store', redis('url: "redis://r"'), redis('url: "redis://r" }, macKeyFile: /run/mac, hold: {')],
+    ['server.workers', `${redis('url: "redis://r"')}server: { workers: 2 }\n`, `${redis('url: "redis://r"')}server: { workers: 3 }\n`],
+    ['server.workers', `${redis('url: "redis://r"')}server: { workers: auto }\n`, `${redis('url: "redis://r"')}server: { workers: 3 }\n`],
     ['stateDir', `${SMALL}store: { embedded: { file: /var/a.db } }\n`, `${SMALL}store: { embedded: { file: /var/a.db } }\nstateDir: /elsewhere\n`],
     ['address', listeners(':1'), listeners(':2')],
     ['address', listeners('127.0.0.1:1'), listeners(':1')],

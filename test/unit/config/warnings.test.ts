@@ -1,6 +1,7 @@
 // What is legal and rarely meant: each oddity is one warning at its place, and a plain file has none.
 import { describe, expect, it } from 'vitest'
 import { load } from '../../../src/config/load.ts'
+import { formatProblem } from '../../../src/config/problem.ts'
 import { SMALL, WORLD } from './fixture.ts'
 
 function warnings(text: string): readonly string[] {
@@ -29,6 +30,29 @@ describe('warnings', () => {
     ['keys fetched without TLS', SMALL.replace('https://ci.example', 'http://ci.example'), 'ci: { jwt: { issuer: http://ci.example, audience: narrowgate } } — keys are fetched without TLS: whoever stands between can replace them'],
   ])('[CFG9] %s', (_, text, warning) => {
     expect(warnings(text)).toEqual([warning])
+  })
+
+  it.each<readonly [string, readonly string[], readonly string[]]>([
+    ['a password in the URL', ['url: "rediss://gate:secret@redis"'], ['redis: — the password of Redis is part of `url`']],
+    ['Redis without TLS, by URL', ['url: redis://redis.internal'], ['redis: — Redis is reached without TLS: whoever stands between can read and change sessions']],
+    ['Redis without TLS, by nodes', ['mode: cluster', 'nodes: [127.0.0.1, 10.0.0.2]'], ['nodes: [127.0.0.1, 10.0.0.2] — Redis is reached without TLS: whoever stands between can read and change sessions']],
+    ['loopback needs no TLS', ['mode: cluster', 'nodes: [127.0.0.1, localhost, "[::1]:7000"]'], []],
+    ['nodes with TLS', ['mode: cluster', 'nodes: [10.0.0.2]', 'tls: {}'], []],
+    ['a user alone is no password', ['url: rediss://gate@redis'], []],
+    ['a password in a file', ['url: rediss://gate@redis', 'passwordFile: /run/secrets/redis'], []],
+  ])('[CFG9] %s', (_, keys, expected) => {
+    expect(warnings(`${SMALL}store:\n  macKeyFile: /run/mac\n  redis:\n${keys.map(key => `    ${key}\n`).join('')}`)).toEqual(expected)
+  })
+
+  it('[CFG9] Redis whose records are not signed, at the loopback and elsewhere', () => {
+    expect(warnings(`${SMALL}store:\n  redis:\n    url: redis://localhost\n`)).toEqual(['redis: — records in Redis carry no signature: whoever may write there can give rights'])
+    expect(warnings(`${SMALL}store:\n  redis:\n    url: rediss://redis\n`)).toEqual(['redis: — records in Redis carry no signature: whoever may write there can give rights'])
+  })
+
+  it('[CFG9] a warning about Redis does not show the line with its password', () => {
+    const result = load(`${SMALL}store:\n  redis:\n    url: "redis://gate:hunter2@redis"\n`, 'test.yaml', WORLD)
+    expect(result.ok && result.warnings.map(formatProblem).join('\n')).not.toContain('hunter2')
+    expect(result.ok && result.warnings.length).toBe(3)
   })
 
   it('[CFG9] what only looks like it is none: other methods, narrower first, granted by a baseline', () => {
