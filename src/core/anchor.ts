@@ -24,7 +24,7 @@ export type Anchor = {
 export const LOCK_EFFECTS = ['deny', 'freeze', 'baseline'] as const
 export type LockEffect = (typeof LOCK_EFFECTS)[number]
 
-export const SELECTOR_KINDS = ['subject', 'session', 'tenant', 'credential', 'issuer', 'route', 'profile', 'issuedBefore', 'all'] as const
+export const SELECTOR_KINDS = ['subject', 'session', 'elevation', 'tenant', 'credential', 'issuer', 'route', 'profile', 'issuedBefore', 'all'] as const
 export type SelectorKind = (typeof SELECTOR_KINDS)[number]
 /** `subject` takes `issuer|subject` or a bare subject (any issuer); `issuedBefore` milliseconds since the epoch; `all` nothing. */
 export type Selector = { readonly kind: SelectorKind; readonly value: string }

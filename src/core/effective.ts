@@ -2,7 +2,7 @@
 // SPEC: ENF3, ENF8, SCP3, ELV6
 import type { Anchor, AnchorRef } from './anchor.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
-import { lockOnProfile, type LockIndex, locksOnSession } from './locks.ts'
+import { lockOnElevation, type LockIndex, locksOnSession } from './locks.ts'
 import type { Policy } from './policy.ts'
 import type { EndReason, Reason } from './reason.ts'
 import { intersection, NO_SCOPE, type Scope } from './scope.ts'
@@ -63,15 +63,15 @@ function lossOf(elevation: Elevation, session: Session, anchors: AnchorView, loc
   const broken = tieBroken(elevation, anchors)
   if (broken !== null) return broken
   if (!policy.profiles.has(profile)) return 'profile_removed'
-  const lock = lockOnProfile(locks, profile, now)
+  const lock = lockOnElevation(locks, elevation, now)?.lock ?? null
   if (lock !== null && lock.effect !== 'freeze') return 'locked'
   if (state.is === 'suspended' || session.cap.is === 'baseline' || session.barred.includes(profile)) return 'narrowed'
   return baselineOnly ? 'narrowed' : lock === null ? null : 'frozen'
 }
 
-/** The first instant at which a lock on a profile of the session lifts by itself. */
+/** The first instant at which a lock on an elevation or its profile lifts by itself. */
 const profilesUntil = (session: Session, locks: LockIndex, now: Instant): Instant =>
-  locks.size === 0 ? FOREVER : session.elevations.reduce((until, { profile }) => earlier(until, lockOnProfile(locks, profile, now)?.until ?? FOREVER), FOREVER)
+  locks.size === 0 ? FOREVER : session.elevations.reduce((until, elevation) => earlier(until, lockOnElevation(locks, elevation, now)?.until ?? FOREVER), FOREVER)
 
 const order = (a: Carrier, b: Carrier): number => a.until - b.until || (a.elevation.id < b.elevation.id ? -1 : 1)
 

@@ -1,6 +1,7 @@
 // Standing refusals and how they are found: by name, so that a request pays for a few look-ups and only when there are locks at all.
 // SPEC: ENF8
 import { type Lock, selectorName, stronger } from './anchor.ts'
+import type { Elevation } from './elevation.ts'
 import type { Evidence } from './evidence.ts'
 import type { Session } from './session.ts'
 import { FOREVER, type Instant, earlier } from './time.ts'
@@ -53,8 +54,9 @@ function named(index: LockIndex, names: readonly string[], now: Instant): Lock[]
 export const locksOnSession = (index: LockIndex, session: Session, now: Instant): Hit | null =>
   index.size === 0 ? null : strongest(named(index, SESSION_SELECTORS(session), now))
 
-export const lockOnProfile = (index: LockIndex, profile: string, now: Instant): Lock | null =>
-  index.size === 0 ? null : (named(index, [`profile:${profile}`], now)[0] ?? null)
+/** The strongest lock on an elevation or on its profile. */
+export const lockOnElevation = (index: LockIndex, { id, profile }: Pick<Elevation, 'id' | 'profile'>, now: Instant): Hit | null =>
+  index.size === 0 ? null : strongest(named(index, [`profile:${profile}`, `elevation:${id}`], now))
 
 /** Was this credential issued too early for a cut-off? Credentials without an issue time always were. */
 const tooOld = (lock: Lock, evidence: Evidence): boolean => evidence.issuedAt === null || evidence.issuedAt <= Number(lock.selector.value)

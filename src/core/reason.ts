@@ -41,6 +41,7 @@ export const REASONS = {
   not_eligible: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'This caller may not ask for this profile.' },
   stale: { use: 'refusal', status: 503, challenge: 'none', loss: 'freeze', says: 'The gateway cannot prove that its knowledge is fresh.' },
   record_failed: { use: 'refusal', status: 503, challenge: 'none', loss: 'terminate', says: 'The request could not be put on record.' },
+  store_forged: { use: 'refusal', status: 503, challenge: 'none', loss: 'terminate', says: 'What the session store holds about this session was not written by a gateway.' },
   store_failed: { use: 'refusal', status: 503, challenge: 'none', loss: 'terminate', says: 'The session store did not answer.' },
   internal_error: { use: 'refusal', status: 500, challenge: 'none', loss: 'terminate', says: 'The gateway failed; the request was not let through.' },
   draining: { use: 'both', status: 503, challenge: 'none', loss: 'terminate', says: 'The gateway is shutting down.' },

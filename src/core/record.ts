@@ -8,6 +8,8 @@ export type RecordRef = { readonly kind: 'session' | 'lock' | AnchorKind; readon
 
 export const sessionRef = (key: SessionKey): RecordRef => ({ kind: 'session', name: key })
 export const lockRef = (selector: Selector): RecordRef => ({ kind: 'lock', name: selectorName(selector) })
+export const refOfRecord = (record: StoredRecord): RecordRef =>
+  record.record === 'session' ? sessionRef(record.key) : record.record === 'lock' ? lockRef(record.selector) : { kind: record.kind, name: record.name }
 export const refName = (ref: RecordRef): string => `${ref.kind}/${ref.name}`
 
 /** Selectors under which a live session is found: what an index of the store holds. */

@@ -52,6 +52,9 @@ export type Session = {
 /** Was a credential issued at or before a revocation of its key? One without an issue time always was. */
 export const isMarked = ({ notBefore }: Session, issuedAt: Instant | null): boolean => notBefore !== null && (issuedAt === null || issuedAt <= notBefore)
 
+/** Versions grow through all lives of a key, but begin anew when its record was forgotten. */
+export const isNewerSession = (record: Session, known: Session): boolean => record.version > known.version || (record.id !== known.id && record.openedAt > known.openedAt)
+
 export const NO_CAP: Cap = { is: 'none' }
 /** The scopes a cap leaves; null leaves all. */
 export const cappedTo = (cap: Cap): Scope | null => (cap.is === 'none' ? null : cap.scopes)

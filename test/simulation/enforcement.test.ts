@@ -12,6 +12,7 @@ import type { Evaluation } from '../../src/core/evaluation.ts'
 import type { Evidence } from '../../src/core/evidence.ts'
 import { pathPattern } from '../../src/core/path-pattern.ts'
 import type { Policy } from '../../src/core/policy.ts'
+import { sessionRef } from '../../src/core/record.ts'
 import { placeOf, type Route, routeOf, routeTable, type Rule } from '../../src/core/route.ts'
 import { scopeOf } from '../../src/core/scope.ts'
 import type { Credential, SessionId, SessionKey } from '../../src/core/session.ts'
@@ -148,7 +149,7 @@ class Twin {
     const id = this.#id('ses') as SessionId // a test word
     const mark = this.model.lives[who]?.mark ?? null
     const endsAt = now + 240_000
-    await this.news(who, { kind: 'session.opened', key: keyOf(who), session: id, epoch: this.store.epoch, principal: { kind: 'agent', ...names, client: 'app', owner: null, actor: null }, credential: credentialOf(shown), endsAt: instant(endsAt) })
+    await this.news(who, { kind: 'session.opened', key: keyOf(who), session: id, epoch: this.store.epochOf(sessionRef(keyOf(who))), principal: { kind: 'agent', ...names, client: 'app', owner: null, actor: null }, credential: credentialOf(shown), endsAt: instant(endsAt) })
     const live = await this.mirror.load(keyOf(who))
     if (live === null) throw new Error('a session that was opened is not there')
     this.mirror.learn(live, NO_CLAIMS, evidenceOf(who, shown))
@@ -381,7 +382,7 @@ const anchors = fc.tuple(fc.constantFrom(...TICKETS), fc.constantFrom('opened' a
 
 const SELECTED: { readonly [K in SelectorKind]: (caller: number, twin: Twin) => string } = {
   subject: caller => (caller === 1 ? 'bob' : `${CALLERS[caller]?.issuer}|ann`), session: (caller, twin) => twin.life(caller).id, tenant: caller => CALLERS[caller]?.tenant ?? '', credential: (caller, twin) => twin.life(caller).newest.id,
-  issuer: caller => CALLERS[caller]?.issuer ?? '', route: caller => (caller === 0 ? 'api' : 'other'), profile: caller => (caller === 0 ? 'fix' : 'hot'), issuedBefore: (caller, twin) => String(caller === 0 ? START : twin.model.now), all: () => '',
+  issuer: caller => CALLERS[caller]?.issuer ?? '', route: caller => (caller === 0 ? 'api' : 'other'), elevation: caller => `elv_nobody${caller}`, profile: caller => (caller === 0 ? 'fix' : 'hot'), issuedBefore: (caller, twin) => String(caller === 0 ? START : twin.model.now), all: () => '',
 }
 const selected = fc.tuple(fc.constantFrom(...SELECTOR_KINDS), who)
 const locks = fc.tuple(selected, fc.constantFrom(...LOCK_EFFECTS), maybe(seconds)).map(([[kind, caller], effect, span]) =>

@@ -2,8 +2,9 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Lock, LOCK_EFFECTS, type LockEffect, type LockId, type Selector, selectorName, stronger } from '../../../src/core/anchor.ts'
+import type { ElevationId } from '../../../src/core/elevation.ts'
 import type { Evidence } from '../../../src/core/evidence.ts'
-import { type LockIndex, lockIndex, lockOnProfile, locksOnRequest, locksOnSession, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
+import { type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
 import { FOREVER, type Instant, instant } from '../../../src/core/time.ts'
 import { NOW, SESSION } from './world.ts'
 
@@ -50,9 +51,15 @@ describe('on a request', () => {
 })
 
 test('[ENF8] a lock on a profile', () => {
-  expect(lockOnProfile(lockIndex([lock('profile', 'fix')]), 'fix', NOW)?.effect).toBe('deny')
-  expect(lockOnProfile(lockIndex([lock('profile', 'fix')]), 'read', NOW)).toBeNull()
-  expect(lockOnProfile(lockIndex([lock('profile', 'fix', 'deny', 5)]), 'fix', instant(NOW + 5))).toBeNull()
+  expect(lockOnElevation(lockIndex([lock('profile', 'fix')]), { id: 'elv_1' as ElevationId, profile: 'fix' }, NOW)?.lock.effect).toBe('deny')
+  expect(lockOnElevation(lockIndex([lock('profile', 'fix')]), { id: 'elv_1' as ElevationId, profile: 'read' }, NOW)).toBeNull()
+  expect(lockOnElevation(lockIndex([lock('profile', 'fix', 'deny', 5)]), { id: 'elv_1' as ElevationId, profile: 'fix' }, instant(NOW + 5))).toBeNull()
+})
+
+test('[ENF8] a lock on one elevation, and the strongest of it and its profile', () => {
+  const asked = (id: string) => ({ id: id as ElevationId, profile: 'fix' }) // a test word
+  const index = lockIndex([lock('elevation', 'elv_1'), lock('profile', 'fix', 'freeze')])
+  expect([lockOnElevation(index, asked('elv_1'), NOW)?.lock.effect, lockOnElevation(index, asked('elv_2'), NOW)?.lock.effect]).toEqual(['deny', 'freeze'])
 })
 
 test('[ENF8] a lifted lock is none; one lifts by itself exactly at its instant', () => {
