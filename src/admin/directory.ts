@@ -5,7 +5,7 @@ import type { Session, SessionKey } from '../core/session.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import type { Mirror } from '../sessions/mirror.ts'
-import type { SessionStore } from '../sessions/store.ts'
+import type { Page, SessionStore } from '../sessions/store.ts'
 import { AdminFault } from './fault.ts'
 
 type Listed<T> = { readonly items: readonly T[]; /** There are more, or more were not looked at. */ readonly more: boolean }
@@ -73,29 +73,29 @@ export class Directory {
 
   async #list<T>(pick: (session: Session) => readonly T[], limit: number): Promise<Listed<T>> {
     const items: T[] = []
-    let looks = 0
+    const looked = new Set<SessionKey>()
     for await (const batch of this.#batches()) {
-      for (const session of batch) items.push(...pick(session))
-      looks += batch.length
-      if (items.length > limit || looks >= LOOKS_MAX) return { items: items.slice(0, limit), more: true }
+      for (const session of batch) {
+        if (!looked.has(session.key)) items.push(...pick(session))
+        looked.add(session.key)
+      }
+      if (items.length > limit || looked.size >= LOOKS_MAX) return { items: items.slice(0, limit), more: true }
     }
     return { items, more: false }
   }
 
-  /** Every session once, as in memory where it is there, else as stored; other work gets its turn between batches. */
+  /** Every session, as in memory where it is there, else as stored, and then perhaps more than once; other work gets its turn between batches. */
   async *#batches(): AsyncGenerator<readonly Session[]> {
     const inMemory = [...this.#mirror.all()].map(({ record }) => record)
-    const seen = new Set(inMemory.map(({ key }) => key))
+    const told = new Set(inMemory.map(({ key }) => key))
     for (let start = 0; start < inMemory.length; start += PAGE) {
       yield inMemory.slice(start, start + PAGE)
       await setImmediate()
     }
-    for (let after = ''; ;) {
-      const page = (await this.#store.list('session', after, PAGE)).filter(record => record.record === 'session')
-      yield page.filter(({ key }) => !seen.has(key))
-      const last = page.at(-1)
-      if (last === undefined || page.length < PAGE) return
-      after = last.key
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const page: Page = await this.#store.list('session', cursor, PAGE)
+      yield page.records.filter(record => record.record === 'session').filter(({ key }) => !told.has(key))
+      cursor = page.next
       await setImmediate()
     }
   }

@@ -9,7 +9,7 @@ import type { Instant } from '../core/time.ts'
 
 const MARK = 'birth.mark'
 
-type Born = SessionStore & { readonly born: Instant; readonly isNew: boolean }
+type Born = SessionStore & { readonly born: Instant }
 
 const selectorOf = (store: Born): Selector => ({ kind: 'issuedBefore', value: String(store.born) })
 
@@ -28,15 +28,13 @@ export async function markBirth(store: Born, ledger: Ledger, ephemeral: boolean)
     return 'clean'
   }
   await ledger.applyToLock(selectorOf(store), { kind: 'lock.set', lock: newLockId(), selector: selectorOf(store), effect: 'deny', reason: 'state_lost', until: null, id: newSignalId(), by: 'store', note: 'the data set is new; what came before it is unknown' })
-  await store.keep(MARK, 'marked')
-  return 'marked'
+  return (await store.keepFirst(MARK, 'marked')) === 'marked' ? 'marked' : 'clean' // another gateway may have been first
 }
 
 /** First installation: there was nothing before that could be lost. Only on a data set that is new. */
 export async function installStore(store: Born): Promise<'installed' | 'exists'> {
   if ((await store.kept(MARK)) !== null) return 'exists'
-  await store.keep(MARK, 'installed')
-  return 'installed'
+  return (await store.keepFirst(MARK, 'installed')) === 'installed' ? 'installed' : 'exists'
 }
 
 /** The operator's word that credentials from before the loss may be used again; `nothing` where none are refused. */

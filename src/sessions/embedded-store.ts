@@ -1,81 +1,76 @@
 // The store of a single gateway: one SQLite file, or memory. One transaction is record, index, ties, facts and operation together; it is announced in the
-// turn in which it was made. Knows versions, epochs, positions and idempotency, never what a freeze is. SPEC: STO1-STO11
-import { closeSync, fdatasync } from 'node:fs'
-import { promisify } from 'node:util'
-import type { DatabaseSync } from 'node:sqlite'
+// turn in which it was made. Knows versions, epochs, positions and idempotency, never what a freeze is. SPEC: STO1-STO13
 import type { Selector } from '../core/anchor.ts'
 import type { RecordRef, StoredRecord } from '../core/record.ts'
 import { duration, type Instant, instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { Announcer } from './embedded/announcer.ts'
-import { MEMORY, type OpenedFile, openFile } from './embedded/schema.ts'
-import { SharedSync } from './embedded/shared-sync.ts'
+import { type BudgetLimits, Budgets, wholeShare } from './embedded/budgets.ts'
+import { DurableLog } from './embedded/durable-log.ts'
+import { closeFile, MEMORY, type OpenedFile, openFile } from './embedded/schema.ts'
 import { faultOf } from './embedded/sqlite-fault.ts'
-import { FORGOTTEN_PER_COMMIT, Tables, type Written } from './embedded/tables.ts'
-import type { Commit, CommitAnswer, Enforcement, Outgoing, Position, SessionStore, Watcher } from './store.ts'
+import { Statements } from './embedded/statements.ts'
+import { FORGOTTEN_PER_COMMIT, Tables, textOf, type Writing } from './embedded/tables.ts'
+import type { Ahead, Commit, CommitAnswer, Enforcement, Outgoing, Page, Position, SessionStore, Sharing, Survey, Taking, Watcher } from './store.ts'
 import { StoreFault, StoreFull } from './store-fault.ts'
 
 /** `file` is a path or `:memory:`; memory forgets everything and needs `ephemeral`. */
 type EmbeddedOptions = { readonly file: string; readonly clock: Clock; readonly ephemeral: boolean }
 /** `outbox` counts facts not yet drained, `operations` those remembered, `kept` named values. */
-type EmbeddedLimits = { readonly outbox: number; readonly operations: number; readonly kept: number }
+type EmbeddedLimits = BudgetLimits & { readonly outbox: number; readonly operations: number; readonly kept: number }
 
-export const EMBEDDED_LIMITS: EmbeddedLimits = { outbox: 1_000_000, operations: 2_000_000, kept: 1_000 }
+export const EMBEDDED_LIMITS: EmbeddedLimits = { outbox: 1_000_000, operations: 2_000_000, kept: 1_000, takings: 1_000_000, marks: 1_000_000 }
 /** How long an operation is known to have been done. */
 export const OPERATION_MEMORY = duration(15 * 60_000)
-/** Records forgotten by one call of `prune`. */
+/** Records, and of each kind of budget, forgotten by one call of `prune`. */
 const PRUNED_AT_ONCE = 500
-
-const written = ({ ref, operation, record, facts, index, ties, forgetAt }: Commit): Written => ({
-  ref, operation, version: record.version, body: JSON.stringify(record), facts: JSON.stringify(facts), parts: facts.length,
-  index, found: JSON.stringify(index), tied: ties, ties: JSON.stringify(ties), forgetAt,
-})
 
 function assertLimit(limit: number): void {
   if (!Number.isSafeInteger(limit) || limit < 1) throw new RangeError(`a limit is a whole number from 1, not ${limit}`)
 }
 
 export class EmbeddedStore implements SessionStore {
-  readonly epoch: string
   /** When this data set came to be; losing the file makes a new one. */
   readonly born: Instant
   /** Was it this opening that created it? */
   readonly isNew: boolean
-  readonly #db: DatabaseSync
-  readonly #wal: number | null
-  readonly #dataSet: string
+  readonly #opened: OpenedFile
+  readonly #statements: Statements
   readonly #tables: Tables
+  readonly #budgets: Budgets
   readonly #clock: Clock
   readonly #limits: EmbeddedLimits
   readonly #announcer: Announcer
-  readonly #sync: SharedSync
-  #sequence: number
-  #durable: number
+  readonly #log: DurableLog
   #outgoing: number
   #operations: number
   #closing: Promise<void> | null = null
 
   constructor(opened: OpenedFile, clock: Clock, limits: EmbeddedLimits) {
-    this.epoch = opened.epoch
     this.born = opened.born
     this.isNew = opened.isNew
-    this.#db = opened.db
-    this.#wal = opened.wal
-    this.#dataSet = opened.dataSet
-    this.#tables = new Tables(opened.db)
+    this.#opened = opened
+    this.#statements = new Statements(opened.db)
+    this.#tables = new Tables(this.#statements)
+    this.#budgets = new Budgets(this.#statements, limits)
     this.#clock = clock
     this.#limits = limits
     this.#announcer = new Announcer(opened.epoch)
-    this.#sync = new SharedSync(() => this.#flush())
-    this.#sequence = opened.sequence
-    this.#durable = opened.sequence
+    this.#log = new DurableLog(opened.wal, opened.sequence)
     this.#outgoing = this.#tables.count('outbox')
     this.#operations = this.#tables.count('operations')
   }
 
+  readonly gauges = null
+
   /** Facts not yet drained, for the metric beside its limit. */
   get undrained(): number {
     return this.#outgoing
+  }
+
+  /** One file is one part: whatever the record, everything may be forgotten at once. */
+  epochOf(_ref: RecordRef): string {
+    return this.#opened.epoch
   }
 
   async load(ref: RecordRef): Promise<StoredRecord | null> {
@@ -90,7 +85,8 @@ export class EmbeddedStore implements SessionStore {
   /** Enforced by its announcement at once; resolves when the disk has it. @throws StoreFault `not_durable` when it does not confirm, others when nothing was done */
   async commitRestrictive(commit: Commit): Promise<CommitAnswer> {
     const answer = this.#commit(commit, true)
-    if (answer.is === 'OK' || answer.is === 'DUP') await this.#settled(answer.position.sequence)
+    const position = answer.is === 'OK' || answer.is === 'DUP' ? answer.position : answer.is === 'CONFLICT' ? answer.ahead : null
+    if (position !== null) await this.#log.durable(position.sequence)
     return answer
   }
 
@@ -117,9 +113,18 @@ export class EmbeddedStore implements SessionStore {
     return this.#ask('finding what is tied', tables => tables.tiedTo(anchor, limit))
   }
 
-  async list(kind: RecordRef['kind'], from: string, limit: number): Promise<readonly StoredRecord[]> {
+  async list(kind: RecordRef['kind'], cursor: string, limit: number): Promise<Page> {
     assertLimit(limit)
-    return this.#ask('listing records', tables => tables.list(kind, from, limit))
+    return this.#ask('listing records', tables => tables.list(kind, cursor, limit))
+  }
+
+  async changed(known: readonly { readonly ref: RecordRef; readonly version: number }[]): Promise<readonly RecordRef[]> {
+    return this.#ask('comparing versions', tables => known.filter(({ ref, version }) => tables.version(ref) !== version).map(({ ref }) => ref))
+  }
+
+  async survey(selector: Selector): Promise<Survey> {
+    this.#assertOpen()
+    return this.#announcer.survey(selector)
   }
 
   async drain(limit: number): Promise<readonly Outgoing[]> {
@@ -128,7 +133,7 @@ export class EmbeddedStore implements SessionStore {
   }
 
   async drained({ epoch, sequence }: Position): Promise<void> {
-    if (!epoch.startsWith(`${this.#dataSet}.`)) throw new StoreFault('failed', `position ${epoch}:${sequence} is not of this data set`)
+    if (!epoch.startsWith(`${this.#opened.dataSet}.`)) throw new StoreFault('failed', `position ${epoch}:${sequence} is not of this data set`)
     this.#outgoing -= this.#change('trimming the outbox', tables => tables.forgetOutgoing(sequence))
   }
 
@@ -144,24 +149,55 @@ export class EmbeddedStore implements SessionStore {
 
   /** On stable storage when it resolves. */
   async keep(name: string, value: string): Promise<void> {
-    this.#change('keeping a value', tables => {
-      if (tables.kept(name) === null && tables.count('kept') >= this.#limits.kept) throw new StoreFull(`the store keeps at most ${this.#limits.kept} named values`)
-      tables.keep(name, value)
-    })
-    if (this.#wal !== null) await this.#sync.synced()
+    this.#change('keeping a value', tables => tables.keep(name, value, this.#limits.kept))
+    await this.#log.synced()
+  }
+
+  /** What it returns is on stable storage. */
+  async keepFirst(name: string, value: string): Promise<string> {
+    const kept = this.#change('keeping a value', tables => tables.kept(name) ?? tables.keep(name, value, this.#limits.kept))
+    await this.#log.synced()
+    return kept
   }
 
   async kept(name: string): Promise<string | null> {
     return this.#ask('reading a kept value', tables => tables.kept(name))
   }
 
-  /** Forgets a batch of records and operations whose time has come. @returns how many records; fewer than PRUNED_AT_ONCE means none is left */
+  /** What was given is on stable storage. @throws RangeError, StoreFull, StoreFault */
+  async take(taking: Taking): Promise<number> {
+    this.#log.assertSound()
+    const given = this.#ask('taking from a counter', () => this.#budgets.take(taking, this.#clock.now()))
+    if (given > 0) await this.#log.synced()
+    return given
+  }
+
+  /** Not waited for: what is lost of it stays taken. @throws RangeError, StoreFault */
+  async give(counter: string, request: string, amount: number): Promise<void> {
+    this.#ask('giving back to a counter', () => { this.#budgets.give(counter, request, amount, this.#clock.now()) })
+  }
+
+  async share({ wanted, limit }: Sharing): Promise<number> {
+    this.#assertOpen()
+    return wholeShare(wanted, limit)
+  }
+
+  /** A first one is on stable storage. @throws StoreFull, StoreFault */
+  async mark(digest: string, issuedAt: Instant, forgetAt: Instant): Promise<'first' | 'again'> {
+    this.#log.assertSound()
+    const seen = this.#ask('marking', () => (issuedAt < this.born ? 'again' : this.#budgets.mark(digest, forgetAt, this.#clock.now())))
+    if (seen === 'first') await this.#log.synced()
+    return seen
+  }
+
+  /** Forgets a batch of records, operations and budgets whose time has come. @returns how many records; fewer than PRUNED_AT_ONCE means none is left */
   async prune(now: Instant): Promise<number> {
     const forgotten = this.#change('forgetting records', tables => ({
       records: tables.forgetRecords(now, PRUNED_AT_ONCE, null),
       operations: tables.forgetOperations(instant(now - OPERATION_MEMORY), PRUNED_AT_ONCE),
     }))
     this.#operations -= forgotten.operations
+    this.#ask('forgetting budgets', () => { this.#budgets.prune(now, PRUNED_AT_ONCE) })
     return forgotten.records
   }
 
@@ -173,64 +209,56 @@ export class EmbeddedStore implements SessionStore {
   #commit(commit: Commit, restrictive: boolean): CommitAnswer {
     const now = this.#clock.now()
     const refusal = this.#ask('comparing a commit', tables => this.#refusal(tables, commit, now))
-    if (refusal !== null) return refusal
-    if (!restrictive) this.#assertRoom(commit)
-    const position: Position = { epoch: this.epoch, sequence: this.#sequence + 1 }
-    const text = written(commit)
+    if (refusal?.is === 'CONFLICT' && commit.ahead !== null) return { ...refusal, ahead: this.#goAhead(`${commit.operation}#ahead`, commit.ahead, restrictive, now) }
+    return refusal ?? { is: 'OK', position: this.#write(commit, restrictive, now) }
+  }
+
+  /** Once, and only on the version it was made for. */
+  #goAhead(operation: string, ahead: Ahead, restrictive: boolean, now: Instant): Position | null {
+    const holds = this.#ask('comparing a commit', tables => tables.version(ahead.ref) === ahead.expectedVersion && tables.operation(operation) === null)
+    return holds ? this.#write({ ...ahead, operation, index: [], ties: [] }, restrictive, now) : null
+  }
+
+  #write(writing: Writing, restrictive: boolean, now: Instant): Position {
+    if (!restrictive) this.#assertRoom(writing)
+    const position: Position = { epoch: this.#opened.epoch, sequence: this.#log.written + 1 }
+    const text = textOf(writing)
     const forgotten = this.#change('committing', tables => {
       tables.write(text, position, now)
-      tables.forgetRecords(now, FORGOTTEN_PER_COMMIT, commit.ref)
+      tables.forgetRecords(now, FORGOTTEN_PER_COMMIT, writing.ref)
       return tables.forgetOperations(instant(now - OPERATION_MEMORY), FORGOTTEN_PER_COMMIT)
     })
-    this.#sequence = position.sequence
+    this.#log.wrote(position.sequence)
     this.#outgoing += text.parts
     this.#operations += 1 - forgotten
-    this.#announcer.announce({ position, ref: commit.ref, record: commit.record, facts: commit.facts })
-    return { is: 'OK', position }
+    this.#announcer.announce({ position, ref: writing.ref, record: writing.record, facts: writing.facts })
+    return position
   }
 
   /** Nothing can come between this and the write: both are in one turn, and the file has one owner. */
   #refusal(tables: Tables, { operation, ref, expectedVersion, expectedEpoch, due }: Commit, now: Instant): CommitAnswer | null {
     const done = tables.operation(operation)
     if (done !== null) return { is: 'DUP', position: done }
-    if (expectedEpoch !== 'any' && expectedEpoch !== this.epoch) return { is: 'EPOCH', epoch: this.epoch }
+    if (expectedEpoch !== 'any' && expectedEpoch !== this.#opened.epoch) return { is: 'EPOCH', epoch: this.#opened.epoch }
     if (due !== null && now < due) return { is: 'EARLY', now }
     if (expectedVersion === 'any') return null
-    return tables.version(ref) === expectedVersion ? null : { is: 'CONFLICT', record: tables.record(ref) }
+    return tables.version(ref) === expectedVersion ? null : { is: 'CONFLICT', record: tables.record(ref), ahead: null }
   }
 
-  #assertRoom({ facts }: Commit): void {
-    if (this.#sync.failure !== null) throw this.#sync.failure
+  #assertRoom({ facts }: Writing): void {
+    this.#log.assertSound()
     if (this.#outgoing + facts.length > this.#limits.outbox) throw new StoreFull(`${this.#outgoing} facts wait to be written to the trail; the limit is ${this.#limits.outbox}`)
     if (this.#operations >= this.#limits.operations) throw new StoreFull(`${this.#operations} operations are remembered; the limit is ${this.#limits.operations}`)
   }
 
-  async #settled(sequence: number): Promise<void> {
-    if (this.#wal !== null && sequence > this.#durable) await this.#sync.synced()
-  }
-
-  /**
-   * Under `synchronous = NORMAL` a commit has written its frames to the log, in order, when it returns; recovery replays the log up to the first frame that
-   * is missing. So once the log file is flushed, every commit made before the flush began survives. A checkpoint in between does no harm: SQLite flushes the
-   * log, copies it into the database, flushes that, and only then starts the log anew, so that at each moment one of the two flushed files has the commit.
-   * The descriptor stays right: the log is rewound or truncated while it is open, never replaced.
-   */
-  async #flush(): Promise<void> {
-    if (this.#wal === null) return
-    const upTo = this.#sequence
-    await promisify(fdatasync)(this.#wal)
-    this.#durable = Math.max(this.#durable, upTo)
-  }
-
   async #close(): Promise<void> {
-    await this.#sync.idle()
+    await this.#log.idle()
     try {
-      this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      this.#opened.db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     } catch (error) {
       throw faultOf(error, 'closing the store')
     } finally {
-      if (this.#wal !== null) closeSync(this.#wal)
-      this.#db.close()
+      closeFile(this.#opened)
     }
   }
 
@@ -248,7 +276,7 @@ export class EmbeddedStore implements SessionStore {
   }
 
   #change<T>(doing: string, work: (tables: Tables) => T): T {
-    return this.#ask(doing, tables => tables.transaction(() => work(tables)))
+    return this.#ask(doing, tables => this.#statements.transaction(() => work(tables)))
   }
 }
 
@@ -259,8 +287,7 @@ export function openEmbeddedStore({ file, clock, ephemeral }: EmbeddedOptions, l
   try {
     return new EmbeddedStore(opened, clock, limits)
   } catch (error) {
-    if (opened.wal !== null) closeSync(opened.wal)
-    opened.db.close()
+    closeFile(opened)
     throw faultOf(error, `opening ${file}`)
   }
 }

@@ -2,6 +2,8 @@
 // SPEC: STO9, STO11
 export type StoreFaultCode =
   | 'in_use' | 'newer_schema' | 'not_ours' | 'corrupt' | 'unwritable' | 'disk_full' | 'not_durable' | 'full' | 'closed' | 'failed'
+  /** Of a shared store: nobody answers; it answers and must not be used as it is; its library is missing or another one; a MAC is wrong. */
+  | 'unreachable' | 'misconfigured' | 'library' | 'forged'
 
 /** `not_durable`: the commit stands and is enforced, but may not survive a power failure. With every other code nothing was changed or announced. */
 export class StoreFault extends Error {

@@ -16,6 +16,7 @@ import { processEnvironment } from '../../src/config/source.ts'
 import type { Claims, Principal } from '../../src/core/principal.ts'
 import { evaluate } from '../../src/core/evaluate.ts'
 import type { Policy } from '../../src/core/policy.ts'
+import { sessionRef } from '../../src/core/record.ts'
 import { placeOf, routeOf } from '../../src/core/route.ts'
 import type { SessionId, SessionKey } from '../../src/core/session.ts'
 import { after, duration, type Instant, instant } from '../../src/core/time.ts'
@@ -174,7 +175,7 @@ export class AdminDesk {
     const session: SessionId = newSessionId()
     const principal: Principal = { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: name, client: 'cli', owner: null, actor: null }
     const credential = { id: `cred-${name}`, keyId: null, issuedAt: now, expiresAt: after(now, duration(8 * 3_600_000)) }
-    await this.ledger.applyToSession(key, { kind: 'session.opened', key, session, epoch: this.store.epoch, principal, credential, endsAt: after(now, duration(8 * 3_600_000)), id: `sig_${name}` as never, by: 'test', note: '' }) // a test word
+    await this.ledger.applyToSession(key, { kind: 'session.opened', key, session, epoch: this.store.epochOf(sessionRef(key)), principal, credential, endsAt: after(now, duration(8 * 3_600_000)), id: `sig_${name}` as never, by: 'test', note: '' }) // a test word
     const live = await this.mirror.load(key)
     if (live === null) throw new Error('the session was not opened')
     if (claims !== null) this.mirror.learn(live, claims, { ...credential, provider: 'login', fingerprint: 'f', credential: credential.id, keyThumbprint: null, claimed: {} })

@@ -1,14 +1,14 @@
-// What every SessionStore must do, whichever it is: one suite, run by each store's test. Time is only ever compared with the store's own. SPEC: STO1-STO10
+// What every SessionStore must do, whichever it is: one suite, run by each store's test. Time is only ever compared with the store's own. SPEC: STO1-STO13
 // `§11.n` quotes the items of the shared-state protocol's list of contract tests.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { AnchorRef, Selector } from '../../src/core/anchor.ts'
 import type { ElevationId } from '../../src/core/elevation.ts'
-import { indexOf, type RecordRef, sessionRef, type StoredRecord, tiesOf } from '../../src/core/record.ts'
+import { indexOf, lockRef, type RecordRef, sessionRef, type StoredRecord, tiesOf } from '../../src/core/record.ts'
 import type { Session, SessionId, SessionKey } from '../../src/core/session.ts'
-import type { SessionNews, SessionSignal, SignalId } from '../../src/core/signal.ts'
+import { type AnchorSignal, isRestrictive, type SessionNews, type SessionSignal, type Signal, type SignalId } from '../../src/core/signal.ts'
 import { after, duration, type Instant, instant } from '../../src/core/time.ts'
 import { transition, transitionAnchor } from '../../src/core/transition.ts'
-import type { Announcement, Commit, CommitAnswer, Enforcement, Position, SessionStore, Tally } from '../../src/sessions/store.ts'
+import type { Ahead, Announcement, Commit, CommitAnswer, Enforcement, Page, Position, Reach, SessionStore, Taking, Tally, Watcher } from '../../src/sessions/store.ts'
 
 export type StoreUnderTest = {
   readonly store: SessionStore
@@ -20,18 +20,24 @@ export type StoreUnderTest = {
   readonly survives: boolean
   /** Closes the store and opens it on the same data again. */
   readonly reopen: () => Promise<SessionStore>
+  /** A second member on the same data, closed by `dispose`; null where a store has one. */
+  readonly another: () => Promise<SessionStore> | null
   readonly dispose: () => Promise<void>
 }
 
 export const NO_TALLY: Tally = { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
 const HOUR = duration(3_600_000)
+const NOTHING: Reach = { sessions: 0, exchanges: 0 }
+
+/** A gateway that hears, and has nothing to say again. */
+export const hearing = (heard: Watcher['heard'], reach: Watcher['reach'] = () => NOTHING): Watcher => ({ heard, reach, lost: async () => {}, doubted: async () => {}, confirmed: () => {} })
 
 /** News with what every signal carries. */
 export const signal = (id: string, news: SessionNews): SessionSignal => ({ id: id as SignalId, by: 'operator', note: 'test', ...news }) // ids of tests are plain words
 
 export function opening(name: string, at: Instant, epoch: string): SessionSignal {
   return signal(`sig_open_${name}`, {
-    kind: 'session.opened', key: `key-${name}` as SessionKey, session: `ses_${name}` as SessionId, epoch, // brands of test words
+    kind: 'session.opened', key: keyOf(name), session: `ses_${name}` as SessionId, epoch, // brands of test words
     principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: `agent-${name}`, client: 'cli', owner: null, actor: null },
     credential: { id: `cred-${name}`, keyId: null, issuedAt: at, expiresAt: after(at, HOUR) }, endsAt: after(at, HOUR),
   })
@@ -43,16 +49,17 @@ export function commitOf(session: Session | null, news: SessionSignal, now: Inst
   if (record === null) throw new Error('the news made no record')
   return {
     operation: `${news.id}:${record.key}`, ref: sessionRef(record.key), expectedVersion: session?.version ?? 0, expectedEpoch: 'any',
-    record, facts, index: indexOf(record), ties: tiesOf(record), forgetAt: null, due: null, ...changes,
+    record, facts, index: indexOf(record), ties: tiesOf(record), forgetAt: null, due: null, news: isRestrictive(news.kind) ? news : null, awaited: false, ahead: null, ...changes,
   }
 }
 
 export function anchorCommit(id: string, anchor: AnchorRef, kind: 'anchor.opened' | 'anchor.ended', now: Instant, changes: Partial<Commit> = {}): Commit {
-  const { record, facts } = transitionAnchor(anchor, null, { id: id as SignalId, by: 'operator', note: '', kind }, now) // a test word
+  const news: AnchorSignal = { id: id as SignalId, by: 'operator', note: '', kind } // a test word
+  const { record, facts } = transitionAnchor(anchor, null, news, now)
   if (record === null) throw new Error('the news made no record')
   return {
     operation: `${id}:${anchor.kind}/${anchor.name}`, ref: anchor, expectedVersion: 'any', expectedEpoch: 'any',
-    record, facts, index: [], ties: [], forgetAt: null, due: null, ...changes,
+    record, facts, index: [], ties: [], forgetAt: null, due: null, news: isRestrictive(kind) ? news : null, awaited: false, ahead: null, ...changes,
   }
 }
 
@@ -79,30 +86,56 @@ export function sessionOf(record: StoredRecord | null): Session {
 const TICKET: AnchorRef = { kind: 'ticket', name: 'jira/acme/OPS-1' }
 const bySubject = (name: string): Selector => ({ kind: 'subject', value: `https://idp.test|agent-${name}` })
 
-export function sessionStoreContract(name: string, open: () => Promise<StoreUnderTest>): void {
+/** @param logs one for everything, or several, each in an order of its own */
+export function sessionStoreContract(name: string, open: () => Promise<StoreUnderTest>, logs: 'one log' | 'many logs' = 'one log'): void {
   describe(name, () => {
+    const ordered: typeof test | (() => void) = logs === 'one log' ? test : (): void => {}
     let under: StoreUnderTest
     let store: SessionStore
     let now: Instant
     let heard: Announcement[]
+    /** What the gateway does with what it hears. */
+    let does: () => Promise<Tally>
+    let reach: (selector: Selector) => Reach
 
     beforeEach(async () => {
       under = await open()
       store = under.store
       now = under.now()
       heard = []
+      does = async () => NO_TALLY
+      reach = () => NOTHING
+      store.subscribe(hearing(announcement => {
+        heard.push(announcement)
+        return does()
+      }, selector => reach(selector)))
+      await confirmed(store)
     })
     afterEach(() => under.dispose())
 
-    const hear = (): void => store.subscribe(async announcement => {
-      heard.push(announcement)
-      return NO_TALLY
-    })
-    const opened = (who: string, changes: Partial<Commit> = {}): Commit => commitOf(null, opening(who, now, store.epoch), now, changes)
+    /** The store and a second member, or the store twice. */
+    async function members(): Promise<readonly [SessionStore, SessionStore]> {
+      const other = await under.another()
+      if (other === null) return [store, store]
+      other.subscribe(hearing(async () => NO_TALLY, selector => reach(selector)))
+      await confirmed(other)
+      return [store, other]
+    }
+    const opened = (who: string, changes: Partial<Commit> = {}): Commit => commitOf(null, opening(who, now, store.epochOf(sessionRef(keyOf(who)))), now, changes)
     const begin = async (who: string): Promise<Session> => {
       const commit = opened(who)
       await store.commit(commit)
       return sessionOf(commit.record)
+    }
+    /** What the store tells of a kind, each once. */
+    async function listed(from: SessionStore, kind: RecordRef['kind'], limit = 10): Promise<readonly StoredRecord[]> {
+      const found = new Map<string, StoredRecord>()
+      for (let cursor: string | null = ''; cursor !== null;) {
+        const page: Page = await from.list(kind, cursor, limit)
+        for (const record of page.records) found.set(JSON.stringify(record), record)
+        cursor = page.next
+      }
+      return [...found.values()]
     }
     const loaded = async (session: Session): Promise<Session> => sessionOf(await store.load(sessionRef(session.key)))
 
@@ -110,7 +143,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
       test('[STO2] an absent record has version 0, and what was committed is what is loaded', async () => {
         const commit = opened('a')
         expect(await store.load(commit.ref)).toBeNull()
-        expect(await store.commit(commit)).toMatchObject({ is: 'OK', position: { epoch: store.epoch } })
+        expect(await store.commit(commit)).toMatchObject({ is: 'OK', position: { epoch: store.epochOf(commit.ref) } })
         expect(await store.load(commit.ref)).toEqual(commit.record)
       })
 
@@ -119,13 +152,13 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         const frozen = commitOf(session, signal('sig_freeze', { kind: 'session.frozen', until: null }), now)
         await store.commitRestrictive(frozen)
         const late = commitOf(session, asking('1', TICKET, now), now)
-        expect(await store.commit(late)).toEqual({ is: 'CONFLICT', record: frozen.record })
+        expect(await store.commit(late)).toEqual({ is: 'CONFLICT', record: frozen.record, ahead: null })
         expect(await loaded(session)).toEqual(frozen.record)
       })
 
       test('[STO2] an expected version of an absent record conflicts with null', async () => {
         const session = sessionOf(opened('a').record)
-        expect(await store.commit(commitOf(session, asking('1', TICKET, now), now))).toEqual({ is: 'CONFLICT', record: null })
+        expect(await store.commit(commitOf(session, asking('1', TICKET, now), now))).toEqual({ is: 'CONFLICT', record: null, ahead: null })
       })
 
       test('[STO2] `any` overwrites whatever is there', async () => {
@@ -140,7 +173,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         const end = anchorCommit('sig_close', TICKET, 'anchor.ended', now)
         expect((await store.commitRestrictive(end)).is).toBe('OK')
         const late = anchorCommit('sig_reopen', TICKET, 'anchor.opened', now, { expectedVersion: 0 })
-        expect(await store.commit(late)).toEqual({ is: 'CONFLICT', record: end.record })
+        expect(await store.commit(late)).toEqual({ is: 'CONFLICT', record: end.record, ahead: null })
       })
 
       test('[STO2, STORE-2] §11.2 after a revocation a freeze changes nothing; after a freeze a revocation wins', async () => {
@@ -154,7 +187,6 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
       })
 
       test('[STO3, STORE-6] §11.6 the same operation twice is done once: same position, one announcement, one set of facts', async () => {
-        hear()
         const commit = opened('a')
         const first = positionOf(await store.commit(commit))
         expect(await store.commit(commit)).toEqual({ is: 'DUP', position: first })
@@ -172,13 +204,12 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
 
       test('[STO4, STORE-5] §11.5 a decision of another epoch is refused and told the one that holds', async () => {
         const commit = opened('a', { expectedEpoch: 'another' })
-        expect(await store.commit(commit)).toEqual({ is: 'EPOCH', epoch: store.epoch })
+        expect(await store.commit(commit)).toEqual({ is: 'EPOCH', epoch: store.epochOf(commit.ref) })
         expect(await store.load(commit.ref)).toBeNull()
-        expect((await store.commit({ ...commit, expectedEpoch: store.epoch })).is).toBe('OK')
+        expect((await store.commit({ ...commit, expectedEpoch: store.epochOf(commit.ref) })).is).toBe('OK')
       })
 
       test('[STO5, STORE-35] §11.35 a commit whose cause is time is EARLY until the store’s own time has reached it', async () => {
-        hear()
         const commit = opened('a', { due: after(under.now(), HOUR) })
         const answer = await store.commitRestrictive(commit)
         expect(answer.is).toBe('EARLY')
@@ -187,22 +218,78 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(heard).toEqual([])
         expect((await store.commitRestrictive({ ...commit, due: under.now() })).is).toBe('OK')
       })
+
+      test('[STO2] which of many known versions are not the store’s any more: changed, forgotten and new ones', async () => {
+        const [same, moved, early] = [await begin('a'), await begin('b'), opened('c')]
+        await store.commit(commitOf(moved, asking('1', TICKET, now), now))
+        const known = [...[same, moved, sessionOf(early.record)].map(({ key, version }) => ({ ref: sessionRef(key), version })), { ref: TICKET, version: 0 }]
+        expect(await store.changed(known)).toEqual([sessionRef(moved.key), early.ref])
+        await store.commit(early)
+        expect(await store.changed(known)).toEqual([sessionRef(moved.key)])
+        expect(await store.changed([{ ref: early.ref, version: 0 }])).toEqual([early.ref])
+        expect(await store.changed([])).toEqual([])
+      })
+    })
+
+    describe('what goes ahead', () => {
+      /** An end of a session that changed since it was read, with a lock to stand for it. */
+      async function lateEnd(): Promise<{ readonly end: Commit; readonly ahead: Ahead; readonly current: StoredRecord }> {
+        const session = await begin('a')
+        const changed = commitOf(session, asking('1', TICKET, now), now)
+        await store.commit(changed)
+        const { ref, record, facts } = lockCommit(now, { kind: 'session', value: session.id })
+        const ahead: Ahead = { ref, record, facts, forgetAt: null, expectedVersion: 0 }
+        return { ahead, current: changed.record, end: commitOf(session, signal('sig_end', { kind: 'session.terminated', reason: 'revoked' }), now, { ahead, awaited: true }) }
+      }
+
+      ordered('[STO13] an end whose record is at another version conflicts, and its lock is written, announced and enforced in its place', async () => {
+        const { end, ahead, current } = await lateEnd()
+        const answer = await store.commitRestrictive(end)
+        expect(answer).toEqual({ is: 'CONFLICT', record: current, ahead: { epoch: store.epochOf(ahead.ref), sequence: expect.any(Number) } })
+        const position = aheadOf(answer)
+        expect(await store.enforced(position)).toMatchObject({ gateways: { total: 1, acknowledged: 1 } })
+        expect(heard.at(-1)).toEqual({ position, ref: ahead.ref, record: ahead.record, facts: ahead.facts })
+        expect([await store.load(ahead.ref), await store.load(end.ref)]).toEqual([ahead.record, current])
+        expect((await store.drain(100)).at(-1)).toEqual({ position, ref: ahead.ref, fact: ahead.facts[0], part: 0 })
+      })
+
+      ordered('[STO13] said again it is written no second time, and the end itself still lands under its own operation', async () => {
+        const { end, ahead, current } = await lateEnd()
+        await store.enforced(aheadOf(await store.commitRestrictive(end)))
+        expect(await store.commitRestrictive(end)).toEqual({ is: 'CONFLICT', record: current, ahead: null })
+        const again = commitOf(sessionOf(current), signal('sig_end', { kind: 'session.terminated', reason: 'revoked' }), now, { ahead })
+        const position = positionOf(await store.commitRestrictive(again))
+        await store.enforced(position)
+        expect(heard.filter(({ ref }) => ref.kind === 'lock')).toHaveLength(1)
+        expect(await store.commitRestrictive(end)).toEqual({ is: 'DUP', position })
+        expect(await store.load(end.ref)).toEqual(again.record)
+      })
+
+      test('[STO13] it is left out where its own record is at another version, or nothing conflicts', async () => {
+        const { end, ahead, current } = await lateEnd()
+        const other = { ...ahead, expectedVersion: 3 }
+        expect(await store.commitRestrictive({ ...end, ahead: other })).toEqual({ is: 'CONFLICT', record: current, ahead: null })
+        await store.enforced(positionOf(await store.commitRestrictive({ ...end, expectedVersion: 'any' })))
+        expect(await store.load(ahead.ref)).toBeNull()
+        expect(heard.filter(({ ref }) => ref.kind === 'lock')).toEqual([])
+      })
     })
 
     describe('what is announced', () => {
-      test('[STO6] commits are announced whole, in order and without gaps', async () => {
-        hear()
+      test('[STO6] commits are announced whole and in order; where the store is local, in that of their calls and without gaps', async () => {
         const commits = ['a', 'b', 'c', 'd'].map(who => opened(who))
         const answers = await Promise.all(commits.map((commit, i) => (i % 2 === 0 ? store.commit(commit) : store.commitRestrictive(commit))))
         await Promise.all(answers.map(answer => store.enforced(positionOf(answer))))
-        expect(heard).toEqual(commits.map(({ ref, record, facts }, i) => ({ position: heard[i]?.position, ref, record, facts })))
-        expect(heard.map(({ position }) => position)).toEqual(answers.map(positionOf))
-        const first = heard[0]?.position.sequence ?? 0
-        expect(heard.map(({ position }) => position.sequence - first)).toEqual([0, 1, 2, 3])
+        const told = commits.map(({ ref, record, facts }, i) => ({ position: positionOf(answers[i] ?? { is: 'EPOCH', epoch: '' }), ref, record, facts }))
+        expect(heard.toSorted(byName)).toEqual(told)
+        for (const [i, { position }] of heard.entries()) {
+          const before = heard.slice(0, i).findLast(each => each.position.epoch === position.epoch)?.position.sequence
+          if (before !== undefined) expect(position.sequence).toBeGreaterThan(before)
+        }
+        if (under.local) expect(heard.map(({ position }) => position.sequence - (told[0]?.position.sequence ?? 0))).toEqual([0, 1, 2, 3])
       })
 
       test('[STO6] §11.37 a local store announces in the turn of the commit, the disk or no disk', async () => {
-        hear()
         const answer = store.commitRestrictive(opened('a'))
         if (under.local) expect(heard).toHaveLength(1)
         await store.enforced(positionOf(await answer))
@@ -216,24 +303,36 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
           return session
         }))
         expect(await store.tiedTo(TICKET, 1_000)).toHaveLength(sessions.length)
-        hear()
-        const answer = await store.commitRestrictive(anchorCommit('sig_close', TICKET, 'anchor.ended', now))
+        const answer = await store.commitRestrictive(anchorCommit('sig_close', TICKET, 'anchor.ended', now, { awaited: true }))
         await store.enforced(positionOf(answer))
-        expect(heard).toHaveLength(1)
-        expect(heard[0]?.record).toMatchObject({ record: 'anchor', state: 'ended' })
+        await expect.poll(() => heard.length).toBe(2 * sessions.length + 1)
+        expect(heard.filter(({ ref }) => ref.kind === 'ticket')).toHaveLength(1)
+        expect(heard.find(({ ref }) => ref.kind === 'ticket')?.record).toMatchObject({ record: 'anchor', state: 'ended' })
       })
 
       test('[STO6] `enforced` waits for the watcher and tells what it did', async () => {
         const tally: Tally = { ...NO_TALLY, cut: 3, frozen: 1 }
         const slices = Promise.withResolvers<Tally>()
-        store.subscribe(() => slices.promise)
-        const position = positionOf(await store.commit(opened('a')))
+        does = () => slices.promise
+        const position = positionOf(await store.commit(opened('a', { awaited: true })))
         let answer: Enforcement | null = null
         const enforced = store.enforced(position).then(found => (answer = found))
         await Promise.all([store.load(TICKET), store.kept('nothing')])
         expect(answer).toBeNull()
         slices.resolve(tally)
         expect(await enforced).toMatchObject({ gateways: { total: 1, acknowledged: 1, expired: 0 }, exchanges: tally, exchangesUnknown: 0 })
+      })
+
+      test('[STO6] a survey asks each gateway what a selector would touch, and says how many answered', async () => {
+        const asked: Selector[] = []
+        reach = selector => {
+          asked.push(selector)
+          return { sessions: 2, exchanges: 3 }
+        }
+        expect(await store.survey(bySubject('a'))).toEqual({ sessions: 2, exchanges: 3, gateways: { total: 1, answered: 1 } })
+        expect(asked).toEqual([bySubject('a')])
+        const [one, other] = await members()
+        if (one !== other) expect(await other.survey(bySubject('a'))).toMatchObject({ exchanges: 6, gateways: { total: 2, answered: 2 } })
       })
 
       test('[STO6] nothing is confirmed beyond what is known', () => {
@@ -243,7 +342,6 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
 
     describe('together or not at all', () => {
       test('[STO1] what cannot be written leaves no record, no facts, no index, no operation and no announcement', async () => {
-        hear()
         const commit = opened('a')
         const [fact] = commit.facts
         const broken = { ...commit, facts: [...commit.facts, { ...fact, note: 1n as unknown as string } as typeof commit.facts[number]] } // not JSON: on purpose
@@ -262,7 +360,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         const commit = opened('a')
         expect((await store.commitRestrictive(commit)).is).toBe('OK')
         expect(await store.load(commit.ref)).toEqual(commit.record)
-        expect(await store.commitRestrictive({ ...commit, operation: 'sig_other:a' })).toEqual({ is: 'CONFLICT', record: commit.record })
+        expect(await store.commitRestrictive({ ...commit, operation: 'sig_other:a' })).toEqual({ is: 'CONFLICT', record: commit.record, ahead: null })
       })
     })
 
@@ -295,19 +393,14 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(new Set((await store.find(tenant, 10)).map(ref => ref.name))).toEqual(new Set(['key-a', 'key-b', 'key-c']))
       })
 
-      test('[STO8] a list goes through all records of a kind, page by page', async () => {
+      test('[STO8] a list goes through all records of a kind, page by page, in whatever order', async () => {
         const names = Array.from({ length: 7 }, (_, i) => `n${i}`)
         await Promise.all(names.map(begin))
         await store.commit(anchorCommit('sig_close', TICKET, 'anchor.ended', now))
-        const pages: string[] = []
-        for (let from: string | null = ''; from !== null;) {
-          const page: readonly StoredRecord[] = await store.list('session', from, 3)
-          pages.push(...page.map(record => sessionOf(record).key))
-          from = page.length < 3 ? null : (pages.at(-1) ?? null)
-        }
-        expect(pages).toEqual(names.map(who => `key-${who}`))
-        expect(await store.list('ticket', '', 10)).toHaveLength(1)
-        expect(await store.list('lock', '', 10)).toEqual([])
+        const sessions = await listed(store, 'session', 3)
+        expect(sessions.map(record => sessionOf(record).key).toSorted()).toEqual(names.map(who => `key-${who}`))
+        expect(await listed(store, 'ticket')).toHaveLength(1)
+        expect(await listed(store, 'lock')).toEqual([])
       })
 
       test('[STO8] a limit is a whole number from 1', async () => {
@@ -325,16 +418,16 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(out.slice(1)).toEqual(asked.facts.map((fact, part) => ({ position, ref: asked.ref, fact, part })))
       })
 
-      test('[STO9] what is not forgotten comes again; forgetting is up to and including a position', async () => {
+      ordered('[STO9] what is not forgotten comes again; forgetting is up to and including a position', async () => {
         const positions: Position[] = []
         for (const who of ['a', 'b', 'c']) positions.push(positionOf(await store.commit(opened(who))))
         const all = await store.drain(100)
         expect(await store.drain(100)).toEqual(all)
-        await store.drained(positions[1] ?? { epoch: store.epoch, sequence: 0 })
+        await store.drained(positions[1] ?? { epoch: '', sequence: 0 })
         expect((await store.drain(100)).map(({ position }) => position)).toEqual([positions[2]])
       })
 
-      test('[STO9] a commit’s facts are never torn apart, so that a position stands for all of them', async () => {
+      ordered('[STO9] a commit’s facts are never torn apart, so that a position stands for all of them', async () => {
         const session = await begin('a')
         const asked = commitOf(session, asking('1', TICKET, now), now)
         await store.commit(asked)
@@ -369,6 +462,15 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(await store.kept('head')).toBe('two')
       })
 
+      test('[STO10] of several that keep a value at the same moment all get that of the first', async () => {
+        const [one, other] = await members()
+        const kept = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 === 0 ? one : other).keepFirst('digest-key', `value-${i}`)))
+        expect(new Set(kept).size).toBe(1)
+        expect([await one.kept('digest-key'), await other.keepFirst('digest-key', 'late')]).toEqual([kept[0], kept[0]])
+        await one.keep('digest-key', 'replaced')
+        expect(await other.keepFirst('digest-key', 'late')).toBe('replaced')
+      })
+
       test('[STO10, STORE-4] §11.4 a record is there until its time has come', async () => {
         const kept = opened('a', { forgetAt: after(under.now(), HOUR) })
         await store.commit(kept)
@@ -382,19 +484,111 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
       })
     })
 
+    describe('budgets', () => {
+      const taking = (request: string, changes: Partial<Taking> = {}): Taking => ({ counter: 'elv_1', request, amount: 3, limit: 10, forgetAt: after(now, HOUR), ...changes })
+      const sum = (amounts: readonly number[]): number => amounts.reduce((all, amount) => all + amount, 0)
+
+      test('[STO12, STORE-29] §11.29 however many take at once, the sum is the limit; a request said again gets the same answer', async () => {
+        const both = await members()
+        const requests = Array.from({ length: 8 }, (_, i) => taking(`req_${i}`))
+        const given = await Promise.all(requests.map((each, i) => (both[i % 2] ?? store).take(each)))
+        expect(given.toSorted((a, b) => a - b)).toEqual([0, 0, 0, 0, 1, 3, 3, 3])
+        expect(await Promise.all(requests.map((each, i) => (both[(i + 1) % 2] ?? store).take(each)))).toEqual(given)
+        expect(await store.take(taking('req_late'))).toBe(0)
+        expect(await store.take(taking('req_0', { counter: 'elv_2' }))).toBe(3)
+      })
+
+      test('[STO12, STORE-29] §11.29 a lower limit gives no more than is left under it, and none takes anything back', async () => {
+        expect(await store.take(taking('req_1', { amount: 6 }))).toBe(6)
+        expect(await store.take(taking('req_2', { amount: 6, limit: 5 }))).toBe(0)
+        expect(await store.take(taking('req_3', { amount: 6 }))).toBe(4)
+        expect(await store.take(taking('req_4', { amount: 0, limit: 20 }))).toBe(0)
+        expect(await store.take(taking('req_5', { amount: 20, limit: 20 }))).toBe(10)
+      })
+
+      test('[STO12, STORE-29] §11.29 what was not used is given back once, at most what the request got, and goes to others', async () => {
+        const [one, other] = await members()
+        expect(await one.take(taking('req_1', { amount: 10 }))).toBe(10)
+        await one.give('elv_1', 'req_1', 4)
+        await one.give('elv_1', 'req_1', 4)
+        await other.give('elv_1', 'req_unknown', 4)
+        expect(await other.take(taking('req_2', { amount: 10 }))).toBe(4)
+        await other.give('elv_1', 'req_2', 9)
+        expect(await one.take(taking('req_3', { amount: 10 }))).toBe(4)
+      })
+
+      test('[STO12] a request that gave back and is said again is told what it holds, so that the sum stays within the limit', async () => {
+        expect(await store.take(taking('req_1', { amount: 10 }))).toBe(10)
+        await store.give('elv_1', 'req_1', 10)
+        expect(await store.take(taking('req_2', { amount: 7 }))).toBe(7)
+        await store.give('elv_1', 'req_2', 2)
+        const held = await Promise.all(['req_1', 'req_2', 'req_3'].map(request => store.take(taking(request, { amount: 10 }))))
+        expect([held, sum(held)]).toEqual([[0, 5, 5], 10])
+      })
+
+      test('[STO12, STORE-30] §11.30 of twenty that want the one use at the same moment one gets it', async () => {
+        const both = await members()
+        const takers = Array.from({ length: 20 }, (_, i) => (both[i % 2] ?? store).take(taking(`req_${i}`, { amount: 1, limit: 1 })))
+        expect((await Promise.all(takers)).toSorted((a, b) => a - b)).toEqual([...Array.from({ length: 19 }, () => 0), 1])
+      })
+
+      test('[STO12] what could not be remembered is not given, and counts as seen', async () => {
+        expect(await store.take(taking('req_1', { forgetAt: instant(under.now() - 1_000) }))).toBe(0)
+        expect(await store.mark('digest-old', now, instant(under.now() - 1_000))).toBe('again')
+      })
+
+      test('[STO12] amounts and limits are whole numbers from 0', async () => {
+        for (const wrong of [-1, 1.5, NaN, Infinity, 2 ** 53]) {
+          await expect(store.take(taking('req_1', { amount: wrong }))).rejects.toThrow(RangeError)
+          await expect(store.take(taking('req_1', { limit: wrong }))).rejects.toThrow(RangeError)
+          await expect(store.give('elv_1', 'req_1', wrong)).rejects.toThrow(RangeError)
+          await expect(store.share({ bucket: 'b', wanted: wrong, limit: 1, for: HOUR })).rejects.toThrow(RangeError)
+          await expect(store.share({ bucket: 'b', wanted: 1, limit: wrong, for: HOUR })).rejects.toThrow(RangeError)
+        }
+        expect(await store.take(taking('req_1'))).toBe(3)
+      })
+
+      test('[STO12, STORE-31] §11.31 what was seen by one member is seen again by every other', async () => {
+        const [one, other] = await members()
+        const until = after(now, HOUR)
+        expect([await one.mark('digest-a', now, until), await other.mark('digest-a', now, until), await one.mark('digest-a', now, until)]).toEqual(['first', 'again', 'again'])
+        expect(await other.mark('digest-b', now, until)).toBe('first')
+        const seen = await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? one : other).mark('digest-c', now, until)))
+        expect(seen.filter(each => each === 'first')).toHaveLength(1)
+      })
+
+      test('[STO12, STORE-32] §11.32 the shares that hold never exceed the limit, whoever asks and however often', async () => {
+        const both = new Set(await members())
+        const shares = new Map<SessionStore, number>()
+        for (let turn = 0; turn < 3; turn++) {
+          for (const member of both) {
+            const share = await member.share({ bucket: 'rate', wanted: 8, limit: 10, for: HOUR })
+            shares.set(member, share)
+            expect(share).toBeLessThanOrEqual(8)
+            expect(sum([...shares.values()])).toBeLessThanOrEqual(10)
+          }
+        }
+        expect(Math.max(...shares.values())).toBe(8)
+        expect(await store.share({ bucket: 'other', wanted: 8, limit: 5, for: HOUR })).toBe(5)
+        expect(await store.share({ bucket: 'none', wanted: 8, limit: 0, for: HOUR })).toBe(0)
+      })
+    })
+
     describe('the end of the store', () => {
       test('[STO11] after closing, every call is refused with a clear error', async () => {
         const commit = opened('a')
         await store.close()
         const calls = [
           store.load(TICKET), store.commit(commit), store.commitRestrictive(commit), store.find(bySubject('a'), 1), store.tiedTo(TICKET, 1), store.list('lock', '', 1),
-          store.drain(1), store.drained({ epoch: store.epoch, sequence: 1 }), store.touch(new Map()), store.lastSeen('key'), store.keep('a', 'b'), store.kept('a'),
+          store.drain(1), store.drained({ epoch: store.epochOf(commit.ref), sequence: 1 }), store.touch(new Map()), store.lastSeen('key'), store.keep('a', 'b'), store.kept('a'),
+          store.changed([{ ref: TICKET, version: 1 }]), store.survey(bySubject('a')), store.keepFirst('a', 'b'), store.enforced({ epoch: store.epochOf(commit.ref), sequence: 1 }), store.prune(now),
+          store.take({ counter: 'a', request: 'b', amount: 1, limit: 1, forgetAt: after(now, HOUR) }), store.give('a', 'b', 1), store.share({ bucket: 'a', wanted: 1, limit: 1, for: HOUR }), store.mark('a', now, after(now, HOUR)),
         ]
         for (const call of calls) await expect(call).rejects.toThrow('closed')
         await expect(store.close()).resolves.toBeUndefined()
       })
 
-      test('[STO4, STORE-40] §11.40 records, locks, operations, facts and values outlive the store where anything does; its epoch never', async () => {
+      ordered('[STO4, STORE-40] §11.40 records, locks, operations, facts and values outlive the store where anything does; the epoch of a local one never', async () => {
         const commit = opened('a')
         const position = positionOf(await store.commit(commit))
         const lock = lockCommit(now)
@@ -402,36 +596,59 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         await store.keep('digest-key', 'secret')
         await store.touch(new Map([['key-a', instant(2_000)]]))
         const out = await store.drain(10)
-        const epoch = store.epoch
+        const epoch = store.epochOf(commit.ref)
 
         const again = await under.reopen()
-        expect(again.epoch).not.toBe(epoch)
+        again.subscribe(hearing(async () => NO_TALLY))
+        await confirmed(again)
+        const epochNow = again.epochOf(commit.ref)
+        if (under.local) expect(epochNow).not.toBe(epoch)
         if (!under.survives) {
-          expect([await again.load(commit.ref), await again.list('lock', '', 10), await again.drain(10), await again.kept('digest-key')]).toEqual([null, [], [], null])
+          expect([await again.load(commit.ref), await listed(again, 'lock'), await again.drain(10), await again.kept('digest-key')]).toEqual([null, [], [], null])
           return
         }
         expect(await again.load(commit.ref)).toEqual(commit.record)
-        expect(await again.list('lock', '', 10)).toEqual([lock.record])
+        expect(await listed(again, 'lock')).toEqual([lock.record])
         expect(await again.find(bySubject('a'), 10)).toEqual([commit.ref])
         expect(await again.drain(10)).toEqual(out)
         expect(await again.kept('digest-key')).toBe('secret')
         expect(await again.commit(commit)).toEqual({ is: 'DUP', position })
-        expect(await again.commit({ ...commit, operation: 'sig_late:a', expectedEpoch: epoch })).toEqual({ is: 'EPOCH', epoch: again.epoch })
+        if (epochNow !== epoch) expect(await again.commit({ ...commit, operation: 'sig_late:a', expectedEpoch: epoch })).toEqual({ is: 'EPOCH', epoch: epochNow })
         expect(await again.enforced(position)).toMatchObject({ exchanges: NO_TALLY })
         await again.drained(out.at(-1)?.position ?? position)
         expect(await again.drain(10)).toEqual([])
+      })
+
+      test('[STO12, STORE-40] §11.40 what was taken stays taken where anything outlives the store, and what may have been seen counts as seen', async () => {
+        const first: Taking = { counter: 'elv_1', request: 'req_1', amount: 2, limit: 3, forgetAt: after(now, HOUR) }
+        const next: Taking = { ...first, request: 'req_2' }
+        expect([await store.take(first), await store.mark('digest', now, after(now, HOUR))]).toEqual([2, 'first'])
+        const again = await under.reopen()
+        again.subscribe(hearing(async () => NO_TALLY))
+        await confirmed(again)
+        expect([await again.take(next), await again.take(first), await again.mark('digest', now, after(now, HOUR))]).toEqual([...(under.survives ? [1, 2] : [2, 1]), 'again'])
       })
     })
   })
 }
 
-function lockCommit(now: Instant): Commit {
-  const selector: Selector = { kind: 'tenant', value: 'acme' }
+const keyOf = (who: string): SessionKey => `key-${who}` as SessionKey // a test word
+const byName = (a: Announcement, b: Announcement): number => (a.ref.name < b.ref.name ? -1 : 1)
+
+/** Settles when what the store announced is known to be all there is. */
+const confirmed = (store: SessionStore): Promise<void> => expect.poll(() => store.confirmedUntil(), { timeout: 8_000 }).toBeGreaterThan(0)
+
+function aheadOf(answer: CommitAnswer): Position {
+  if (answer.is !== 'CONFLICT' || answer.ahead === null) throw new Error(`nothing went ahead: ${answer.is}`)
+  return answer.ahead
+}
+
+function lockCommit(now: Instant, selector: Selector = { kind: 'tenant', value: 'acme' }): Commit {
   const told = { at: now, because: 'sig_lock' as SignalId, by: 'operator', note: '', version: 1 } // a test word
   const lock = 'lck_1' as Extract<Commit['record'], { record: 'lock' }>['id'] // a test word
-  const ref: RecordRef = { kind: 'lock', name: 'tenant:acme' }
+  const news: Signal = { id: told.because, by: 'operator', note: '', kind: 'lock.set', lock, selector, effect: 'deny', reason: 'locked', until: null }
   return {
-    operation: 'sig_lock:tenant:acme', ref, expectedVersion: 'any', expectedEpoch: 'any', index: [], ties: [], forgetAt: null, due: null,
+    operation: 'sig_lock:lock', ref: lockRef(selector), expectedVersion: 'any', expectedEpoch: 'any', index: [], ties: [], forgetAt: null, due: null, news, awaited: false, ahead: null,
     record: { record: 'lock', id: lock, selector, version: 1, state: 'set', effect: 'deny', reason: 'locked', note: '', by: 'operator', since: now, until: null },
     facts: [{ ...told, what: 'lock.set', lock, selector, effect: 'deny', reason: 'locked', until: null }],
   }

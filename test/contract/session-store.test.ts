@@ -1,4 +1,4 @@
-// The stores that keep the contract, and what the embedded one promises beyond it: its file, its disk, its bounds. SPEC: STO1-STO11
+// The stores that keep the contract, and what the embedded one promises beyond it: its file, its disk, its bounds. SPEC: STO1-STO13
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs, { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -11,9 +11,9 @@ import { type Instant, instant } from '../../src/core/time.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { REMEMBERED_POSITIONS } from '../../src/sessions/embedded/announcer.ts'
 import { EMBEDDED_LIMITS, type EmbeddedStore, openEmbeddedStore, OPERATION_MEMORY } from '../../src/sessions/embedded-store.ts'
-import type { Announcement, Commit } from '../../src/sessions/store.ts'
+import type { Announcement, Commit, CommitAnswer, Taking } from '../../src/sessions/store.ts'
 import { StoreFault, StoreFull } from '../../src/sessions/store-fault.ts'
-import { asking, commitOf, NO_TALLY, opening, positionOf, sessionOf, sessionStoreContract, signal } from './session-store-contract.ts'
+import { asking, commitOf, hearing, NO_TALLY, opening, positionOf, sessionOf, sessionStoreContract, signal } from './session-store-contract.ts'
 
 class SetClock implements Clock {
   #now = 1_800_000_000_000
@@ -22,6 +22,7 @@ class SetClock implements Clock {
   pass(ms: number): void { this.#now += ms }
 }
 
+const HOUR = 3_600_000
 let clock: SetClock
 let folder: string
 let file: string
@@ -43,6 +44,9 @@ function opened(limits = EMBEDDED_LIMITS, ephemeral = false, path = file): Embed
   return store
 }
 const openCommit = (who: string, changes: Partial<Commit> = {}): Commit => commitOf(null, opening(who, clock.now(), 'any'), clock.now(), changes)
+/** One of a counter that has one. */
+const taking = (request: string, changes: Partial<Taking> = {}): Taking => ({ counter: 'elv_1', request, amount: 1, limit: 1, forgetAt: instant(clock.now() + HOUR), ...changes })
+const epochOf = (store: EmbeddedStore): string => store.epochOf({ kind: 'session', name: 'any' })
 const faultOf = (attempt: () => unknown): StoreFault => {
   try {
     attempt()
@@ -55,13 +59,22 @@ const faultOf = (attempt: () => unknown): StoreFault => {
 
 sessionStoreContract('the embedded store on a file', async () => {
   const store = opened()
-  return { store, now: () => clock.now(), local: true, survives: true, dispose: () => store.close(), reopen: async () => { await store.close(); return opened() } }
+  const reopen = async (): Promise<EmbeddedStore> => {
+    await store.close()
+    return opened()
+  }
+  return { store, now: () => clock.now(), local: true, survives: true, dispose: () => store.close(), reopen, another: () => null }
 })
 
 sessionStoreContract('the embedded store in memory', async () => {
   const inMemory = (): EmbeddedStore => opened(EMBEDDED_LIMITS, true, ':memory:')
   const store = inMemory()
-  return { store, now: () => clock.now(), local: true, survives: false, dispose: () => store.close(), reopen: async () => { await store.close(); return inMemory() } }
+  const reopen = async (): Promise<EmbeddedStore> => {
+    await store.close()
+    clock.pass(1_000)
+    return inMemory()
+  }
+  return { store, now: () => clock.now(), local: true, survives: false, dispose: () => store.close(), reopen, another: () => null }
 })
 
 describe('the file of the embedded store', () => {
@@ -72,13 +85,13 @@ describe('the file of the embedded store', () => {
     clock.pass(60_000)
     const second = opened()
     expect([second.isNew, second.born]).toEqual([false, first.born])
-    expect(second.epoch.split('.')).toEqual([first.epoch.split('.')[0], '2'])
+    expect(epochOf(second).split('.')).toEqual([epochOf(first).split('.')[0], '2'])
     await second.close()
     rmSync(file)
     const third = opened()
     expect([third.isNew, third.born]).toEqual([true, clock.now()])
-    expect(third.epoch.split('.')[0]).not.toBe(first.epoch.split('.')[0])
-    await expect(third.drained({ epoch: first.epoch, sequence: 1 })).rejects.toThrow('not of this data set')
+    expect(epochOf(third).split('.')[0]).not.toBe(epochOf(first).split('.')[0])
+    await expect(third.drained({ epoch: epochOf(first), sequence: 1 })).rejects.toThrow('not of this data set')
   })
 
   test('[STO11] one owner at a time, in this process and in any other', async () => {
@@ -89,7 +102,7 @@ describe('the file of the embedded store', () => {
     expect(other.stdout).toContain('fault in_use')
     await store.commitRestrictive(openCommit('b'))
     await store.close()
-    expect(await opened().list('session', '', 10)).toHaveLength(2)
+    expect((await opened().list('session', '', 10)).records).toHaveLength(2)
   })
 
   test('[STO11] a newer schema, a foreign database, garbage, a folder and an impossible path are each told apart', async () => {
@@ -146,7 +159,7 @@ describe('the file of the embedded store', () => {
     altered("CREATE TRIGGER fault BEFORE UPDATE OF sequence ON dataset BEGIN SELECT RAISE(ABORT, 'no more'); END") // the last thing a commit writes
     const store = opened()
     const heard: Announcement[] = []
-    store.subscribe(async announcement => { heard.push(announcement); return NO_TALLY })
+    store.subscribe(hearing(async announcement => { heard.push(announcement); return NO_TALLY }))
     const commit = openCommit('a')
     await expect(store.commit(commit)).rejects.toMatchObject({ code: 'failed' })
     await expect(store.commitRestrictive(commit)).rejects.toThrow(StoreFault)
@@ -171,6 +184,135 @@ describe('the file of the embedded store', () => {
   })
 })
 
+describe('a file of an older release', () => {
+  test('[STO11, STO12] is brought up to date when it is opened, and keeps what it had', async () => {
+    const before = opened()
+    const commit = openCommit('a')
+    await before.commitRestrictive(commit)
+    await before.keep('head', 'one')
+    const epoch = epochOf(before)
+    await before.close()
+    const raw = new DatabaseSync(file)
+    raw.exec('DROP TABLE counters; DROP TABLE takings; DROP TABLE marks; PRAGMA user_version = 1')
+    raw.close()
+    const store = opened()
+    expect([store.isNew, store.born, epochOf(store)]).toEqual([false, before.born, epoch.replace(/1$/, '2')])
+    expect([await store.load(commit.ref), await store.kept('head'), (await store.commit(commit)).is]).toEqual([commit.record, 'one', 'DUP'])
+    expect(await store.take(taking('req_1'))).toBe(1)
+    await store.close()
+    expect(await opened().take(taking('req_2'))).toBe(0)
+  })
+
+  test('[STO11] one that says no version is not taken for a new one', async () => {
+    await opened().close()
+    const raw = new DatabaseSync(file)
+    raw.exec('PRAGMA user_version = 0')
+    raw.close()
+    expect(faultOf(() => opened())).toMatchObject({ code: 'corrupt' })
+  })
+})
+
+describe('budgets in the file', () => {
+  const left = (table: string): number => {
+    const raw = new DatabaseSync(file, { readOnly: true })
+    const { n } = raw.prepare(`SELECT count(*) AS n FROM ${table}`).get() ?? {}
+    raw.close()
+    return Number(n)
+  }
+
+  test('[STO12] a mark holds until its time is over and not longer; a counter as long as the last of its takings', async () => {
+    const store = opened()
+    const until = instant(clock.now() + 1_000)
+    const seen = (): Promise<string> => store.mark('digest', clock.now(), instant(clock.now() + 1_000))
+    expect([await store.mark('digest', clock.now(), until), await store.take(taking('req_1', { forgetAt: until })), await store.take(taking('req_2', { amount: 0, forgetAt: instant(until + 1_000) }))]).toEqual(['first', 1, 0])
+    clock.pass(999)
+    expect([await seen(), await store.take(taking('req_3'))]).toEqual(['again', 0])
+    clock.pass(1)
+    expect([await seen(), await store.take(taking('req_1'))]).toEqual(['first', 0])
+    clock.pass(HOUR)
+    expect(await store.take(taking('req_1', { forgetAt: instant(clock.now() + HOUR) }))).toBe(1)
+  })
+
+  test('[STO12] what is over is forgotten by `prune`, and a few with each that is new', async () => {
+    const store = opened()
+    const until = instant(clock.now() + 1_000)
+    for (let i = 0; i < 40; i++) {
+      await store.take(taking('req', { counter: `elv_${i}`, forgetAt: until }))
+      await store.mark(`digest-${i}`, clock.now(), until)
+    }
+    clock.pass(1_000)
+    await store.take(taking('req', { counter: 'elv_new' }))
+    await store.mark('digest-new', clock.now(), instant(clock.now() + HOUR))
+    await store.close()
+    expect(['counters', 'takings', 'marks'].map(left)).toEqual([25, 25, 25])
+    const again = opened()
+    await again.prune(clock.now())
+    await again.close()
+    expect(['counters', 'takings', 'marks'].map(left)).toEqual([1, 1, 1])
+  })
+
+  test('[STO12] as many as the limit are remembered, and no more is given; time makes room, also after a restart', async () => {
+    const limits = { ...EMBEDDED_LIMITS, takings: 2, marks: 1 }
+    const until = instant(clock.now() + 1_000)
+    const store = opened(limits)
+    await store.take(taking('req_1', { limit: 3, forgetAt: until }))
+    await store.take(taking('req_2', { limit: 3, forgetAt: until }))
+    await store.mark('digest-1', clock.now(), until)
+    await expect(store.take(taking('req_3', { limit: 3 }))).rejects.toThrow(StoreFull)
+    await expect(store.mark('digest-2', clock.now(), until)).rejects.toThrow(StoreFull)
+    expect([await store.take(taking('req_2')), await store.mark('digest-1', clock.now(), until)]).toEqual([1, 'again'])
+    await store.close()
+    const again = opened(limits)
+    await expect(again.take(taking('req_3', { limit: 3 }))).rejects.toThrow('are remembered')
+    clock.pass(1_000)
+    expect([await again.take(taking('req_3')), await again.mark('digest-2', clock.now(), instant(clock.now() + 1)), await again.take(taking('req_4'))]).toEqual([1, 'first', 0])
+  })
+
+  test('[STO12] what is over is as if it had never been, also before it was forgotten; the count stays right', async () => {
+    const store = opened({ ...EMBEDDED_LIMITS, takings: 20, marks: 20 })
+    const fill = async (from: number, forgetAt: Instant): Promise<void> => {
+      for (let i = from; i < 20; i++) {
+        await store.take(taking(`req_${i}`, { counter: `elv_${i}`, forgetAt }))
+        await store.mark(`digest-${i}`, clock.now(), forgetAt)
+      }
+      await expect(store.take(taking('req_more', { counter: 'elv_more' }))).rejects.toThrow(StoreFull)
+      await expect(store.mark('digest-more', clock.now(), forgetAt)).rejects.toThrow(StoreFull)
+    }
+    const later = (ms: number): Instant => instant(clock.now() + ms)
+    await store.take(taking('req_0', { counter: 'elv_0', forgetAt: later(200) }))
+    await store.mark('digest-0', clock.now(), later(200))
+    await fill(1, later(100))
+    clock.pass(200)
+    expect([await store.take(taking('req_0', { counter: 'elv_0' })), await store.mark('digest-0', clock.now(), later(HOUR))]).toEqual([1, 'first']) // others were forgotten before it
+    await fill(1, later(HOUR))
+    clock.pass(HOUR)
+    await store.prune(clock.now())
+    await fill(0, later(HOUR))
+  })
+
+  test('[STO12] a write that fails half-way takes nothing', async () => {
+    await opened().close()
+    const altered = (sql: string): void => {
+      const raw = new DatabaseSync(file)
+      raw.exec(sql)
+      raw.close()
+    }
+    altered("CREATE TRIGGER fault BEFORE INSERT ON takings BEGIN SELECT RAISE(ABORT, 'no more'); END") // the last thing a taking writes
+    const store = opened()
+    await expect(store.take(taking('req_1'))).rejects.toMatchObject({ code: 'failed' })
+    await store.close()
+    expect(left('counters')).toBe(0)
+    altered('DROP TRIGGER fault')
+    expect(await opened().take(taking('req_2'))).toBe(1)
+  })
+
+  test('[STO12] what was issued before the data set was born counts as seen', async () => {
+    const store = opened()
+    expect(await store.mark('digest', instant(store.born - 1), instant(clock.now() + HOUR))).toBe('again')
+    expect(await store.mark('digest', store.born, instant(clock.now() + HOUR))).toBe('first')
+  })
+})
+
 describe('durability', () => {
   afterEach(() => {
     vi.restoreAllMocks()
@@ -188,7 +330,7 @@ describe('durability', () => {
   test('[STO7] a restrictive commit is announced at once and answered when the disk has it; one flush serves a turn', async () => {
     const store = opened()
     const heard: Announcement[] = []
-    store.subscribe(async announcement => { heard.push(announcement); return NO_TALLY })
+    store.subscribe(hearing(async announcement => { heard.push(announcement); return NO_TALLY }))
     const { flushes, flushed } = heldDisk()
     const answered: string[] = []
     const commits = ['a', 'b', 'c'].map(who => store.commitRestrictive(openCommit(who)).then(() => answered.push(who)))
@@ -213,7 +355,7 @@ describe('durability', () => {
   test('[STO7] a disk that does not confirm is told; what only takes away still passes, what gives is refused', async () => {
     const store = opened()
     const heard: Announcement[] = []
-    store.subscribe(async announcement => { heard.push(announcement); return NO_TALLY })
+    store.subscribe(hearing(async announcement => { heard.push(announcement); return NO_TALLY }))
     const { flushes, flushed } = heldDisk()
     const first = store.commitRestrictive(openCommit('a'))
     const refused = expect(first).rejects.toMatchObject({ code: 'not_durable' })
@@ -225,6 +367,41 @@ describe('durability', () => {
     await expect(store.commit(openCommit('c'))).rejects.toMatchObject({ code: 'not_durable' })
     expect(heard).toHaveLength(2)
     expect(await store.load({ kind: 'session', name: 'key-c' })).toBeNull()
+  })
+
+  test('[STO12] nothing is given before the disk has it, and nothing at all when the disk does not confirm', async () => {
+    const store = opened()
+    const { flushes, flushed } = heldDisk()
+    const until = instant(clock.now() + HOUR)
+    const answered: unknown[] = []
+    const asked = [store.take(taking('req_1')), store.take(taking('req_1')), store.mark('digest', clock.now(), until)].map(answer => answer.then(told => void answered.push(told)))
+    expect([await store.take(taking('req_2')), await store.mark('digest', clock.now(), until)]).toEqual([0, 'again'])
+    await flushed()
+    expect([flushes.length, answered]).toEqual([1, []])
+    flushes[0]?.(null)
+    await Promise.all(asked)
+    expect(answered).toEqual([1, 1, 'first'])
+    const last = expect(store.take(taking('req_1', { counter: 'elv_2' }))).rejects.toMatchObject({ code: 'not_durable' })
+    await expect.poll(() => flushes.length).toBe(2)
+    flushes[1]?.(new Error('EIO'))
+    await last
+    await expect(store.take(taking('req_1', { counter: 'elv_3' }))).rejects.toMatchObject({ code: 'not_durable' })
+    await expect(store.mark('digest-2', clock.now(), until)).rejects.toMatchObject({ code: 'not_durable' })
+  })
+
+  test('[STO13] what went ahead is on the disk when it is answered', async () => {
+    const store = opened()
+    const session = openCommit('a')
+    await store.commitRestrictive(session)
+    const { flushes, flushed } = heldDisk()
+    const other = openCommit('b')
+    let answer: CommitAnswer | null = null
+    const ahead = store.commitRestrictive({ ...session, operation: 'sig_end:a', ahead: { ...other, expectedVersion: 0 } }).then(told => (answer = told))
+    expect(await store.load(other.ref)).toEqual(other.record)
+    await flushed()
+    expect(answer).toBeNull()
+    flushes[0]?.(null)
+    expect(await ahead).toMatchObject({ is: 'CONFLICT', ahead: { sequence: 2 } })
   })
 
   test('[STO7] closing waits for the flush under way', async () => {
@@ -268,7 +445,7 @@ describe('durability', () => {
     expect(heard).toBe(i + 1) // the first commit of the script, and those that were answered OK
     expect(i).toBeGreaterThan(10)
     expect(there).toBeNull()
-    expect(await opened().list('session', 'n', 2_000)).toHaveLength(i)
+    expect((await opened().list('session', 'n', 2_000)).records).toHaveLength(i)
   })
 })
 
@@ -349,28 +526,29 @@ describe('bounds of the embedded store', () => {
   test('[STO6] a watcher that throws or rejects is counted as unknown and breaks nothing', async () => {
     const store = opened()
     let told = 0
-    store.subscribe(() => {
+    store.subscribe(hearing(() => {
       told += 1
       if (told === 1) throw new Error('at once')
       return Promise.reject(new Error('later'))
-    })
+    }, () => { throw new Error('no idea') }))
     for (const who of ['a', 'b']) {
       const position = positionOf(await store.commit(openCommit(who)))
       expect(await store.enforced(position)).toMatchObject({ gateways: { total: 1, acknowledged: 0 }, exchanges: NO_TALLY, exchangesUnknown: 1 })
     }
     expect(told).toBe(2)
-    expect(() => { store.subscribe(async () => NO_TALLY) }).toThrow('one watcher')
+    expect(await store.survey({ kind: 'all', value: '' })).toEqual({ sessions: 0, exchanges: 0, gateways: { total: 1, answered: 0 } })
+    expect(() => { store.subscribe(hearing(async () => NO_TALLY)) }).toThrow('one watcher')
   })
 
   test('[STO6] a commit made by the watcher is told after the one it hears of, in the same turn', () => {
     const store = opened()
     const story: string[] = []
-    store.subscribe(async ({ ref }) => {
+    store.subscribe(hearing(async ({ ref }) => {
       story.push(`hears ${ref.name}`)
       if (ref.name === 'key-a') void store.commit(openCommit('b'))
       story.push(`heard ${ref.name}`)
       return NO_TALLY
-    })
+    }))
     void store.commit(openCommit('a'))
     expect(story).toEqual(['hears key-a', 'heard key-a', 'hears key-b', 'heard key-b'])
   })
@@ -378,8 +556,8 @@ describe('bounds of the embedded store', () => {
   test('[STO6] the last positions are remembered; one forgotten before it was enforced is never called enforced', async () => {
     const store = opened()
     const slow = Promise.withResolvers<typeof NO_TALLY>()
-    store.subscribe(({ ref }) => (ref.name === 'key-0' ? slow.promise : Promise.resolve({ ...NO_TALLY, cut: 1 })))
-    const position = (sequence: number) => ({ epoch: store.epoch, sequence })
+    store.subscribe(hearing(({ ref }) => (ref.name === 'key-0' ? slow.promise : Promise.resolve({ ...NO_TALLY, cut: 1 }))))
+    const position = (sequence: number) => ({ epoch: epochOf(store), sequence })
     const first = positionOf(await store.commit(openCommit('0'))).sequence
     for (let i = 1; i < REMEMBERED_POSITIONS + 2; i += 1) await store.commit(openCommit(String(i)))
     expect(await store.enforced(position(first))).toMatchObject({ exchangesUnknown: 1 })
@@ -411,7 +589,7 @@ function childScript(commits: string, then = `console.log('acked'); setInterval(
     const clock = { now: () => ${clock.now()}, elapsed: () => 0 }, commits = ${commits}
     let store, heard = 0
     try { store = openEmbeddedStore({ file: ${JSON.stringify(file)}, clock, ephemeral: false }) } catch (error) { console.log('fault', error.code, error.message); process.exit(1) }
-    store.subscribe(async () => { heard++; return {} })
+    store.subscribe({ heard: async () => { heard++; return {} } })
     await Promise.all(commits.map(commit => store.commitRestrictive(commit)))
     ${then}`
 }

@@ -12,6 +12,7 @@ import { transition } from '../../src/core/transition.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { type EmbeddedStore, openEmbeddedStore } from '../../src/sessions/embedded-store.ts'
 import type { CommitAnswer } from '../../src/sessions/store.ts'
+import { hearing, NO_TALLY } from '../contract/session-store-contract.ts'
 import { anyStep, signalOf, START, story, tell } from '../unit/core/news.ts'
 
 /** What an operator would say of one life at any time, told in the order of events and nothing else: no facts, no table. */
@@ -144,8 +145,8 @@ async function act(store: EmbeddedStore, actor: Actor, signal: SessionSignal, no
   const { record, facts } = transition(actor.seen, signal, now)
   if (record === null || facts.length === 0) return 'nothing'
   const commit = {
-    operation: `${signal.id}:${record.key}`, ref: sessionRef(record.key), expectedVersion: actor.seen?.version ?? 0, expectedEpoch: isRestrictive(signal.kind) ? 'any' : store.epoch,
-    record, facts, index: indexOf(record), ties: tiesOf(record), forgetAt: null, due: null,
+    operation: `${signal.id}:${record.key}`, ref: sessionRef(record.key), expectedVersion: actor.seen?.version ?? 0, expectedEpoch: isRestrictive(signal.kind) ? 'any' : store.epochOf(sessionRef(record.key)),
+    record, facts, index: indexOf(record), ties: tiesOf(record), forgetAt: null, due: null, news: isRestrictive(signal.kind) ? signal : null, awaited: false, ahead: null,
   }
   const answer = await (isRestrictive(signal.kind) ? store.commitRestrictive(commit) : store.commit(commit))
   if (answer.is === 'OK') actor.seen = record
@@ -163,10 +164,10 @@ describe('core and a store', () => {
       const clock = new SetClock()
       const store = openEmbeddedStore({ file: ':memory:', clock, ephemeral: true })
       const heard: SessionFact[] = []
-      store.subscribe(async ({ facts }) => {
+      store.subscribe(hearing(async ({ facts }) => {
         heard.push(...facts as readonly SessionFact[]) // only sessions are committed here
-        return { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
-      })
+        return NO_TALLY
+      }))
       const actors: readonly Actor[] = [{ seen: null }, { seen: null }, { seen: null }]
       for (const [turn, { step, actor, again }] of steps.entries()) {
         clock.current = instant(clock.current + step.wait * 1_000)

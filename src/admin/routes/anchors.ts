@@ -1,6 +1,7 @@
 // An operator's word on a ticket, task, run …: `ended` ends every elevation that stands on it. SPEC: ADM12, PUR3
 import { manualAnchor } from '../../approvals/asking.ts'
 import { type Anchor, ANCHOR_KINDS, type AnchorKind } from '../../core/anchor.ts'
+import type { Page, SessionStore } from '../../sessions/store.ts'
 import { type Answer, timeText, told } from '../answer.ts'
 import { LIST_MAX } from '../contract-schemas.ts'
 import { enforced } from '../enforced.ts'
@@ -18,6 +19,17 @@ function kindOf(text: string): AnchorKind {
 const anchorView = ({ kind, name, state, generation, since, note, version }: Anchor) =>
   ({ kind, name, state, lastEndedAt: generation === 0 ? null : timeText(generation), since: timeText(since), note, version })
 
+/** Up to `limit` of them and no more, each once, by name. */
+async function firstAnchors(store: SessionStore, kind: AnchorKind, limit: number): Promise<readonly Anchor[]> {
+  const found = new Map<string, Anchor>() // a store may tell of one twice
+  for (let cursor: string | null = ''; cursor !== null && found.size < limit;) {
+    const page: Page = await store.list(kind, cursor, limit)
+    for (const record of page.records) if (record.record === 'anchor') found.set(record.name, record)
+    cursor = page.next
+  }
+  return [...found.values()].slice(0, limit).toSorted((a, b) => (a.name < b.name ? -1 : 1))
+}
+
 async function word({ room, caller, params, body }: Call<'anchor.word'>): Promise<Answer> {
   const kind = kindOf(params.kind)
   const reason = givenReason(body.reason)
@@ -32,8 +44,8 @@ async function word({ room, caller, params, body }: Call<'anchor.word'>): Promis
 
 export const ANCHOR_HANDLERS: Handlers<'anchor.list' | 'anchor.word'> = {
   'anchor.list': async ({ room, params }) => {
-    const records = await room.store.list(kindOf(params.kind), '', LIST_MAX)
-    return told({ anchors: records.filter(record => record.record === 'anchor').map(anchorView), more: records.length === LIST_MAX })
+    const anchors = await firstAnchors(room.store, kindOf(params.kind), LIST_MAX + 1)
+    return told({ anchors: anchors.slice(0, LIST_MAX).map(anchorView), more: anchors.length > LIST_MAX })
   },
   'anchor.word': word,
 }

@@ -1,6 +1,7 @@
 // Tells the one watcher of every commit, in order, in the turn of the commit, and remembers for a while what came of it.
 // A watcher that fails never breaks the store: what it cut is then unknown, and said to be. SPEC: STO6
-import type { Announcement, Enforcement, Position, Tally, Watcher } from '../store.ts'
+import type { Selector } from '../../core/anchor.ts'
+import type { Announcement, Enforcement, Position, Survey, Tally, Watcher } from '../store.ts'
 
 /** Positions whose enforcement is remembered. */
 export const REMEMBERED_POSITIONS = 1_000
@@ -43,10 +44,20 @@ export class Announcer {
     return Promise.resolve(epoch === this.#epoch && sequence <= this.#lostUpTo ? UNKNOWN : enforcedWith(NO_TALLY))
   }
 
+  /** Whoever cannot say it has not answered. */
+  survey(selector: Selector): Survey {
+    try {
+      if (this.#watcher !== null) return { ...this.#watcher.reach(selector), gateways: { total: 1, answered: 1 } }
+    } catch {
+      // said by the answer below
+    }
+    return { sessions: 0, exchanges: 0, gateways: { total: 1, answered: 0 } }
+  }
+
   async #tell(announcement: Announcement): Promise<Enforcement> {
     if (this.#watcher === null) return enforcedWith(NO_TALLY)
     try {
-      return enforcedWith(await this.#watcher(announcement))
+      return enforcedWith(await this.#watcher.heard(announcement))
     } catch {
       return UNKNOWN
     }

@@ -10,10 +10,9 @@ import { faultOf } from './sqlite-fault.ts'
 
 export const MEMORY = ':memory:'
 const APPLICATION_ID = 0x4e475354 // "NGST"
-const SCHEMA_VERSION = 1
 
 /** `found` and `ties` of a record repeat what its index rows say, so that a commit that moves neither writes neither. */
-const SCHEMA = `
+const RECORDS = `
   CREATE TABLE dataset (id TEXT NOT NULL, born INTEGER NOT NULL, boot INTEGER NOT NULL, sequence INTEGER NOT NULL) STRICT;
   CREATE TABLE records (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
@@ -29,8 +28,21 @@ const SCHEMA = `
   CREATE TABLE operations (sequence INTEGER PRIMARY KEY, operation TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
   CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   PRAGMA application_id = ${APPLICATION_ID};
-  PRAGMA user_version = ${SCHEMA_VERSION};
 `
+/** A counter stays as long as the last of its takings. */
+const BUDGETS = `
+  CREATE TABLE counters (name TEXT PRIMARY KEY, taken INTEGER NOT NULL, forget_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX forgettable_counters ON counters (forget_at);
+  CREATE TABLE takings (
+    counter TEXT NOT NULL, request TEXT NOT NULL, holds INTEGER NOT NULL, returned INTEGER NOT NULL, forget_at INTEGER NOT NULL, PRIMARY KEY (counter, request)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX forgettable_takings ON takings (forget_at);
+  CREATE TABLE marks (digest TEXT PRIMARY KEY, forget_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE INDEX forgettable_marks ON marks (forget_at);
+`
+/** What each version of the schema added to the one before; an older file is brought up to date when it is opened. */
+const STEPS: readonly string[] = [RECORDS, BUDGETS]
+const SCHEMA_VERSION = STEPS.length
 
 export type OpenedFile = {
   readonly db: DatabaseSync
@@ -48,18 +60,18 @@ function pragma(db: DatabaseSync, name: string): number {
   return columnsOf(row ?? {}).integer(name)
 }
 
-/** Creates the schema in an empty file. @returns whether it did */
+/** Creates the schema in an empty file and what is new of it in an older one. @returns whether the file was empty */
 function prepared(db: DatabaseSync): boolean {
   const version = pragma(db, 'user_version')
   const owner = pragma(db, 'application_id')
   const tables = columnsOf(db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() ?? {}).integer('tables')
-  if (tables === 0 && version === 0 && owner === 0) {
-    db.exec(SCHEMA)
-    return true
-  }
-  if (owner !== APPLICATION_ID) throw new StoreFault('not_ours', 'the file is a database of something else, not a store of this gateway')
+  const isNew = tables === 0 && version === 0 && owner === 0
+  if (!isNew && owner !== APPLICATION_ID) throw new StoreFault('not_ours', 'the file is a database of something else, not a store of this gateway')
   if (version > SCHEMA_VERSION) throw new StoreFault('newer_schema', `the store was written by a newer release (schema ${version}, this one knows ${SCHEMA_VERSION})`)
-  return false
+  if (!isNew && version < 1) throw new StoreFault('corrupt', 'the store file does not say of which schema it is')
+  for (const step of STEPS.slice(version)) db.exec(step)
+  if (version < SCHEMA_VERSION) db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)
+  return isNew
 }
 
 function counted(db: DatabaseSync, now: Instant): Omit<OpenedFile, 'db' | 'wal'> {
@@ -108,4 +120,9 @@ export function openFile(file: string, now: Instant): OpenedFile {
     db?.close()
     throw faultOf(error, `opening ${file}`)
   }
+}
+
+export function closeFile({ db, wal }: OpenedFile): void {
+  if (wal !== null) closeSync(wal)
+  db.close()
 }
