@@ -5,15 +5,20 @@ import { type Instant, instant } from '../core/time.ts'
 export interface Clock {
   /** Wall time, never backwards. */
   now(): Instant
-  /** Milliseconds since an arbitrary start: the greater of monotonic and wall progress. */
+  /** Milliseconds since an arbitrary start: monotonic progress, and by how much the wall ever stepped ahead of it. Stands still for no step back. */
   elapsed(): number
 }
 
+/** Readings of the two clocks differ by as much without any step, in milliseconds: less than the margin leases have. */
+const UNSTEADY = 50
+
 export class SystemClock implements Clock {
   #last = Date.now()
-  readonly #wallStart = Date.now()
-  readonly #monotonicStart = performance.now()
-  #elapsed = 0
+  readonly #start = performance.now()
+  /** The wall's lead over the monotonic clock, since its last step: the least of them. */
+  #lead = Date.now() - this.#start
+  /** All steps forward together: the machine slept, or the wall was set. */
+  #stepped = 0
   #behind: { readonly last: number; readonly monotonic: number } | null = null
 
   now(): Instant {
@@ -34,8 +39,12 @@ export class SystemClock implements Clock {
   }
 
   elapsed(): number {
-    const passed = Math.max(performance.now() - this.#monotonicStart, Date.now() - this.#wallStart)
-    if (passed > this.#elapsed) this.#elapsed = passed
-    return this.#elapsed
+    const monotonic = performance.now()
+    const lead = Date.now() - monotonic
+    if (lead > this.#lead + UNSTEADY) {
+      this.#stepped += lead - this.#lead
+      this.#lead = lead
+    } else if (lead < this.#lead) this.#lead = lead
+    return monotonic - this.#start + this.#stepped
   }
 }

@@ -1,5 +1,5 @@
 // Ids (128 random bits in 26 lower-case base32 characters, with a prefix that names their kind) and digests.
-import { hash, randomBytes, randomFillSync } from 'node:crypto'
+import { createHmac, hash, randomBytes, randomFillSync } from 'node:crypto'
 import type { LockId } from '../core/anchor.ts'
 import type { ElevationId } from '../core/elevation.ts'
 import type { SessionId } from '../core/session.ts'
@@ -37,3 +37,12 @@ export const sha256 = (data: string | Uint8Array): string => hash('sha256', data
 
 /** 256 random bits as base64, for a key that lives with the data set. */
 export const newKeyText = (): string => randomBytes(32).toString('base64')
+
+/** 48 random bits in hexadecimal: tells one entry of a log from every other. */
+export const newNonce = (): string => randomBytes(6).toString('hex')
+
+/** Base64url HMAC-SHA-256 of text. */
+export const hmac = (key: Uint8Array, data: string): string => createHmac('sha256', key).update(data).digest('base64url')
+
+/** Hexadecimal SHA-1 of text: what Redis knows a script by. Not for anything that must not be forged. */
+export const sha1 = (text: string): string => hash('sha1', text)

@@ -1,5 +1,6 @@
-// Every metric with its closed label set, in one place. Labels never name a session, subject, ticket or path. SPEC: ADM8
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+// Every metric with its closed label set, in one place, and how those of several processes become one answer.
+// Labels never name a session, subject, ticket or path. SPEC: ADM8
+import { AggregatorRegistry, type Aggregator, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Reason } from '../core/reason.ts'
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -26,6 +27,69 @@ export type Gauges = {
   readonly noiseDropped: () => number
 }
 
+/** Why knowledge of the store lapsed: no answer in time, the connection went, the store refuses to write, another epoch, or this process stood still. */
+export type LapseCause = 'silence' | 'closed' | 'refused' | 'epoch' | 'stall'
+/** Why a connection was replaced: it was silent, it closed, the server refuses to write, an answer came too late to be believed, or a faster one won. */
+export type ReconnectCause = 'silence' | 'closed' | 'refused' | 'late' | 'hedge'
+/** What became of news said again to a store that had lost it: recorded now, known after all, or owed. */
+export type Reasserted = 'recorded' | 'known' | 'owed'
+/** How an acknowledgement came about: every gateway said so, the leases of the silent ones ran out, or neither in time. */
+export type StrictOutcome = 'acked' | 'lease' | 'partial'
+/** Why a record was read from the store: not in memory, in doubt after a loss, or before a refusal that news could turn. */
+export type ReadThroughReason = 'unknown' | 'doubted' | 'denied'
+
+/** What a store shared by several gateways tells; all times in seconds. The embedded store tells nothing. */
+export type StoreMetrics = {
+  readonly lapses: Counter<'cause'>
+  readonly reconnects: Counter<'cause'>
+  readonly reasserted: Counter<'result'>
+  readonly readThrough: Counter<'reason'>
+  readonly gaps: Counter
+  readonly forks: Counter
+  readonly dataSetChanges: Counter
+  readonly applyLatency: Histogram
+  readonly settleDuration: Histogram
+  readonly stalls: Histogram
+  readonly strict: Histogram<'outcome'>
+  /** Hands over what is known at the moment of a scrape. Called once. */
+  readonly observe: (gauges: StoreGauges) => void
+}
+
+export type StoreGauges = {
+  /** Of the shard whose lease ends first; 0 when it has lapsed. */
+  readonly leaseRemaining: () => number
+  /** How far this machine's clock is from the store's, either way. */
+  readonly clockSkew: () => number
+  readonly members: () => readonly Row<'state'>[]
+}
+
+/** Metrics as one process tells them to another. */
+export type Snapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
+
+/** One set out of many: each metric by its own rule, sums unless it has another. */
+const together = (snapshots: readonly Snapshot[]): Registry => AggregatorRegistry.aggregate([...snapshots])
+
+export const textOf = (snapshots: readonly Snapshot[]): Promise<string> => together(snapshots).metrics()
+
+/** What stays true of processes that are gone: everything that only grows. */
+export async function lasting(snapshots: readonly Snapshot[]): Promise<Snapshot> {
+  const grows = (metric: Snapshot[number]): boolean => (metric.type === 'counter' || metric.type === 'histogram') && (metric.aggregator ?? 'sum') === 'sum'
+  return together(snapshots.map(snapshot => snapshot.filter(grows))).getMetricsAsJSON()
+}
+
+/** Of the process that keeps workers running and serves nothing itself. */
+export class PrimaryMetrics {
+  readonly #registry = new Registry()
+  readonly exits = new Counter({ name: 'narrowgate_worker_exits_total', help: 'Workers that died', labelNames: ['state'], registers: [this.#registry] })
+  readonly exchangesLost = new Counter({ name: 'narrowgate_worker_exchanges_lost_total', help: 'Exchanges that were open in workers when they died, as they last said', registers: [this.#registry] })
+  readonly silent = new Counter({ name: 'narrowgate_worker_scrapes_missed_total', help: 'Scrapes to which a worker did not answer in time', registers: [this.#registry] })
+  readonly ready = new Gauge({ name: 'narrowgate_workers_ready', help: 'Workers that serve', registers: [this.#registry] })
+
+  snapshot(): Promise<Snapshot> {
+    return this.#registry.getMetricsAsJSON()
+  }
+}
+
 export class Metrics {
   readonly registry = new Registry()
   readonly requests = this.#counter('requests_total', 'Requests answered', ['route', 'method', 'code', 'protocol', 'decision', 'reason', 'elevated'])
@@ -46,9 +110,42 @@ export class Metrics {
   readonly operatorChanges = this.#counter('operator_changes_total', 'Changes by operators', ['action', 'outcome'])
   readonly breakGlass = this.#counter('break_glass_uses_total', 'Uses of a break-glass token', [])
   readonly configReloads = this.#counter('config_reloads_total', 'Reloads tried', ['outcome'])
-  readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [])
-  readonly configOk = this.#gauge('config_last_reload_success', '1 when the last reload succeeded', [])
+  readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [], 'min')
+  readonly configOk = this.#gauge('config_last_reload_success', '1 when the last reload succeeded', [], 'min')
   readonly limitReached = this.#counter('limit_reached_total', 'Limits that were met', ['limit'])
+  readonly store: StoreMetrics = {
+    lapses: this.#counter('store_lapses_total', 'Times at which nothing could be decided for lack of fresh knowledge', ['cause']),
+    reconnects: this.#counter('store_reconnects_total', 'Connections to the store that were replaced', ['cause']),
+    reasserted: this.#counter('store_reasserted_total', 'Ends said again to a store that had lost them', ['result']),
+    readThrough: this.#counter('store_read_through_total', 'Records read from the store', ['reason']),
+    gaps: this.#counter('store_gaps_total', 'Announcements that were missed and fetched', []),
+    forks: this.#counter('store_forks_total', 'Times the store had another history than the one known here', []),
+    dataSetChanges: this.#counter('store_data_set_changes_total', 'Times the store was another data set altogether: everything was lost', []),
+    applyLatency: this.#histogram('store_apply_latency_seconds', 'From a commit in the store to its enforcement here', [], SECONDS),
+    settleDuration: this.#histogram('store_epoch_settle_seconds', 'From a new epoch to the first decision under it', [], SECONDS),
+    stalls: this.#histogram('store_stall_seconds', 'Times this process stood still and lost fresh knowledge by it', [], SECONDS),
+    strict: this.#histogram('store_strict_seconds', 'From a commit to its acknowledgement by every gateway', ['outcome'], SECONDS),
+    observe: gauges => this.#observeStore(gauges),
+  }
+  #gather: (() => Promise<string>) | null = null
+
+  get contentType(): string {
+    return this.registry.contentType
+  }
+
+  /** The answer to a scrape. */
+  text(): Promise<string> {
+    return this.#gather === null ? this.registry.metrics() : this.#gather()
+  }
+
+  snapshot(): Promise<Snapshot> {
+    return this.registry.getMetricsAsJSON()
+  }
+
+  /** From now on scrapes are answered by whoever knows of the other processes. */
+  gatheredBy(gather: () => Promise<string>): void {
+    this.#gather = gather
+  }
 
   /** A refusal that is a limit is counted as one too. */
   limited(reason: Reason): void {
@@ -68,8 +165,8 @@ export class Metrics {
     this.#rows('upstream_connections_busy', 'Connections that carry an exchange', ['upstream'], gauges.upstreams)
     this.#read('approvals_pending', 'Elevations that wait for an approver', gauges.approvalsPending)
     this.#read('sessions_mirrored', 'Sessions in memory', gauges.mirrored)
-    this.#read('locks_active', 'Standing locks', gauges.locks)
-    this.#read('store_view_age_seconds', 'Age of the knowledge behind decisions', gauges.viewAge)
+    this.#read('locks_active', 'Standing locks', gauges.locks, 'max')
+    this.#read('store_view_age_seconds', 'Age of the knowledge behind decisions', gauges.viewAge, 'max')
     this.#read('store_owed_signals', 'Ends in force here that the store has not taken yet', gauges.owed)
     this.#totals('audit_records_total', 'Lines of the trail and of the noise lane', ['lane'], gauges.records)
     this.#total('audit_write_failures_total', 'Writes of the trail that failed', gauges.trailFailures)
@@ -77,21 +174,28 @@ export class Metrics {
     this.#total('audit_noise_dropped_total', 'Refusals without a session that could not be written', gauges.noiseDropped)
   }
 
+  #observeStore({ leaseRemaining, clockSkew, members }: StoreGauges): void {
+    this.#read('store_lease_remaining_seconds', 'How long decisions may still be taken without another sign of the store', leaseRemaining, 'min')
+    this.#read('store_clock_skew_seconds', 'Distance of the clock here from that of the store', clockSkew, 'max')
+    this.#rows('store_members', 'Gateways as the store knows them', ['state'], members, 'max')
+  }
+
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
     return new Counter({ name: `narrowgate_${name}`, help, labelNames, registers: [this.registry] })
   }
 
-  #gauge<L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> {
-    return new Gauge({ name: `narrowgate_${name}`, help, labelNames, registers: [this.registry] })
+  /** @param aggregator how those of several workers become one */
+  #gauge<L extends string>(name: string, help: string, labelNames: readonly L[], aggregator: Aggregator): Gauge<L> {
+    return new Gauge({ name: `narrowgate_${name}`, help, labelNames, aggregator, registers: [this.registry] })
   }
 
   #histogram<L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]): Histogram<L> {
     return new Histogram({ name: `narrowgate_${name}`, help, labelNames, buckets, registers: [this.registry] })
   }
 
-  #rows<L extends string>(name: string, help: string, labelNames: readonly L[], rows: () => readonly Row<L>[]): void {
+  #rows<L extends string>(name: string, help: string, labelNames: readonly L[], rows: () => readonly Row<L>[], aggregator: Aggregator = 'sum'): void {
     new Gauge<L>({
-      name: `narrowgate_${name}`, help, labelNames, registers: [this.registry],
+      name: `narrowgate_${name}`, help, labelNames, aggregator, registers: [this.registry],
       collect() {
         this.reset()
         for (const { labels, value } of rows()) this.labels(...labelNames.map(name => labels[name])).set(value)
@@ -120,8 +224,8 @@ export class Metrics {
     })
   }
 
-  #read(name: string, help: string, value: () => number): void {
-    new Gauge({ name: `narrowgate_${name}`, help, registers: [this.registry], collect() { this.set(value()) } })
+  #read(name: string, help: string, value: () => number, aggregator: Aggregator = 'sum'): void {
+    new Gauge({ name: `narrowgate_${name}`, help, aggregator, registers: [this.registry], collect() { this.set(value()) } })
   }
 }
 

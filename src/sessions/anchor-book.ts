@@ -11,7 +11,13 @@ import type { SessionStore } from './store.ts'
 /** Milliseconds until a store that failed is asked again. */
 const ASK_AGAIN = 1_000
 
-type Entry = { anchor: Anchor | null; known: boolean; readonly tied: Set<LiveSession> }
+/** Anchors read again at once. */
+const READ_AT_ONCE = 100
+
+type Entry = { readonly ref: RecordRef; anchor: Anchor | null; known: boolean; readonly tied: Set<LiveSession> }
+
+/** Versions begin anew when an anchor was forgotten; the instant of its last change does not. */
+const isNewer = (anchor: Anchor, known: Anchor): boolean => anchor.version > known.version || anchor.since > known.since
 
 export class AnchorBook implements AnchorView {
   readonly #store: SessionStore
@@ -41,18 +47,21 @@ export class AnchorBook implements AnchorView {
   /** Takes an announced anchor over; returns the sessions tied to it. */
   take(anchor: Anchor): readonly LiveSession[] {
     const entry = this.#entries.get(refName({ kind: anchor.kind, name: anchor.name }))
-    if (entry === undefined) return []
+    if (entry === undefined || (entry.anchor !== null && !isNewer(anchor, entry.anchor))) return []
     entry.anchor = anchor
     entry.known = true
     return [...entry.tied]
   }
 
-  tie(live: LiveSession, record: Session): void {
+  /** @returns null when all of them are known; else when those that were not were asked for, whether or not the store answered */
+  tie(live: LiveSession, record: Session): Promise<unknown> | null {
+    const asking: Promise<void>[] = []
     for (const ref of tiesOf(record)) {
       const entry = this.#entry(ref)
       entry.tied.add(live)
-      if (!entry.known) this.#learn(ref)
+      if (!entry.known) asking.push(this.#learn(ref))
     }
+    return asking.length === 0 ? null : Promise.all(asking)
   }
 
   /** Lets go of what `before` was tied to, save what the session is tied to still: an anchor that is known stays known. */
@@ -67,6 +76,18 @@ export class AnchorBook implements AnchorView {
     }
   }
 
+  /** Every anchor here with its version: 0 for one that was never opened, -1 for one that is not known yet. */
+  all(): readonly { readonly ref: RecordRef; readonly version: number }[] {
+    return [...this.#entries.values()].map(({ ref, anchor, known }) => ({ ref, version: known ? (anchor?.version ?? 0) : -1 }))
+  }
+
+  /** These may be another than is known: read again, as far as sessions here are tied to them. Until then they count as ended. */
+  async readAgain(refs: readonly RecordRef[]): Promise<void> {
+    const entries = refs.flatMap(ref => this.#entries.get(refName(ref)) ?? [])
+    for (const entry of entries) entry.known = false
+    for (let i = 0; i < entries.length; i += READ_AT_ONCE) await Promise.all(entries.slice(i, i + READ_AT_ONCE).map(({ ref }) => this.#know(ref)))
+  }
+
   /** Asks for anchors before a session tied to them is taken in. */
   async knowAll(refs: readonly RecordRef[]): Promise<void> {
     for (const ref of refs) if (!this.#entry(ref).known) await this.#know(ref)
@@ -79,14 +100,15 @@ export class AnchorBook implements AnchorView {
 
   #entry(ref: RecordRef): Entry {
     const name = refName(ref)
-    const entry = this.#entries.get(name) ?? { anchor: null, known: false, tied: new Set() }
+    const entry = this.#entries.get(name) ?? { ref, anchor: null, known: false, tied: new Set() }
     this.#entries.set(name, entry)
     return entry
   }
 
-  #learn(ref: RecordRef): void {
-    this.#know(ref).catch(() => setTimeout(() => {
-      if (this.#entries.get(refName(ref))?.known === false) this.#learn(ref)
+  /** Never rejects: a store that failed is asked again later. */
+  #learn(ref: RecordRef): Promise<void> {
+    return this.#know(ref).catch(() => void setTimeout(() => {
+      if (this.#entries.get(refName(ref))?.known === false) void this.#learn(ref)
     }, ASK_AGAIN).unref())
   }
 

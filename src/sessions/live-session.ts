@@ -22,6 +22,8 @@ export class LiveSession extends Holder {
   /** Exchanges that keep it in the mirror. */
   pins = 0
   lastSeen: Instant
+  /** When the store was last asked for news of it, on the elapsed scale. */
+  askedAt = -Infinity
   /** Used since the last look of the eviction. */
   recent = true
   view: { readonly world: number; readonly baseline: Scope; readonly effective: Effective } | null = null

@@ -1,20 +1,28 @@
 // Session state as this gateway knows it, in memory: sessions, the anchors they are tied to, every lock, the policy. It never writes.
-// Announcements reach it in order; each moves stamps first and then asks enforcement to judge again. SPEC: STO6, ENF1, ENF8
+// Announcements reach it in order; each moves stamps first and then asks enforcement to judge again. What comes into doubt is read again.
+// SPEC: STO6, STO16, ENF1, ENF8
 import { type Anchor, type AnchorRef, type Lock, type Selector, selectorName } from '../core/anchor.ts'
 import { effective, type Effective } from '../core/effective.ts'
-import { type LockIndex, NO_LOCKS } from '../core/locks.ts'
+import type { LockIndex } from '../core/locks.ts'
 import { baselineOf, type Policy } from '../core/policy.ts'
 import { type Evidence, isNewer } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Fact } from '../core/fact.ts'
-import { lockRef, type RecordRef, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
-import type { Session, SessionKey } from '../core/session.ts'
+import { indexOf, type RecordRef, refOfRecord, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
+import { isNewerSession, type Session, type SessionKey } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
 import { AnchorBook } from './anchor-book.ts'
+import { Doubts } from './doubts.ts'
 import { Holder, LiveSession } from './live-session.ts'
-import type { Announcement, SessionStore, Tally } from './store.ts'
+import { LockBook } from './lock-book.ts'
+import { SessionBook } from './session-book.ts'
+import type { Announcement, SessionStore, Tally, Watcher } from './store.ts'
 
 export const NO_TALLY: Tally = { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
+
+const LOCAL: Pick<Watcher, 'lost' | 'confirmed'> = { lost: async () => {}, confirmed: () => {} }
+/** A session is asked for before a refusal at most once in so many milliseconds. */
+const ASKED_EVERY = 50
 
 /** What changed: these sessions, or everything (a lock, the policy). */
 export type Change = { readonly sessions: readonly LiveSession[] | 'all'; readonly announcement: Announcement | null }
@@ -27,43 +35,41 @@ export class Mirror {
   onEvicted: (live: LiveSession) => void = () => {}
   /** Hears every announcement, also of records that are not here. Must not throw. */
   onAnnounced: (announcement: Announcement) => void = () => {}
+  /** Hears of every record of a session that is read. */
+  onRead: (reason: 'unknown' | 'doubted' | 'denied') => void = () => {}
+  /** A record as it is in force here: with news that the store has not taken yet. */
+  amend: <R extends StoredRecord>(record: R) => R = record => record
   readonly #store: SessionStore
-  readonly #limit: number
-  readonly #sessions = new Map<SessionKey, LiveSession>()
-  readonly #ids = new Map<string, LiveSession>()
+  readonly #sessions: SessionBook
   readonly #loading = new Map<SessionKey, Promise<LiveSession | null>>()
   /** Announced while a load of the same record was on its way. */
   readonly #overtaken = new Map<SessionKey, Session>()
   readonly #anchors: AnchorBook
-  readonly #lockRecords = new Map<string, Lock>()
-  readonly #cutOffs = new Map<string, Lock>()
-  #locks: LockIndex = NO_LOCKS
+  readonly #lockBook: LockBook
+  readonly #doubts: Doubts
   #policy: Policy
   #world = 0
-  evicted = 0
 
   constructor(store: SessionStore, policy: Policy, limit: number) {
     this.#store = store
     this.#anchors = new AnchorBook(store, sessions => void this.touched(sessions))
+    this.#lockBook = new LockBook(store)
+    this.#sessions = new SessionBook(limit, live => this.#letGo(live))
+    this.#doubts = new Doubts({ store, sessions: this.#sessions, anchors: this.#anchors, locks: this.#lockBook, replace: (live, record) => void this.#replace(live, record), onRead: () => this.onRead('doubted') })
     this.#policy = policy
-    this.#limit = limit
   }
 
   get policy(): Policy { return this.#policy }
-  get locks(): LockIndex { return this.#locks }
+  get locks(): LockIndex { return this.#lockBook.index }
   get size(): number { return this.#sessions.size }
-  all(): Iterable<LiveSession> { return this.#sessions.values() }
+  /** Sessions that made way so far. */
+  get evicted(): number { return this.#sessions.evicted }
+  all(): Iterable<LiveSession> { return this.#sessions.all() }
 
-  /** Reads every lock and begins to listen. Called once, before the first request. */
-  async start(): Promise<void> {
-    this.#store.subscribe(announcement => this.#heard(announcement))
-    for (let after = ''; ;) {
-      const page = await this.#store.list('lock', after, 500)
-      for (const record of page) if (record.record === 'lock') this.#putLock(record)
-      const last = page.at(-1)
-      if (last === undefined || last.record !== 'lock' || page.length < 500) break
-      after = selectorName(last.selector)
-    }
+  /** Begins to listen and reads every lock; once, before the first request. @param also what else a store has to tell that gateways share */
+  start(also: Pick<Watcher, 'lost' | 'confirmed'> = LOCAL): Promise<void> {
+    this.#store.subscribe({ heard: announcement => this.heard(announcement), doubted: refs => this.doubted(refs), reach: selector => this.reach(selector), ...also })
+    return this.#lockBook.read()
   }
 
   /** The session of a key when it is known here, whatever its state. No I/O. */
@@ -74,7 +80,7 @@ export class Mirror {
     return live
   }
 
-  byId(id: string): LiveSession | null { return this.#ids.get(id) ?? null }
+  byId(id: string): LiveSession | null { return this.#sessions.byId(id) }
 
   /** Reads the session from the store once, however many ask; null when the key was never seen. */
   async load(key: SessionKey): Promise<LiveSession | null> {
@@ -102,18 +108,18 @@ export class Mirror {
       return raced
     }
     const overtaken = this.#overtaken.get(record.key)
-    const newest = overtaken !== undefined && overtaken.version > record.version ? overtaken : record
+    const newest = this.amend(overtaken !== undefined && isNewerSession(overtaken, record) ? overtaken : record)
     const live = new LiveSession(newest, null, seen ?? newest.openedAt)
-    this.#sessions.set(newest.key, live)
-    this.#ids.set(newest.id, live)
-    this.#anchors.tie(live, newest)
-    this.#evict()
+    this.#sessions.put(live)
+    void this.#anchors.tie(live, newest)
+    this.#sessions.evict()
     return live
   }
 
   async #load(key: SessionKey): Promise<LiveSession | null> {
+    this.onRead('unknown')
     const record = await this.#store.load(sessionRef(key))
-    return record !== null && record.record === 'session' ? this.adopt(record) : null
+    return record?.record === 'session' ? this.adopt(record) : null
   }
 
   /**
@@ -135,7 +141,7 @@ export class Mirror {
     const { view } = live
     if (view !== null && view.world === this.#world && view.effective.session === live.record && now < view.effective.until) return view.effective
     const baseline = live.claims === null ? [] : baselineOf(this.#policy, live.record.principal, live.claims)
-    const found = effective(live.record, baseline, this.#anchors, this.#locks, this.#policy, now)
+    const found = effective(live.record, baseline, this.#anchors, this.locks, this.#policy, now)
     live.view = { world: this.#world, baseline, effective: found }
     return found
   }
@@ -144,12 +150,57 @@ export class Mirror {
   anchor(ref: AnchorRef): Promise<Anchor | null> { return this.#anchors.ask(ref) }
 
   /** The lock that stands on a selector, as known here. */
-  lock(selector: Selector): Lock | null { return this.#lockRecords.get(selectorName(selector)) ?? null }
+  lock(selector: Selector): Lock | null { return this.#lockBook.find(selector) }
 
   /** Takes restrictive news over that no store has confirmed: heard here as if it had been announced. */
   assume(record: StoredRecord, facts: readonly Fact[]): Promise<Tally> {
-    const ref: RecordRef = record.record === 'session' ? sessionRef(record.key) : record.record === 'lock' ? lockRef(record.selector) : { kind: record.kind, name: record.name }
-    return this.#heard({ position: { epoch: this.#store.epoch, sequence: 0 }, ref, record, facts })
+    const ref = refOfRecord(record)
+    return this.heard({ position: { epoch: this.#store.epochOf(ref), sequence: 0 }, ref, record, facts })
+  }
+
+  /** Every lock known here. */
+  standingLocks(): readonly Lock[] { return this.#lockBook.all() }
+
+  /** What is known of these may be wrong: see `doubts.ts`. Everything open is judged again. */
+  async doubted(refs: readonly RecordRef[] | 'all' | 'missed'): Promise<void> {
+    await this.#doubts.read(refs)
+    await this.#worldChanged(null)
+    this.#doubts.dropLost()
+  }
+
+  /** May news of it be on its way, and was it not asked for just now? Never with a store that announces in the same turn. */
+  mayBeBehind(live: LiveSession, elapsed: number): boolean {
+    return this.#store.confirmedUntil() !== Infinity && elapsed - live.askedAt >= ASKED_EVERY
+  }
+
+  /** The record as the store has it now, where that is newer: before a refusal that news on its way may turn. */
+  async refresh(live: LiveSession, elapsed: number): Promise<boolean> {
+    live.askedAt = elapsed
+    this.onRead('denied')
+    const found = await this.#store.load(sessionRef(live.record.key))
+    if (found?.record !== 'session' || !isNewerSession(found, live.record)) return false
+    await this.#anchors.knowAll(tiesOf(found))
+    void this.#heardSession(found, null)
+    return true
+  }
+
+  /** When it was last seen anywhere. */
+  async seenAnywhere(live: LiveSession): Promise<Instant> {
+    const seen = await this.#store.lastSeen(live.record.key)
+    if (seen !== null && seen > live.lastSeen) live.lastSeen = seen
+    return live.lastSeen
+  }
+
+  /** What a selector would touch here. */
+  reach(selector: Selector): { readonly sessions: number; readonly exchanges: number } {
+    const name = selectorName(selector)
+    let [sessions, exchanges] = [0, 0]
+    for (const { record, pins } of this.#sessions.all()) {
+      if (record.state.is !== 'live' || !(selector.kind === 'all' || indexOf(record).some(its => selectorName(its) === name))) continue
+      sessions++
+      exchanges += pins
+    }
+    return { sessions, exchanges }
   }
 
   /** Swaps the policy: everything is judged again under the new one. */
@@ -167,36 +218,42 @@ export class Mirror {
     return this.onChange({ sessions, announcement: null })
   }
 
-  #heard(announcement: Announcement): Promise<Tally> {
-    const { record } = announcement
+  /** One announcement: what it closes is closed when this returns, judged when the promise settles. */
+  heard(announcement: Announcement): Promise<Tally> {
+    const record = this.amend(announcement.record)
     this.onAnnounced(announcement)
     if (record.record === 'session') return this.#heardSession(record, announcement)
     if (record.record === 'anchor') return this.#heardAnchor(record, announcement)
-    this.#putLock(record)
-    return this.#worldChanged(announcement)
+    return this.#lockBook.take(record) ? this.#worldChanged(announcement) : Promise.resolve(NO_TALLY)
   }
 
-  #heardSession(record: Session, announcement: Announcement): Promise<Tally> {
+  #heardSession(record: Session, announcement: Announcement | null): Promise<Tally> {
     const live = this.#sessions.get(record.key)
     if (live === undefined) {
       if (this.#loading.has(record.key)) this.#overtaken.set(record.key, record)
       return Promise.resolve(NO_TALLY)
     }
-    if (live.record.version >= record.version) return Promise.resolve(NO_TALLY)
-    if (live.record.id !== record.id) this.#reborn(live, record)
+    if (!isNewerSession(record, live.record)) return Promise.resolve(NO_TALLY)
+    const asking = this.#replace(live, record)
+    const judged = this.onChange({ sessions: [live], announcement })
+    return asking === null ? judged : asking.then(() => judged) // what was given carries nothing before its conditions are known
+  }
+
+  /** @returns the asking for anchors that are not known yet; null when all are */
+  #replace(live: LiveSession, record: Session): Promise<unknown> | null {
     const before = live.record
-    live.record = record
+    if (before.id !== record.id) this.#reborn(live, record)
+    live.record = this.amend(record)
     live.stamp++
     live.view = null
-    this.#anchors.tie(live, record)
+    const asking = this.#anchors.tie(live, record)
     this.#anchors.untie(live, before, record)
-    return this.onChange({ sessions: [live], announcement })
+    return asking
   }
 
   /** A new life under the same key: nothing of the old one's activity counts for it. */
   #reborn(live: LiveSession, record: Session): void {
-    this.#ids.delete(live.record.id)
-    this.#ids.set(record.id, live)
+    this.#sessions.rename(live, record.id)
     live.lastSeen = record.openedAt
     live.claims = null
     live.newest = null
@@ -214,40 +271,13 @@ export class Mirror {
   #worldChanged(announcement: Announcement | null): Promise<Tally> {
     this.#world++
     this.anonymous.stamp++
-    for (const live of this.#sessions.values()) live.stamp++
+    for (const live of this.#sessions.all()) live.stamp++
     return this.onChange({ sessions: 'all', announcement })
   }
 
-  /** The index is the records themselves; a new one tells that something changed. */
-  #putLock(lock: Lock): void {
-    const name = selectorName(lock.selector)
-    const cutOff = lock.selector.kind === 'issuedBefore'
-    if (lock.state === 'lifted') {
-      this.#lockRecords.delete(name)
-      this.#cutOffs.delete(name)
-    } else {
-      this.#lockRecords.set(name, lock)
-      if (cutOff) this.#cutOffs.set(name, lock)
-    }
-    this.#locks = { size: this.#lockRecords.size, byName: this.#lockRecords, issuedBefore: cutOff ? [...this.#cutOffs.values()] : this.#locks.issuedBefore }
-  }
-
-  /** Keeps to the limit: the least recently used sessions without open exchanges make way, a few looks per newcomer. */
-  #evict(): void {
-    let looks = 64
-    for (const [key, live] of this.#sessions) {
-      if (this.#sessions.size <= this.#limit || looks-- === 0) return
-      if (live.pins > 0 || live.recent) {
-        live.recent = false
-        this.#sessions.delete(key)
-        this.#sessions.set(key, live)
-        continue
-      }
-      this.#anchors.untie(live, live.record, null)
-      this.#sessions.delete(key)
-      this.#ids.delete(live.record.id)
-      this.onEvicted(live)
-      this.evicted++
-    }
+  #letGo(live: LiveSession): void {
+    this.#anchors.untie(live, live.record, null)
+    this.onEvicted(live)
   }
 }
+

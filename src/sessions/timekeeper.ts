@@ -10,7 +10,9 @@ import type { Mirror } from './mirror.ts'
 import type { SessionStore } from './store.ts'
 
 const LONGEST_TIMER = 60_000
+/** Last-seen times are written at least so often, and several times within `idle`, so that no gateway takes a session for idle that another one serves. */
 const ACTIVITY_EVERY = 30_000
+const ACTIVITY_LEAST = 1_000
 /** Instants that no longer count, beyond as many as do, before they are dropped. */
 const STALE_MAX = 1_000
 
@@ -35,13 +37,14 @@ export class Timekeeper {
   }
 
   start(): void {
-    this.#activity = setInterval(() => void this.writeActivity(), ACTIVITY_EVERY)
-    this.#activity.unref()
+    const every = Math.max(ACTIVITY_LEAST, Math.min(ACTIVITY_EVERY, this.#mirror.policy.sessions.idle / 4))
+    this.#activity = setTimeout(() => void this.writeActivity().finally(() => { if (this.#activity !== null) this.start() }), every).unref()
   }
 
   async stop(): Promise<void> {
     if (this.#timer !== null) clearTimeout(this.#timer)
-    if (this.#activity !== null) clearInterval(this.#activity)
+    if (this.#activity !== null) clearTimeout(this.#activity)
+    this.#activity = null
     await this.writeActivity()
   }
 
@@ -112,8 +115,9 @@ export class Timekeeper {
   /** Judge first, write behind. */
   async #look(live: LiveSession, now: Instant): Promise<void> {
     if (live.record.state.is !== 'live' || this.#mirror.byId(live.record.id) !== live) return // it made way in memory; whoever took its place is watched itself
-    const idleFrom = instant(live.lastSeen + this.#mirror.policy.sessions.idle)
-    if (idleFrom <= now) {
+    const { idle } = this.#mirror.policy.sessions
+    const idleFrom = live.lastSeen + idle <= now ? instant((await this.#mirror.seenAnywhere(live)) + idle) : null
+    if (idleFrom !== null && idleFrom <= now) {
       await this.#ledger.applyToSession(live.record.key, { kind: 'session.lapsed', reason: 'idle', id: newSignalId(), by: 'timekeeper', note: '' }, idleFrom)
       return
     }

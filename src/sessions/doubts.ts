@@ -1,0 +1,78 @@
+// What comes into doubt, because announcements were missed or a server lost some: sessions that hold nothing open are let go, the others, their anchors
+// and every lock are read again. What the store does not have any more ends here. Until all of it is read nothing is confirmed. SPEC: STO16
+import { type RecordRef, refName, sessionRef, tiesOf } from '../core/record.ts'
+import type { Session, SessionKey } from '../core/session.ts'
+import type { AnchorBook } from './anchor-book.ts'
+import type { LiveSession } from './live-session.ts'
+import type { LockBook } from './lock-book.ts'
+import type { SessionBook } from './session-book.ts'
+import type { SessionStore } from './store.ts'
+import { StoreFault } from './store-fault.ts'
+
+type Known = {
+  readonly store: SessionStore
+  readonly sessions: SessionBook
+  readonly anchors: AnchorBook
+  readonly locks: LockBook
+  readonly replace: (live: LiveSession, record: Session) => void
+  readonly onRead: () => void
+}
+
+/** Sessions read again at once. */
+const READ_AT_ONCE = 100
+
+const isForged = (error: unknown): boolean => error instanceof StoreFault && error.code === 'forged'
+const isLost = ({ state }: Session): boolean => state.is === 'revoked' && state.reason === 'state_lost'
+const lost = (record: Session): Session => ({ ...record, state: { is: 'revoked', at: record.openedAt, reason: 'state_lost' } })
+
+export class Doubts {
+  readonly #known: Known
+
+  constructor(known: Known) {
+    this.#known = known
+  }
+
+  /** @param refs `missed`: nothing was undone, so what is still at its version is right. @throws StoreFault where the store fails meanwhile */
+  async read(refs: readonly RecordRef[] | 'all' | 'missed'): Promise<void> {
+    if (refs === 'all' || refs === 'missed') return this.#readAll(refs)
+    const { sessions, anchors, locks } = this.#known
+    await this.#readSessions(refs.flatMap(({ kind, name }) => (kind === 'session' ? (sessions.get(name as SessionKey) ?? []) : []))) // a session's name is its key
+    await anchors.readAgain(refs)
+    if (refs.some(({ kind }) => kind === 'lock')) await locks.read()
+  }
+
+  /** What was found to be lost and has nothing open any more leaves the memory. */
+  dropLost(): void {
+    for (const live of this.#known.sessions.all()) if (live.pins === 0 && isLost(live.record)) this.#known.sessions.drop(live)
+  }
+
+  async #readAll(how: 'all' | 'missed'): Promise<void> {
+    const { store, sessions, anchors, locks } = this.#known
+    const all = [...sessions.all()]
+    if (how === 'all') {
+      await anchors.readAgain(anchors.all().map(({ ref }) => ref))
+      await this.#readSessions(all)
+    } else {
+      await anchors.readAgain(await store.changed(anchors.all()))
+      const changed = new Set((await store.changed(all.map(({ record }) => ({ ref: sessionRef(record.key), version: record.version })))).map(refName))
+      await this.#readSessions(all.filter(({ record }) => changed.has(refName(sessionRef(record.key)))))
+    }
+    await locks.read()
+  }
+
+  async #readSessions(doubtful: readonly LiveSession[]): Promise<void> {
+    for (const live of doubtful) if (live.pins === 0) this.#known.sessions.drop(live)
+    const pinned = doubtful.filter(({ pins }) => pins > 0)
+    for (let i = 0; i < pinned.length; i += READ_AT_ONCE) await Promise.all(pinned.slice(i, i + READ_AT_ONCE).map(live => this.#readAgain(live)))
+  }
+
+  /** Of a record that nobody of ours wrote, nobody knows what it may do. */
+  async #readAgain(live: LiveSession): Promise<void> {
+    const { store, anchors, replace, onRead } = this.#known
+    onRead()
+    const found = await store.load(sessionRef(live.record.key)).catch((error: unknown) => { if (isForged(error)) return null; throw error })
+    const record = found?.record === 'session' ? found : lost(live.record)
+    await anchors.knowAll(tiesOf(record))
+    replace(live, record)
+  }
+}

@@ -1,0 +1,81 @@
+// Every lock, in memory, by the name of its selector. Read once at start and again when what is known came into doubt; in between announcements
+// move it, and one that overtakes the reading wins. SPEC: ENF8, STO16
+import { type Lock, type Selector, selectorName } from '../core/anchor.ts'
+import type { LockIndex } from '../core/locks.ts'
+import type { SessionStore } from './store.ts'
+
+const PAGE = 500
+
+/** Versions begin anew when a lifted lock was forgotten; the instant it was set does not. */
+const isNewer = (lock: Lock, known: Lock): boolean => lock.since > known.since || (lock.since === known.since && lock.version > known.version)
+
+export class LockBook {
+  readonly #store: SessionStore
+  #records = new Map<string, Lock>()
+  #cutOffs = new Map<string, Lock>()
+  /** Announced while all of them are read. */
+  #overtaken: Map<string, Lock> | null = null
+  #reading: Promise<void> = Promise.resolve()
+  index: LockIndex
+
+  constructor(store: SessionStore) {
+    this.#store = store
+    this.index = this.#indexed()
+  }
+
+  find(selector: Selector): Lock | null { return this.#records.get(selectorName(selector)) ?? null }
+  all(): readonly Lock[] { return [...this.#records.values()] }
+
+  /** Takes an announced lock over. False when a newer one is known. */
+  take(lock: Lock): boolean {
+    const name = selectorName(lock.selector)
+    const overtaken = this.#overtaken?.get(name)
+    if (this.#overtaken !== null && (overtaken === undefined || isNewer(lock, overtaken))) this.#overtaken.set(name, lock)
+    return this.#put(name, lock)
+  }
+
+  /** Reads all of them; what the store does not have any more is let go. One reading at a time. */
+  read(): Promise<void> {
+    this.#reading = this.#reading.catch(() => undefined).then(() => this.#read())
+    return this.#reading
+  }
+
+  async #read(): Promise<void> {
+    const overtaken = new Map<string, Lock>()
+    this.#overtaken = overtaken
+    try {
+      const found = new Map<string, Lock>()
+      for (let cursor: string | null = ''; cursor !== null;) {
+        const page = await this.#store.list('lock', cursor, PAGE)
+        for (const record of page.records) if (record.record === 'lock') found.set(selectorName(record.selector), record)
+        cursor = page.next
+      }
+      this.#records = new Map()
+      this.#cutOffs = new Map()
+      for (const [name, lock] of [...found, ...overtaken]) this.#put(name, lock)
+      this.index = this.#indexed()
+    } finally {
+      this.#overtaken = null
+    }
+  }
+
+  #put(name: string, lock: Lock): boolean {
+    const known = this.#records.get(name)
+    if (known !== undefined && !isNewer(lock, known)) return false
+    const cutOff = lock.selector.kind === 'issuedBefore'
+    if (lock.state === 'lifted') {
+      this.#records.delete(name)
+      this.#cutOffs.delete(name)
+    } else {
+      this.#records.set(name, lock)
+      if (cutOff) this.#cutOffs.set(name, lock)
+    }
+    this.index = cutOff ? this.#indexed() : { ...this.index, size: this.#records.size }
+    return true
+  }
+
+  /** The index is the records themselves; a new one tells that something changed. */
+  #indexed(): LockIndex {
+    return { size: this.#records.size, byName: this.#records, issuedBefore: [...this.#cutOffs.values()] }
+  }
+}

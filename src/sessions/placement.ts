@@ -1,0 +1,27 @@
+// Where a record is found and how long it is kept: longer than anything it could still refuse. Pure. SPEC: STO8, STO10, SES6
+import { indexOf, type StoredRecord, tiesOf } from '../core/record.ts'
+import type { Session } from '../core/session.ts'
+import { after, duration, type Instant, instant } from '../core/time.ts'
+import type { Commit } from './store.ts'
+
+const DAY = 86_400_000
+/** How long an ended life keeps refusing what it ended, beyond the end of its newest credential. */
+const TOMBSTONE_SLACK = duration(7 * DAY)
+/** No elevation lives as long as these: what still points at a forgotten anchor has ended before. */
+const OPEN_ANCHOR_KEPT = duration(90 * DAY)
+const ENDED_ANCHOR_KEPT = duration(30 * DAY)
+
+/** Where a record is found and when it may be forgotten. */
+export function placement(record: StoredRecord): Pick<Commit, 'index' | 'ties' | 'forgetAt'> {
+  if (record.record === 'session') return { index: indexOf(record), ties: tiesOf(record), forgetAt: sessionForgetAt(record) }
+  if (record.record === 'lock') return { index: [], ties: [], forgetAt: record.state === 'lifted' ? instant(0) : record.until }
+  return { index: [], ties: [], forgetAt: after(record.since, record.state === 'open' ? OPEN_ANCHOR_KEPT : ENDED_ANCHOR_KEPT) }
+}
+
+/** A tombstone outlives every credential it could refuse; where that is unknown it stays until an operator clears it. */
+function sessionForgetAt({ state, credential, endsAt, notBefore }: Session): Instant | null {
+  if (credential.expiresAt === null && notBefore !== null) return null
+  const end = Math.max(credential.expiresAt ?? 0, endsAt, state.is === 'live' ? 0 : state.at)
+  return instant(end + TOMBSTONE_SLACK)
+}
+

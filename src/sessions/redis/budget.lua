@@ -1,0 +1,58 @@
+-- Counters that are exact across gateways. Every call names its request, so that one sent twice counts once.
+
+-- KEYS m  ARGV counter request amount limit forgetAt  -> how much of it was given; asked again, what the request still holds
+local function take(k, a)
+  local p = shard(k)
+  local key = p .. 'c:' .. a[1]
+  local before = redis.call('HMGET', key, 'q:' .. a[2], 'g:' .. a[2])
+  if before[1] then return tonumber(before[1]) - tonumber(before[2] or '0') end
+  if tonumber(a[5]) <= meta(p).now then return 0 end
+  local used = tonumber(redis.call('HGET', key, 'u') or '0')
+  local got = math.max(0, math.min(tonumber(a[3]), tonumber(a[4]) - used))
+  redis.call('HSET', key, 'u', int(used + got), 'q:' .. a[2], int(got))
+  if tonumber(a[5]) > redis.call('PEXPIRETIME', key) then redis.call('PEXPIREAT', key, a[5]) end
+  return got
+end
+
+-- KEYS m  ARGV counter request amount  -> what was given back; once per request
+local function give(k, a)
+  local key = shard(k) .. 'c:' .. a[1]
+  local got = tonumber(redis.call('HGET', key, 'q:' .. a[2]) or '0')
+  local back = math.max(0, math.min(tonumber(a[3]), got))
+  if got == 0 or redis.call('HSETNX', key, 'g:' .. a[2], int(back)) == 0 then return 0 end
+  redis.call('HINCRBY', key, 'u', int(-back))
+  return back
+end
+
+-- KEYS m  ARGV nonce shards member bucket wanted limit milliseconds  -> this member's share. After a new epoch shares of the old one run out first.
+local function share(k, a)
+  local p = shard(k)
+  local m, fault = opened(p, a[1], a[2])
+  if not m then return fault end
+  local wait = tonumber(a[7])
+  if m.base ~= '0-0' and m.now < tonumber(m.es) + wait then return 0 end
+  local key, sum = p .. 'q:' .. a[4], 0
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    local size, ends = string.match(all[i + 1], '^(%d+):(%d+)$')
+    if tonumber(ends) <= m.now then redis.call('HDEL', key, all[i])
+    elseif all[i] ~= a[3] then sum = sum + tonumber(size) end
+  end
+  local got = math.max(0, math.min(tonumber(a[5]), tonumber(a[6]) - sum))
+  redis.call('HSET', key, a[3], int(got) .. ':' .. int(m.now + wait))
+  redis.call('PEXPIRE', key, 60000 + wait)
+  return got
+end
+
+-- KEYS m  ARGV nonce shards digest issuedAt forgetAt  -> 1 first, 0 again. What was issued before an epoch that may have lost marks counts as seen.
+local function mark(k, a)
+  local p = shard(k)
+  local m, fault = opened(p, a[1], a[2])
+  if not m then return fault end
+  if tonumber(a[5]) <= m.now or tonumber(a[4]) < tonumber(m.base == '0-0' and m.born or m.es) then return 0 end
+  local minute = math.floor(tonumber(a[5]) / 60000)
+  local key = p .. 'j:' .. int(minute)
+  local new = redis.call('SADD', key, a[3])
+  if new == 1 then redis.call('PEXPIREAT', key, int((minute + 2) * 60000)) end
+  return new
+end

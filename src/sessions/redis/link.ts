@@ -1,0 +1,185 @@
+// One connection to one server, once: no reconnecting, no queue, nothing sent twice. When it fails it is thrown away and another object is made.
+// Calls the library as functions, or as scripts where the server has none. SPEC: STO14, STO17
+import { Redis } from 'ioredis'
+import { sha1 } from '../../runtime/id.ts'
+import { StoreFault, StoreFull } from '../store-fault.ts'
+import { BUILD, type FunctionName, LIBRARY, LIBRARY_TEXT, scriptOf } from './library.ts'
+
+export type Address = { readonly host: string; readonly port: number }
+export type Access = {
+  readonly username: string | null
+  readonly password: string | null
+  readonly database: number
+  readonly tls: { readonly ca: Buffer | null; readonly cert: Buffer | null; readonly key: Buffer | null; readonly serverName: string | null } | null
+  /** Longest wait for a connection and for an answer, in milliseconds. */
+  readonly connectTimeout: number
+  readonly commandTimeout: number
+}
+
+/** The connection is of no use any more; whether a command was done is not known. */
+export class LinkLost extends StoreFault {
+  override readonly name = 'LinkLost'
+
+  constructor(says: string, cause?: unknown) {
+    super('unreachable', says, cause)
+  }
+}
+
+type Listener = (channel: string, message: string) => void
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Answers that say: this is not the master to talk to, or not now. */
+const ELSEWHERE = /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOREPLICAS|MISCONF|UNBLOCKED|BUSY)\b/
+const CURES: readonly (readonly [RegExp, (message: string) => StoreFault])[] = [
+  [/^(WRONGPASS|NOAUTH)|invalid password|without any password configured/i, m => new StoreFault('misconfigured', `Redis refuses the user or the password (${m}): check store.redis.username and passwordFile`)],
+  [/^NOPERM/, m => new StoreFault('misconfigured', `the Redis user lacks a right (${m}): set the ACL of docs/operations-redis.md`)],
+  [/NGFOREIGN|^WRONGTYPE/, () => new StoreFault('not_ours', 'the keys under this prefix belong to another program: choose another store.redis.prefix or database')],
+  [/NGFORMAT (\S+)/, m => new StoreFault('newer_schema', `the data in Redis has format ${/NGFORMAT (\S+)/.exec(m)?.[1] ?? ''}, which this version does not read: run the version that wrote it, or use another prefix`)],
+  [/NGSHARDS (\d+)/, m => new StoreFault('misconfigured', `the data in Redis has ${/NGSHARDS (\d+)/.exec(m)?.[1] ?? ''} shards, the configuration says otherwise: set store.redis.shards to that number; it can not change afterwards`)],
+  [/NGFULL/, m => new StoreFull(`the store is full: ${m}`)],
+  [/^OOM|OOM command not allowed/, () => new StoreFull('Redis is out of memory: only ends are taken until there is more (maxmemory)')],
+]
+
+export function faultOf(error: unknown): StoreFault {
+  if (error instanceof StoreFault) return error
+  const message = messageOf(error)
+  const cure = CURES.find(([pattern]) => pattern.test(message))
+  if (cure !== undefined) return cure[1](message)
+  return ELSEWHERE.test(message) || isConnection(message) ? new LinkLost(`Redis does not serve this now: ${message}`, error) : new StoreFault('failed', `Redis answered: ${message}`, error)
+}
+
+const isConnection = (message: string): boolean => /Connection is closed|ECONN|ETIMEDOUT|EPIPE|EHOST|ENET|ENOTFOUND|EAI_AGAIN|timed out|Command timed out|isn't writeable|closed|max retries/i.test(message)
+
+export class Link {
+  readonly address: Address
+  readonly #redis: Redis
+  #scripted = false
+  #down: Error | null = null
+  onDown: (cause: Error) => void = () => {}
+
+  private constructor(address: Address, redis: Redis) {
+    this.address = address
+    this.#redis = redis
+  }
+
+  /** @param key where the library is to be used; null for a server without it, such as a sentinel. @throws StoreFault with the cause and the cure */
+  static async open(address: Address, access: Access, name: string, key: string | null): Promise<Link> {
+    const { username, password, database, tls, connectTimeout, commandTimeout } = access
+    const redis = new Redis({
+      ...address, db: database, lazyConnect: true, connectionName: name, connectTimeout, commandTimeout, retryStrategy: null, enableOfflineQueue: false, autoResendUnfulfilledCommands: false,
+      autoResubscribe: false, maxRetriesPerRequest: 0, enableReadyCheck: false, disableClientInfo: true, enableAutoPipelining: false,
+      ...(username === null ? {} : { username }), ...(password === null ? {} : { password }),
+      ...(tls === null ? {} : { tls: { ...(tls.ca === null ? {} : { ca: tls.ca }), ...(tls.cert === null ? {} : { cert: tls.cert }), ...(tls.key === null ? {} : { key: tls.key }), servername: tls.serverName ?? address.host } }),
+    })
+    const link = new Link(address, redis)
+    redis.on('error', error => link.#failed(error))
+    redis.on('close', () => link.#failed(new LinkLost('the connection was closed')))
+    const late = Promise.withResolvers<never>()
+    const patience = Math.max(connectTimeout, commandTimeout)
+    const timer = setTimeout(() => late.reject(new LinkLost(`no connection to Redis within ${patience} ms`)), patience) // all its steps together; a silent server would hold each that long
+    try {
+      await Promise.race([link.#ready(key), late.promise])
+      return link
+    } catch (error) {
+      link.destroy()
+      throw faultOf(link.#down !== null && isConnection(messageOf(error)) ? link.#down : error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #ready(key: string | null): Promise<void> {
+    await this.#redis.connect()
+    if (key !== null) await this.#prepare(key)
+  }
+
+  get isDown(): boolean { return this.#down !== null }
+
+  /** Makes sure that the library is there and the very text of this version. */
+  async #prepare(key: string): Promise<void> {
+    let build: unknown
+    try {
+      build = await this.#hello(key)
+    } catch (error) {
+      if (!/Function not found/i.test(messageOf(error))) throw faultOf(error)
+      await this.#load()
+      build = await this.#hello(key)
+    }
+    if (build !== BUILD) throw new StoreFault('library', `another text of the library ${LIBRARY} is loaded in Redis (${String(build)}, this version has ${BUILD}): run \`narrowgate store init\` of the version that shall run`)
+  }
+
+  async #hello(key: string): Promise<unknown> {
+    const answer = await this.#raw('hello', key, [])
+    return Array.isArray(answer) ? answer[0] : null
+  }
+
+  async #load(): Promise<void> {
+    try {
+      await this.#redis.call('FUNCTION', 'LOAD', LIBRARY_TEXT)
+    } catch (error) {
+      const message = messageOf(error)
+      if (/unknown (sub)?command/i.test(message)) this.#scripted = true
+      else if (message.startsWith('NOPERM')) throw new StoreFault('library', `the library ${LIBRARY} is not loaded and this Redis user may not load it: run \`narrowgate store init\` as a user that may FUNCTION LOAD`)
+      else if (!/already exists/i.test(message)) throw faultOf(error)
+    }
+  }
+
+  /** Loads this version's text in place of another one: a deploy's word. */
+  async replaceLibrary(): Promise<void> {
+    await this.#redis.call('FUNCTION', 'LOAD', 'REPLACE', LIBRARY_TEXT)
+  }
+
+  /** @param key the shard's meta key. @throws StoreFault; LinkLost where it is not known whether it was done */
+  async call(name: FunctionName, key: string, args: readonly (string | number)[]): Promise<unknown> {
+    try {
+      return await this.#raw(name, key, args)
+    } catch (error) {
+      if (/Function not found/i.test(messageOf(error))) {
+        await this.#load()
+        return this.#raw(name, key, args).catch((again: unknown) => { throw faultOf(again) })
+      }
+      const fault = faultOf(error)
+      if (fault instanceof LinkLost) this.#failed(fault)
+      throw fault
+    }
+  }
+
+  #raw(name: FunctionName, key: string, args: readonly (string | number)[]): Promise<unknown> {
+    if (this.#down !== null) return Promise.reject(this.#down)
+    return this.#scripted ? this.#script(name, key, args) : this.#redis.call('FCALL', `${LIBRARY}_${name}`, 1, key, ...args)
+  }
+
+  async #script(name: FunctionName, key: string, args: readonly (string | number)[]): Promise<unknown> {
+    const text = scriptOf(name)
+    try {
+      return await this.#redis.call('EVALSHA', sha1(text), 1, key, name, ...args)
+    } catch (error) {
+      if (!messageOf(error).startsWith('NOSCRIPT')) throw error
+      return this.#redis.call('EVAL', text, 1, key, name, ...args)
+    }
+  }
+
+  /** Any other command: INFO, WAIT, CLUSTER, SENTINEL. */
+  async command(name: string, ...args: readonly (string | number)[]): Promise<unknown> {
+    try {
+      return await this.#redis.call(name, ...args)
+    } catch (error) {
+      throw faultOf(error)
+    }
+  }
+
+  async listen(channels: readonly string[], listener: Listener): Promise<void> {
+    this.#redis.on('smessage', listener)
+    for (const channel of channels) await this.#redis.ssubscribe(channel).catch((error: unknown) => { throw faultOf(error) })
+  }
+
+  #failed(cause: Error): void {
+    if (this.#down !== null) return
+    this.#down = cause
+    this.#redis.disconnect()
+    this.onDown(cause)
+  }
+
+  destroy(): void { this.#failed(new LinkLost('the connection was given up')) }
+}
