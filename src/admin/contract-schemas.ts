@@ -1,4 +1,4 @@
-// What the bodies and queries of the admin API must look like; every field says what it is, and unknown fields are errors.
+// What the bodies and queries of the admin API must look like, and the answer to a change; every field says what it is, and unknown fields are errors.
 // News that only takes away is never refused for a missing or long reason. SPEC: ADM3, ADM12
 import { z } from 'zod'
 import { duration, list, name, scope } from '../config/schema/scalar.ts'
@@ -26,7 +26,7 @@ const purposes = z.strictObject(Object.fromEntries(PURPOSE_KINDS.map(kind => [ki
 
 const value = () => z.string().min(1).max(1024).optional()
 const selector = z.strictObject({
-  subject: value().describe('`issuer|subject`, or a bare subject of any issuer'), session: value().describe('Id of a session'), tenant: value().describe('A tenant'),
+  subject: value().describe('`issuer|subject`, or a bare subject of any issuer'), session: value().describe('Id of a session'), elevation: value().describe('Id of an elevation'), tenant: value().describe('A tenant'),
   credential: value().describe('Digest of a credential'), issuer: value().describe('An issuer'), route: value().describe('Name of a route'), profile: value().describe('Name of a profile'),
   issuedBefore: time().optional().describe('Credentials issued at or before it'), all: z.literal(true).optional().describe('Everybody'),
 }).refine(chosen => Object.keys(chosen).length === 1, { error: 'a selector names exactly one thing' }).transform((chosen): Selector => {
@@ -65,7 +65,7 @@ export const approveBody = z.strictObject({ adds: list(scope()).optional().descr
 export const extendBody = z.strictObject({ for: span().describe('How much longer'), reason: reason() })
 
 export const lockBody = z.strictObject({
-  selector: selector.describe('Whom it meets: exactly one of subject, session, tenant, credential, issuer, route, profile, issuedBefore, all'),
+  selector: selector.describe('Whom it meets: exactly one of subject, session, elevation, tenant, credential, issuer, route, profile, issuedBefore, all'),
   effect: z.enum(LOCK_EFFECTS).optional().describe('`deny` (default) cuts, `freeze` holds, `baseline` takes the elevations'), for: span().optional().describe('Lifts by itself after so long; default never'),
   until: time().optional().describe('The same as an instant'), reason: anyReason(),
 }).refine(oneEnd, ONE_END)
@@ -73,3 +73,18 @@ export const lockBody = z.strictObject({
 export const anchorBody = z.strictObject({
   state: z.enum(['open', 'ended']).describe('The word'), tenant: z.string().max(200).optional().describe('Tenant it belongs to; default none'), reason: anyReason(),
 })
+
+const count = () => z.int().min(0)
+const tally = z.strictObject({ continued: count(), regranted: count(), narrowed: count(), frozen: count(), cut: count() })
+/** What a change answers, with 200, or with 202 where the store did not take it. */
+export const enforcedAnswer = z.strictObject({
+  version: count().nullable().describe('Of the record that changed; null when there is none'), enforced: z.boolean().describe('No gateway admits or relays anything any more that the new state refuses, but for `laterOn`'),
+  durable: z.boolean().describe('The store has it; false with 202: it is in force from memory and written as soon as the store takes it'),
+  gateways: z.strictObject({ total: count(), acknowledged: count(), expired: count() }).describe('`expired` did not answer and acts on nothing older: its lease has run out'),
+  exchanges: tally.describe('What became of what was open, on all gateways that said so'), exchangesUnknown: count().describe('Gateways that could not say'),
+  laterOn: z.array(z.strictObject({ route: z.string(), withinMs: count() })).describe('Routes with `staleness`: a gateway that did not hear of the change stops there only so many milliseconds after it'),
+  tookMs: z.number().describe('From the call to the answer'), reasonMissing: z.literal(true).optional().describe('No reason was given'),
+  journaled: z.boolean().optional().describe('Only with 202: it is on this gateway\'s disk and survives its end'),
+  othersFailClosedAt: z.iso.datetime().optional().describe('Only with 202 and a shared store: from then on no other gateway acts on older knowledge, unless the store answers that one; `enforced` is false'),
+})
+export type EnforcedAnswer = z.output<typeof enforcedAnswer>

@@ -1,11 +1,14 @@
 // /livez, /readyz and /metrics: no token, no body, for probes and Prometheus; on the admin listener and on one of their own. SPEC: ADM16
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ListenerSettings } from '../config/settings.ts'
 import { type Answer, told } from './answer.ts'
 import { AdminFault } from './fault.ts'
 import type { HealthRoom } from './room.ts'
 import { send, sendFault } from './send.ts'
 
 export type HealthService = 'health' | 'metrics'
+
+export const healthServices = ({ serves }: Pick<ListenerSettings, 'serves'>): readonly HealthService[] => serves.filter(service => service === 'health' || service === 'metrics')
 
 export const livez = (): Answer => told({ ok: true })
 
@@ -14,8 +17,9 @@ export function readyz({ ready }: HealthRoom): Answer {
   return told({ ok, checks }, ok ? 200 : 503)
 }
 
-export async function metrics({ metrics: { registry } }: HealthRoom): Promise<Answer> {
-  return { is: 'text', status: 200, type: registry.contentType, text: await registry.metrics() }
+export async function metrics({ metrics }: HealthRoom): Promise<Answer> {
+  if (metrics === null) throw new AdminFault('store_failed', 'there are no metrics before the store was reached; /readyz says why it was not')
+  return { is: 'text', status: 200, type: metrics.contentType, text: await metrics.text() }
 }
 
 const PATHS: { readonly [path: string]: { readonly service: HealthService; readonly answer: (room: HealthRoom) => Answer | Promise<Answer> } } = {

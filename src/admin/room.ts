@@ -26,9 +26,15 @@ export type GatewayEvent =
   | { readonly event: 'fact'; readonly position: Position; readonly record: RecordRef; /** null for records that are no session. */ readonly session: string | null; readonly fact: Fact }
   | { readonly event: 'exchange'; readonly what: 'cut' | 'frozen' | 'resumed' | 'regranted'; readonly exchange: string; readonly session: string | null; readonly route: string; readonly reason: Reason | null; readonly because: string | null; readonly at: Instant }
 
-export type HealthRoom = { readonly ready: () => Readiness; readonly metrics: Metrics; readonly log: Log }
+export type HealthRoom = {
+  readonly ready: () => Readiness
+  /** null: not yet. */
+  readonly metrics: Metrics | null
+  readonly log: Log
+}
 
 export type AdminRoom = HealthRoom & {
+  readonly metrics: Metrics
   readonly intake: Intake
   readonly mirror: Mirror
   readonly store: SessionStore

@@ -49,29 +49,43 @@ export class Reassessor {
     this.#judge(exchange, BY_TIME, EMPTY())
   }
 
-  async #judgeAll(exchanges: readonly Exchange[], cause: Cause): Promise<Tally> {
-    const count = EMPTY()
+  /** These may have lost or regained their right by the mere passing of time. */
+  async doubtAll(exchanges: readonly Exchange[]): Promise<void> {
+    await this.#judgeAll(exchanges, BY_TIME)
+  }
+
+  /**
+   * Each in its turn, the first ones in this. A fault ends that exchange, closed, and no other.
+   * @returns how many ended so
+   */
+  async inSlices(exchanges: readonly Exchange[], act: (exchange: Exchange) => void): Promise<number> {
+    let failed = 0
     let started = performance.now()
-    for (let i = 0; i < exchanges.length; i++) {
-      const exchange = exchanges[i]
-      if (exchange !== undefined) this.#judgeOrEnd(exchange, cause, count)
+    for (const [i, exchange] of exchanges.entries()) {
+      if (!this.#tried(exchange, act)) failed++
       if (i % CLOCK_EVERY === CLOCK_EVERY - 1 && performance.now() - started > SLICE) {
         await new Promise(resolve => setImmediate(resolve))
         started = performance.now()
       }
     }
-    return count
+    return failed
   }
 
-  /** A fault while judging ends that exchange, closed, and no other. */
-  #judgeOrEnd(exchange: Exchange, cause: Cause, count: Count): void {
+  async #judgeAll(exchanges: readonly Exchange[], cause: Cause): Promise<Tally> {
+    const count = EMPTY()
+    const failed = await this.inSlices(exchanges, exchange => this.#judge(exchange, cause, count))
+    return { ...count, cut: count.cut + failed }
+  }
+
+  #tried(exchange: Exchange, act: (exchange: Exchange) => void): boolean {
     try {
-      this.#judge(exchange, cause, count)
+      act(exchange)
+      return true
     } catch {
-      count.cut++
       exchange.state = 'ended'
       this.#inflight.remove(exchange)
       exchange.channel.cut('internal_error')
+      return false
     }
   }
 
@@ -114,13 +128,15 @@ export class Reassessor {
     exchange.channel.resume()
   }
 
+  /** Frozen for another reason than before, it counts as frozen since now: how long it may be held depends on why. */
   #freeze(exchange: Exchange, reason: Reason, count: Count): void {
     count.frozen++
-    if (exchange.state === 'frozen') return
+    const already = exchange.state === 'frozen'
+    if (already && exchange.reason === reason) return
     exchange.state = 'frozen'
     exchange.reason = reason
     exchange.frozenAt = this.#keeper.clock.now()
-    exchange.channel.freeze()
+    if (!already) exchange.channel.freeze()
     this.#witness.frozen(exchange, reason)
   }
 

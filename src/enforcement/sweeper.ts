@@ -1,7 +1,8 @@
 // What needs no exact instant, a few times a second: time limits on the wire, frozen exchanges that are held too long, and the lease:
 // everything open is judged again when the proof of freshness lapses and when it returns. SPEC: ENF9, ENF6, WIRE14
-import type { Duration } from '../core/time.ts'
-import type { GateKeeper } from './exchange.ts'
+import type { Duration, Instant } from '../core/time.ts'
+import type { Exchange, GateKeeper } from './exchange.ts'
+import { isFresh } from './hold.ts'
 import type { Inflight } from './inflight.ts'
 import type { Reassessor } from './reassess.ts'
 
@@ -30,27 +31,45 @@ export class Sweeper {
     if (this.#timer !== null) clearInterval(this.#timer)
   }
 
+  /** Also at once when the proof of freshness came back or lapsed. */
   sweep(): void {
-    this.#watchLease()
-    const now = this.#keeper.clock.now()
-    const held = this.#holdStreams()
-    const lockable = this.#keeper.mirror.locks.size > 0
-    for (const exchange of this.#inflight.all()) {
-      const frozen = exchange.state === 'frozen'
-      const stale = frozen && exchange.reason === 'stale'
-      const due = stale ? this.#fresh : exchange.until <= now || (frozen && lockable) // its end came with no timer set; its lock lifted by itself; the lease lapsed and came back
-      if (due) this.#reassessor.doubt(exchange)
-      else if (stale && now - exchange.frozenAt > held) this.#reassessor.end(exchange, 'stale', 'time', null)
-      exchange.channel.tick(now)
+    const { clock, mirror } = this.#keeper
+    const now = clock.now()
+    if (this.#leaseTurned()) void this.#reassessor.changed({ sessions: 'all', announcement: null })
+    else {
+      const lockable = mirror.locks.size > 0
+      void this.#reassessor.doubtAll(this.#those(exchange => this.#isDue(exchange, now, lockable)))
     }
+    if (!this.#fresh) void this.#reassessor.inSlices(this.#those(exchange => this.#isHeldTooLong(exchange)), exchange => this.#endHeld(exchange))
+    for (const exchange of this.#inflight.all()) exchange.channel.tick(now)
+  }
+
+  #those(wanted: (exchange: Exchange) => boolean): readonly Exchange[] {
+    const found: Exchange[] = []
+    for (const exchange of this.#inflight.all()) if (wanted(exchange)) found.push(exchange)
+    return found
   }
 
   /** A local store is always fresh; this costs two reads then. */
-  #watchLease(): void {
-    const until = this.#keeper.confirmedUntil()
-    const fresh = until === Infinity || this.#keeper.clock.elapsed() < until
-    if (fresh === this.#fresh) return
+  #leaseTurned(): boolean {
+    const fresh = isFresh(this.#keeper)
+    const turned = fresh !== this.#fresh
     this.#fresh = fresh
-    void this.#reassessor.changed({ sessions: 'all', announcement: null })
+    return turned
+  }
+
+  #isDue(exchange: Exchange, now: Instant, lockable: boolean): boolean {
+    if (exchange.until <= now) return true // its end came with no timer set
+    if (exchange.state === 'frozen') return exchange.reason === 'stale' ? this.#fresh : lockable // the lease lapsed and came back between two looks; its lock lifted by itself
+    return !this.#fresh && exchange.stamp === exchange.holder.stamp && !exchange.open // its route's `staleness` is used up too
+  }
+
+  #isHeldTooLong({ state, reason, frozenAt }: Exchange): boolean {
+    return state === 'frozen' && reason === 'stale' && this.#keeper.clock.now() - frozenAt > this.#holdStreams()
+  }
+
+  /** Asked again: the lease may have come back while others were ended. */
+  #endHeld(exchange: Exchange): void {
+    if (!isFresh(this.#keeper) && this.#isHeldTooLong(exchange)) this.#reassessor.end(exchange, 'stale', 'time', null)
   }
 }

@@ -41,6 +41,8 @@ export class Ask implements RelayOwner {
   context: string | null = null
   /** `performance.now()` at its arrival when this request is timed, else 0. */
   sampledAt = 0
+  /** The store was asked whether there is news. */
+  asked = false
   readonly #owner: AskOwner
 
   constructor(arrival: Arrival, world: World, head: Head, target: Target, source: string, secure: boolean, owner: AskOwner) {

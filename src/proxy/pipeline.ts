@@ -1,6 +1,6 @@
 // The life of a request, on one page: hygiene, target, route and rule, credential, session, evaluation, admission
-// (whose first look is the preview), what it wants gathered, admission again.
-// Everything is synchronous for a caller already known; what must be awaited is awaited before the last look of the judge. SPEC: DEC1, ENF2, WIRE1-WIRE9
+// (whose first look is the preview), what it wants gathered, admission again. While nothing proves that knowledge is fresh it is held.
+// Everything is synchronous for a caller already known; what must be awaited is awaited before the last look of the judge. SPEC: DEC1, DEC8, ENF2, WIRE1-WIRE9
 import { type Refusal, refuse } from '../core/decision.ts'
 import type { Evaluation } from '../core/evaluation.ts'
 import { type Evidence } from '../core/evidence.ts'
@@ -17,6 +17,7 @@ import { purposesClaimed } from '../identity/purposes.ts'
 import { newExchangeId } from '../runtime/id.ts'
 import { observer } from '../runtime/metrics.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
+import { StoreFault } from '../sessions/store-fault.ts'
 import { Ask, type AskOwner } from './ask.ts'
 import { describeTarget } from './describe/target.ts'
 import { shownPurposes } from './describe/purposes.ts'
@@ -163,13 +164,33 @@ export class Pipeline implements AskOwner {
     }
     if ('effect' in answer) {
       this.#abandon(gathered, answer.reason)
-      return this.refuseAsk(ask, answer)
+      return answer.reason === 'stale' ? this.#hold(ask) : this.#refuseUnlessBehind(ask, answer)
     }
     void gather(steps, answer, GATHER_FOR).then(failure => {
       if (failure === null) return this.#admit(ask, inquiry, relay, answer, round + 1)
       this.#abandon(answer, failure)
       this.refuseAsk(ask, refuse(failure))
     }).catch(error => this.#failed(ask, error))
+  }
+
+  /** Nothing proves that what it is judged by is fresh: it waits for that, its body unread, and is placed anew. */
+  #hold(ask: Ask): void {
+    const { response } = ask.arrival
+    ask.sampledAt = 0
+    void this.#room.hold.wait(response).then(fresh => {
+      if (response.destroyed || response.writableEnded) return
+      if (fresh) this.#route(ask)
+      else this.refuseAsk(ask, refuse('stale'))
+    }).catch(error => this.#failed(ask, error))
+  }
+
+  /** What it was given may have been announced and not heard here yet: the store is asked once before, and rarely for one session. */
+  #refuseUnlessBehind(ask: Ask, refusal: Refusal): void {
+    const { mirror, keeper } = this.#room
+    const elapsed = keeper.clock.elapsed()
+    if (ask.live === null || ask.asked || !TURNED_BY_NEWS.has(refusal.reason) || !mirror.mayBeBehind(ask.live, elapsed)) return this.refuseAsk(ask, refusal)
+    ask.asked = true
+    void mirror.refresh(ask.live, elapsed).then(moved => (moved ? this.#route(ask) : this.refuseAsk(ask, refusal)), () => this.refuseAsk(ask, refusal)).catch(error => this.#failed(ask, error))
   }
 
   /** What was done for a request that is not admitted now is taken back. */
@@ -243,8 +264,10 @@ export class Pipeline implements AskOwner {
   }
 
   #failed(ask: Ask, error: unknown): void {
+    const ofStore = error instanceof StoreFault
+    if (ofStore && !this.#room.hold.fresh) return this.#hold(ask)
     this.#room.log.error({ error: String(error) }, 'a request failed inside the gateway and was refused')
-    this.#answer(ask, 'internal_error', false)
+    this.#answer(ask, !ofStore ? 'internal_error' : error.code === 'forged' ? 'store_forged' : 'store_failed', false)
   }
 
   // ---- what relays tell
@@ -269,4 +292,6 @@ export class Pipeline implements AskOwner {
   }
 }
 
+/** Refusals that an elevation, a widening or a resumption turns. */
+const TURNED_BY_NEWS: ReadonlySet<Reason> = new Set<Reason>(['elevation_required', 'narrowed', 'frozen', 'time_up'])
 const NO_HEADERS: ReadonlySet<string> = new Set()

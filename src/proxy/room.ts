@@ -4,6 +4,7 @@ import type { Route } from '../core/route.ts'
 import type { Admission } from '../enforcement/admit.ts'
 import type { Exchange, GateKeeper } from '../enforcement/exchange.ts'
 import type { GatherStep } from '../enforcement/gather.ts'
+import type { Hold } from '../enforcement/hold.ts'
 import type { Inflight } from '../enforcement/inflight.ts'
 import type { Reassessor } from '../enforcement/reassess.ts'
 import type { Refused } from '../audit/record.ts'
@@ -36,6 +37,7 @@ export type ProxyRoom = {
   readonly intake: Intake
   readonly identifier: Identifier
   readonly admission: Admission
+  readonly hold: Hold
   readonly inflight: Inflight
   readonly reassessor: Reassessor
   readonly steps: readonly GatherStep[]

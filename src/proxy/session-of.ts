@@ -3,6 +3,7 @@ import { isNewer } from '../core/evidence.ts'
 import { locksOnRequest } from '../core/locks.ts'
 import { type Refusal, refuse } from '../core/decision.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
+import { sessionRef } from '../core/record.ts'
 import { type Credential, isMarked } from '../core/session.ts'
 import { after, type Instant } from '../core/time.ts'
 import type { Verified } from '../identity/credential.ts'
@@ -34,7 +35,8 @@ export function sessionNow(room: ProxyRoom, verified: Verified): LiveSession | n
 /** Ends a life that time ended while nobody looked. */
 async function lapseOverdue(room: ProxyRoom, live: LiveSession, now: Instant): Promise<boolean> {
   const { record } = live
-  const idleFrom = after(live.lastSeen, room.mirror.policy.sessions.idle)
+  const { idle } = room.mirror.policy.sessions
+  const idleFrom = after(after(live.lastSeen, idle) <= now && live.pins === 0 ? await room.mirror.seenAnywhere(live) : live.lastSeen, idle)
   const news = { id: newSignalId(), by: 'timekeeper', note: '' }
   if (record.endsAt <= now) await room.ledger.applyToSession(record.key, { kind: 'time.passed', ...news }, record.endsAt)
   else if (idleFrom <= now && live.pins === 0) await room.ledger.applyToSession(record.key, { kind: 'session.lapsed', reason: 'idle', ...news }, idleFrom)
@@ -64,7 +66,7 @@ export async function sessionOf(room: ProxyRoom, verified: Verified, route: stri
     }
     const endsAt = after(now, mirror.policy.sessions.max)
     const opened = await ledger.applyToSession(verified.key, {
-      kind: 'session.opened', key: verified.key, session: newSessionId(), epoch: room.store.epoch, principal: verified.principal,
+      kind: 'session.opened', key: verified.key, session: newSessionId(), epoch: room.store.epochOf(sessionRef(verified.key)), principal: verified.principal,
       credential: credentialOf(verified), endsAt, id: newSignalId(), by: 'caller', note: '',
     })
     if (opened.rejected !== null) return refuse(reasonOf(opened.rejected.rejected))

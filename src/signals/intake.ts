@@ -1,8 +1,10 @@
 // Where news enters: gives it an id, has the ledger commit it, and answers when every gateway has enforced it.
 // The emergency path (restrictive news) is never rate-limited and waits for nothing but the commit and its enforcement. SPEC: SIG5, ENF9, ADM3
 import type { AnchorRef, Selector } from '../core/anchor.ts'
+import type { Policy } from '../core/policy.ts'
 import type { AnchorNews, LockNews, SessionNews, SignalId, SignalKind } from '../core/signal.ts'
 import type { Session, SessionId, SessionKey } from '../core/session.ts'
+import { after, type Duration, duration, type Instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newSignalId } from '../runtime/id.ts'
 import type { Applied, Ledger } from '../sessions/ledger.ts'
@@ -18,20 +20,37 @@ export type Word = {
   readonly life?: SessionId
 }
 
+/** A store that gateways share: how long each of them may believe what it knows, and the policy that says where longer. */
+type Leased = { readonly lease: Duration; readonly policy: () => Policy }
+
+/** A route on which an old decision may stand longer than elsewhere: until so long after the change. */
+type Later = { readonly route: string; readonly within: Duration }
+
 export type Enforced<R> = Applied<R> & {
   /** null when nothing had to change. */
   readonly enforcement: Enforcement | null
+  readonly laterOn: readonly Later[]
+  /** When gateways that this store does not answer act on nothing older than this news; null where the store has it or is in this process. */
+  readonly othersFailClosedAt: Instant | null
   /** From the call to the last exchange judged, in milliseconds. */
   readonly tookMs: number
 }
+
+/** What clocks of two machines and a timer may be off by. */
+const MARGIN = duration(100)
+
+type Outcome = 'taken' | 'unchanged' | 'rejected'
 
 export class Intake {
   readonly #ledger: Ledger
   readonly #store: SessionStore
   readonly #clock: Clock
-  readonly #count: (kind: SignalKind, outcome: 'taken' | 'unchanged' | 'rejected') => void
+  readonly #count: (kind: SignalKind, outcome: Outcome) => void
+  readonly #leased: Leased | null
 
-  constructor(ledger: Ledger, store: SessionStore, clock: Clock, count: (kind: SignalKind, outcome: 'taken' | 'unchanged' | 'rejected') => void) {
+  /** @param leased null: the store is in this process, nothing here is ever stale */
+  constructor(ledger: Ledger, store: SessionStore, clock: Clock, count: (kind: SignalKind, outcome: Outcome) => void, leased: Leased | null = null) {
+    this.#leased = leased
     this.#ledger = ledger
     this.#store = store
     this.#clock = clock
@@ -59,7 +78,18 @@ export class Intake {
     const applied = await applying
     this.#count(kind, applied.rejected !== null ? 'rejected' : applied.facts.length > 0 ? 'taken' : 'unchanged')
     const enforcement = applied.assumed !== null ? assumed(applied.assumed) : applied.position === null ? null : await this.#store.enforced(applied.position)
-    return { ...applied, enforcement, tookMs: this.#clock.elapsed() - started }
+    return { ...applied, enforcement, laterOn: this.#laterOn(), othersFailClosedAt: applied.assumed === null ? null : this.#othersFailClosedAt(), tookMs: this.#clock.elapsed() - started }
+  }
+
+  #laterOn(): readonly Later[] {
+    const leased = this.#leased
+    if (leased === null) return []
+    return leased.policy().routes.filter(({ staleness }) => staleness > 0).map(({ name, staleness }) => ({ route: name, within: duration(leased.lease + staleness) }))
+  }
+
+  /** What a gateway believes runs out a lease after the store last answered it. One that it still answers, and not us, learns of this when we are heard again. */
+  #othersFailClosedAt(): Instant | null {
+    return this.#leased === null ? null : after(after(this.#clock.now(), this.#leased.lease), MARGIN)
   }
 }
 

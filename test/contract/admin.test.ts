@@ -8,8 +8,15 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { entryFor, newToken } from '../../src/admin/first-token.ts'
 import { type OperationName, OPERATION_NAMES, OPERATIONS, type Operation } from '../../src/admin/contract.ts'
 import { LISTENERS_MAX } from '../../src/admin/event-stream.ts'
+import { enforcedAnswer } from '../../src/admin/contract-schemas.ts'
 import type { Role } from '../../src/admin/roles.ts'
+import type { AdminRoom } from '../../src/admin/room.ts'
+import type { Policy } from '../../src/core/policy.ts'
+import { duration } from '../../src/core/time.ts'
+import { Ledger } from '../../src/sessions/ledger.ts'
 import { StoreFault } from '../../src/sessions/store-fault.ts'
+import type { SessionStore } from '../../src/sessions/store.ts'
+import { Intake } from '../../src/signals/intake.ts'
 import { AdminDesk, type Plan } from './admin-desk.ts'
 
 const open: AdminDesk[] = []
@@ -202,24 +209,54 @@ describe('the six verbs', () => {
     expect((await desk.operate('POST', `/v1/sessions/${NOBODY}/terminate`)).status).toBe(404)
   })
 
+  /** A store that takes nothing away any more. */
+  const failing = (store: SessionStore): SessionStore => new Proxy(store, {
+    get: (target, name): unknown => {
+      const value: unknown = Reflect.get(target, name, target)
+      if (name === 'commitRestrictive') return () => Promise.reject(new StoreFault('failed', 'the disk is gone'))
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+  /** As it is where gateways share the store. */
+  const shared = (made: AdminRoom): AdminRoom => {
+    const { store, mirror, clock } = made
+    const policy = (): Policy => ({ ...mirror.policy, routes: mirror.policy.routes.map(route => ({ ...route, staleness: duration(5_000) })) })
+    return { ...made, intake: new Intake(new Ledger(store, mirror, clock), store, clock, () => undefined, { lease: duration(1_000), policy }) }
+  }
+
   test('[ADM3] a store that fails does not stop what takes away: 202, in force here, and not durable', async () => {
-    const desk = await opened({
-      wrapStore: store => new Proxy(store, {
-        get: (target, name) => {
-          const value: unknown = Reflect.get(target, name, target)
-          if (name === 'commitRestrictive') return () => Promise.reject(new StoreFault('failed', 'the disk is gone'))
-          return typeof value === 'function' ? value.bind(target) : value
-        },
-      }),
-    })
+    const desk = await opened({ wrapStore: failing })
     const live = await desk.session('a')
     const exchange = desk.exchange(live, 'GET')
     const { status, json } = await desk.operate('POST', `/v1/sessions/${live.record.id}/terminate`)
-    expect([status, json]).toEqual([202, expect.objectContaining({ enforced: true, durable: false, exchanges: { ...NONE, cut: 1 }, reasonMissing: true })])
+    expect([status, enforcedAnswer.parse(json)]).toEqual([202, expect.objectContaining({ enforced: true, durable: false, journaled: false, laterOn: [], exchanges: { ...NONE, cut: 1 }, reasonMissing: true })])
+    expect(json).not.toHaveProperty('othersFailClosedAt')
     expect([exchange?.state, desk.exchange(live, 'GET')]).toEqual(['ended', null])
     expect(desk.records.map(({ action }) => action)).toEqual(['session.terminate'])
     const lock = await desk.operate('POST', '/v1/locks', { selector: { tenant: 'acme' } })
     expect([lock.status, lock.json['lock']]).toEqual([202, expect.objectContaining({ effect: 'deny' })])
+  })
+
+  test('[ADM3] with a shared store the same says when the others have lost their lease, and is not called enforced', async () => {
+    const desk = await opened({ wrapStore: failing, room: shared })
+    const live = await desk.session('a')
+    const exchange = desk.exchange(live, 'GET')
+    const { status, json } = await desk.operate('POST', `/v1/sessions/${live.record.id}/terminate`, { reason: 'x' })
+    expect([status, enforcedAnswer.parse(json)]).toEqual([202, expect.objectContaining({
+      enforced: false, durable: false, journaled: true, othersFailClosedAt: new Date(desk.clock.now() + 1_100).toISOString(), laterOn: [{ route: 'api', withinMs: 6_000 }], exchanges: { ...NONE, cut: 1 },
+    })])
+    expect(exchange?.state).toBe('ended')
+  })
+
+  test('[ADM3] every answer has the members that the contract names, also where nothing had to change', async () => {
+    for (const [room, laterOn] of [[(made: AdminRoom) => made, []], [shared, [{ route: 'api', withinMs: 6_000 }]]] as const) {
+      const desk = await opened({ room })
+      const { id } = (await desk.session('a')).record
+      for (const total of [1, 0]) {
+        const { status, json } = await desk.operate('POST', `/v1/sessions/${id}/freeze`, { reason: 'x' })
+        expect([status, enforcedAnswer.parse(json)]).toEqual([200, { version: 2, enforced: true, durable: true, gateways: { total, acknowledged: total, expired: 0 }, exchanges: NONE, exchangesUnknown: 0, laterOn, tookMs: json['tookMs'] }])
+      }
+    }
   })
 })
 

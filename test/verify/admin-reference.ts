@@ -1,5 +1,6 @@
 // docs/admin-api.md, made from the list of operations in src/admin/contract.ts. Written by `npx vitest run --project verify -u`, diffed by CI.
 import { z } from 'zod'
+import { enforcedAnswer } from '../../src/admin/contract-schemas.ts'
 import { OPERATION_NAMES, OPERATIONS, type Operation } from '../../src/admin/contract.ts'
 
 const OPENING = `# Admin API
@@ -11,9 +12,8 @@ Every request but those marked *no token* carries \`Authorization: Bearer nga_â€
 64 KiB (\`config.validate\`: \`application/yaml\`, 1 MiB); unknown fields are errors. Times are RFC 3339, lengths are written \`15m\`.
 Requests of web pages from elsewhere are refused.
 
-A change answers when every gateway has enforced it: \`{version, enforced, durable, gateways: {total, acknowledged, expired},
-exchanges: {continued, regranted, narrowed, frozen, cut}, exchangesUnknown, tookMs}\`. What only takes away needs no reason (the answer then says \`reasonMissing\`),
-no version and is never rate-limited; with 202 and \`durable: false\` the store did not answer: it is in force from memory, and written as soon as the store takes it.
+A change answers when every gateway has enforced it, with the members listed under [The answer to a change](#the-answer-to-a-change). What only takes
+away needs no reason, no version and is never rate-limited; with 202 the store did not answer: it is in force from memory.
 
 Errors are problem+json with \`type\` \`urn:narrowgate:admin:<code>\`: 400 \`bad_request\`, 401 \`unauthenticated\`, 403 \`forbidden\` or \`cross_origin\`, 404 \`not_found\`,
 405 \`method_not_allowed\`, 408 \`request_timeout\`, 409 \`conflict\`, 413 \`too_large\`, 415 \`unsupported_media_type\`, 421 \`wrong_host\`, 422 \`invalid_configuration\`,
@@ -31,6 +31,14 @@ function fieldsOf(schema: z.ZodType, where: string): readonly string[] {
   })
 }
 
+function membersOf(schema: z.ZodType): readonly string[] {
+  const { properties = {}, required = [] } = z.toJSONSchema(schema, { unrepresentable: 'any' }) as Shape // an object by the contract
+  return Object.entries(properties).map(([name, field]) => {
+    const inner = Object.keys((field as Shape).properties ?? (field as { readonly items?: Shape }).items?.properties ?? {}) // an object, a list of objects, or neither
+    return `- \`${name}\`${inner.length === 0 ? '' : ` {${inner.join(', ')}}`}${required.includes(name) ? '' : ' (not always)'}: ${field.description ?? ''}.\n`
+  })
+}
+
 const rolesText = ({ roles }: Operation): string => (roles.length === 0 ? '*no token*' : roles.map(role => `\`${role}\``).join(', '))
 
 function operationText(name: string, operation: Operation): string {
@@ -43,5 +51,5 @@ export function adminReference(): string {
     const operation: Operation = OPERATIONS[name]
     return `| \`${operation.method} ${operation.path}\` | ${rolesText(operation)} | ${operation.summary} |\n`
   })
-  return `${OPENING}\n| operation | roles | it does |\n| --- | --- | --- |\n${rows.join('')}\n## Operations\n\n${OPERATION_NAMES.map(name => operationText(name, OPERATIONS[name])).join('\n')}`
+  return `${OPENING}\n| operation | roles | it does |\n| --- | --- | --- |\n${rows.join('')}\n## The answer to a change\n\n${membersOf(enforcedAnswer).join('')}\n## Operations\n\n${OPERATION_NAMES.map(name => operationText(name, OPERATIONS[name])).join('\n')}`
 }

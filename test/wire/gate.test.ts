@@ -29,7 +29,7 @@ let upstream: TapUpstream
 let gate: TestGateway
 beforeAll(async () => {
   upstream = await TapUpstream.start()
-  gate = await TestGateway.start(planFor(upstream, { clock, wrapStore: leased, more: `store: { hold: { streams: ${HELD}ms } }` }))
+  gate = await TestGateway.start(planFor(upstream, { clock, wrapStore: leased, more: `store: { hold: { requests: 0s, streams: ${HELD}ms } }` }))
 })
 afterEach(() => {
   lease.until = Infinity

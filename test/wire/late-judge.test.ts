@@ -280,7 +280,7 @@ ${PLAN.more}` })
     expect(await terminate.commit(gate, caller)).toBe(true)
   })
   const answer = await write(gate, caller)
-  await isRefused(gate, caller, answer, { ...terminate, reasons: ['stale', 'revoked'] })
+  await isRefused(gate, caller, answer, { ...terminate, reasons: ['credential_revoked', 'revoked'] })
   await gate.stop()
 })
 

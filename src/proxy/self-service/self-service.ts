@@ -1,6 +1,5 @@
 // The caller's own side under the reserved prefix, on every configured host, with the caller's own credential; never forwarded.
 // What a session may see of itself, and how it asks for, waits for, extends and gives back elevations. SPEC: ADM1, ADM2
-import type { IncomingMessage } from 'node:http'
 import type { Elevation, ElevationId } from '../../core/elevation.ts'
 import { type Refusal, refuse } from '../../core/decision.ts'
 import { locksOnRequest } from '../../core/locks.ts'
@@ -11,6 +10,7 @@ import { type Asker, type Declined, prepare } from '../../approvals/asking.ts'
 import type { Full, Hub } from '../../enforcement/hub.ts'
 import type { Verified } from '../../identity/credential.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
+import { StoreFault } from '../../sessions/store-fault.ts'
 import type { Enforced, Word } from '../../signals/intake.ts'
 import { isMarked, type Session, type SessionId } from '../../core/session.ts'
 import type { Ask } from '../ask.ts'
@@ -20,13 +20,12 @@ import { sessionOf } from '../session-of.ts'
 import { elevationAnswer, profileAnswer, sessionAnswer } from './answers.ts'
 import { elevationAsk, extensionAsk, noteAsk, parsed } from './asks.ts'
 import { openEvents } from './events.ts'
+import { readBody } from './request-body.ts'
 
 export const RESERVED = '/.narrowgate/'
 const KEYS = '/.well-known/jwks.json'
 /** Both places of our keys. */
 export const isKeySet = (path: string): boolean => path === KEYS || path === `${RESERVED}jwks.json`
-const BODY_MAX = 16_384
-const BODY_WITHIN = 5_000
 const LONGEST_WAIT = 60
 
 /** `life` is the one the caller was identified in; what comes of the request is meant for no other. */
@@ -68,24 +67,27 @@ export class SelfService {
   serve(ask: Ask): void {
     const path = ask.target.path
     if (isKeySet(path)) return this.#send(ask, 200, this.#room.minter.jwks)
-    void this.#serve(ask, path.slice(RESERVED.length)).catch(error => {
-      this.#room.log.error({ error: String(error) }, 'a self-service request failed')
-      this.#refuse(ask, 'internal_error', null)
-    })
+    void this.#serve(ask, path.slice(RESERVED.length)).catch(error => this.#failed(ask, error))
+  }
+
+  #failed(ask: Ask, error: unknown): void {
+    const { log, hold } = this.#room
+    log.error({ error: String(error) }, 'a self-service request failed')
+    this.#refuse(ask, !(error instanceof StoreFault) ? 'internal_error' : hold.fresh ? 'store_failed' : 'stale', null)
   }
 
   async #serve(ask: Ask, path: string): Promise<void> {
     const match = /^elevations\/(elv_[a-z2-7]{26})(\/[a-z]+)?$/.exec(path)
     const handler = this.#handlers.get(`${ask.arrival.request.method} ${match === null ? path : `elevations/{id}${match[2] ?? ''}`}`)
     if (handler === undefined) return this.#refuse(ask, 'no_route', null)
-    const known = await this.#identify(ask)
+    const known = await this.#known(ask)
     if ('effect' in known) return this.#refuse(ask, known.reason, null)
     ask.live = known.live
     const standing = this.#standing(known, path)
     if (standing !== null) return this.#refuse(ask, standing, null)
     const body = await readBody(ask.arrival.request)
-    if ('reason' in body) return body.reason === 'caller_closed' ? undefined : this.#refuse(ask, body.reason, null)
-    const since = this.#standing(known, path)
+    if ('reason' in body) return this.#refuse(ask, body.reason, null)
+    const since = await this.#since(ask, known, path)
     if (since !== null) return this.#refuse(ask, since, null)
     const answer = await handler(ask, known, (match?.[1] ?? '') as ElevationId, body.text) // matched by the pattern of elevation ids
     if (answer === 'streaming') return
@@ -105,6 +107,20 @@ export class SelfService {
     const names = [...new Set(routes.flatMap(({ authn }) => authn))]
     if (hosts.size < 1_000) hosts.set(host, names)
     return names
+  }
+
+  /** The caller in its session, by knowledge that is proven fresh; held like any request until it is. */
+  async #known(ask: Ask): Promise<Known | Refusal> {
+    const { hold } = this.#room
+    const { response } = ask.arrival
+    for (;;) {
+      const known = await this.#identify(ask).catch((error: unknown) => {
+        if (error instanceof StoreFault && !hold.fresh) return null
+        throw error
+      })
+      if (known !== null && ('effect' in known || hold.fresh)) return known
+      if (!(await hold.wait(response))) return refuse(response.destroyed ? 'caller_closed' : 'stale')
+    }
   }
 
   async #identify(ask: Ask): Promise<Known | Refusal> {
@@ -135,6 +151,13 @@ export class SelfService {
     if (lock?.effect === 'deny') return lock.reason
     const frozen = state === 'frozen' || lock?.effect === 'freeze'
     return frozen && path !== 'session' && path !== 'events' ? 'frozen' : null
+  }
+
+  /** The same after something was awaited; where knowledge is not fresh any more its session is looked up anew. */
+  async #since(ask: Ask, known: Known, path: string): Promise<Reason | null> {
+    if (this.#room.hold.fresh) return this.#standing(known, path)
+    const again = await this.#known(ask)
+    return 'effect' in again ? again.reason : this.#standing({ ...again, life: known.life }, path)
   }
 
   /** The session as it is known now: it may have made way in memory and come back. */
@@ -207,7 +230,7 @@ export class SelfService {
     if (seconds > 0 && (first.state.is === 'requested' || first.state.is === 'scheduled')) {
       const full = await this.#change(ask, known, () => find()?.state.is !== first.state.is || standing() !== null, seconds * 1000)
       if (full !== null) return this.#full(full)
-      const refused = standing()
+      const refused = await this.#since(ask, known, `elevations/${id}`)
       if (refused !== null) return says(refused)
     }
     const elevation = find()
@@ -252,31 +275,10 @@ export class SelfService {
   }
 
   #refuse(ask: Ask, reason: Reason, detail: string | null): void {
+    if (reason === 'caller_closed') return
     const { request, response, contentLength } = ask.arrival
     const text = refusalText(reason, { detail, session: ask.live?.record.id ?? null })
     this.#room.refused(ask.refused(text.evaluation, reason))
     sendRefusal(request, response, text, contentLength, false)
   }
-}
-
-/** The whole body as text, or why there is none. */
-function readBody(request: IncomingMessage): Promise<{ readonly text: string } | { readonly reason: Reason }> {
-  return new Promise(resolve => {
-    const chunks: Buffer[] = []
-    let size = 0
-    const timer = setTimeout(() => finish({ reason: 'request_timeout' }), BODY_WITHIN)
-    const finish = (read: { readonly text: string } | { readonly reason: Reason }): void => {
-      clearTimeout(timer)
-      request.off('data', take)
-      resolve(read)
-    }
-    const take = (chunk: Buffer): void => {
-      size += chunk.length
-      if (size > BODY_MAX) return finish({ reason: 'body_too_large' })
-      chunks.push(chunk)
-    }
-    request.on('data', take)
-    request.once('end', () => finish({ text: Buffer.concat(chunks).toString('utf8') }))
-    request.once('error', () => finish({ reason: 'caller_closed' }))
-  })
 }

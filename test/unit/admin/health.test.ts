@@ -31,6 +31,14 @@ test('[ADM16] /livez always, /readyz only when ready, /metrics as text; nothing 
   for (const path of ['/', '/v1/sessions', '/constructor', '/livez/']) expect((await fetch(`${at}${path}`)).status).toBe(404)
 })
 
+test('[ADM19] before the store was reached there are no metrics, and that is said', async () => {
+  const server = createServer(healthHandler({ ready: () => ({ ok: false, checks: {} }), metrics: null, log: openLog('silent') })).listen(0, '127.0.0.1')
+  servers.push(server)
+  await once(server, 'listening')
+  const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/metrics`) // it listens on a port
+  expect([answer.status, await answer.json()]).toEqual([503, expect.objectContaining({ detail: expect.stringContaining('/readyz') as unknown })])
+})
+
 test('[ADM16] a listener serves what it is told to', async () => {
   const [health, metrics] = [await listening(true, ['health']), await listening(true, ['metrics'])]
   expect([(await fetch(`${health}/readyz`)).status, (await fetch(`${health}/metrics`)).status, (await fetch(`${metrics}/readyz`)).status, (await fetch(`${metrics}/metrics`)).status]).toEqual([200, 404, 404, 200])
