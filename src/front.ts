@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { Authorizer } from './admin/authorize.ts'
 import { firstToken } from './admin/first-token.ts'
 import type { TokenEntry } from './admin/token-file.ts'
-import { healthHandler, type HealthService } from './admin/health.ts'
+import { healthHandler, healthServices } from './admin/health.ts'
 import { ControlListener } from './admin/listener.ts'
 import type { AdminRoom, GatewayEvent, Reloaded } from './admin/room.ts'
 import { adminHandler } from './admin/server.ts'
@@ -68,6 +68,8 @@ export class Front {
   readonly bound = new Map<string, Bound>()
   #ready = false
   #draining = false
+  /** What is known here was fresh once. Later lapses refuse requests, but leave the gateway where its callers find it: all lapse together. */
+  #confirmed = false
 
   constructor(parts: Parts, config: ConfigDesk, doors: Doors) {
     this.#parts = parts
@@ -94,6 +96,7 @@ export class Front {
       throw error
     }
     this.#ready = true
+    this.#standing()
     this.#parts.log.info({ listeners: listeners.map(({ name, serves }) => `${name} ${this.address(name)} ${serves.join('+')}`) }, 'listening')
   }
 
@@ -128,14 +131,14 @@ export class Front {
     try {
       return await this.#bind(settings, room)
     } catch (error) {
-      throw new Error(`listener ${settings.name}: ${bindProblem(settings, error)}`, { cause: error })
+      throw bindProblem(settings, error)
     }
   }
 
   #bind(settings: ListenerSettings, room: AdminRoom): Promise<Address> {
     const tls = this.#doors.certificates.get(settings.name) ?? null
     if (settings.serves.includes('proxy') || settings.serves.includes('keys')) return this.#openProxy(settings, tls)
-    const handler = settings.serves.includes('admin') ? adminHandler(room) : healthHandler(room, settings.serves.filter((s): s is HealthService => s === 'health' || s === 'metrics'))
+    const handler = settings.serves.includes('admin') ? adminHandler(room) : healthHandler(room, healthServices(settings))
     const listener = new ControlListener({ host: settings.host, port: settings.port, tls, handler })
     this.#controls.set(settings.name, listener)
     return listener.listen()
@@ -191,17 +194,26 @@ export class Front {
   }
 
   #readiness() {
-    const checks = { gateway: this.#draining ? 'draining' : this.#ready ? 'ok' : 'starting', trail: this.#parts.trail.healthy ? 'ok' : 'elevated requests cannot be recorded' }
-    return { ok: this.#ready && !this.#draining, checks }
+    const store = this.#standing()
+    const checks = { gateway: this.#draining ? 'draining' : this.#ready ? 'ok' : 'starting', store, trail: this.#parts.trail.healthy ? 'ok' : 'elevated requests cannot be recorded' }
+    return { ok: this.#ready && !this.#draining && this.#confirmed, checks }
+  }
+
+  #standing(): 'ok' | 'lapsed' | 'never confirmed' {
+    const { store, clock } = this.#parts
+    const fresh = store.confirmedUntil() > clock.elapsed()
+    this.#confirmed ||= fresh
+    return fresh ? 'ok' : this.#confirmed ? 'lapsed' : 'never confirmed'
   }
 }
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 const BIND_PROBLEMS: { readonly [code: string]: string } = { EADDRINUSE: 'is in use', EADDRNOTAVAIL: 'is not an address of this machine', EACCES: 'needs a permission that this process lacks' }
 
-function bindProblem({ host, port }: ListenerSettings, error: unknown): string {
+/** Names the listener, and the address where that is what is wrong. */
+export function bindProblem({ name, host, port }: ListenerSettings, error: unknown): Error {
   const said = error instanceof Error && 'code' in error ? BIND_PROBLEMS[String(error.code)] : undefined
-  return said === undefined ? String(error) : `${host}:${port} ${said}`
+  return new Error(`listener ${name}: ${said === undefined ? String(error) : `${host}:${port} ${said}`}`, { cause: error })
 }
 
 const checked = (loaded: Loaded) => (loaded.ok ? { errors: [], warnings: loaded.warnings } : { errors: loaded.problems, warnings: [] })

@@ -3,8 +3,7 @@
 import { Drainer } from './audit/drainer.ts'
 import { HeadKeeper } from './audit/head-keeper.ts'
 import { Noise } from './audit/noise.ts'
-import { openTrail } from './audit/open-trail.ts'
-import type { Refused } from './audit/record.ts'
+import { gatewayName, openTrail } from './audit/open-trail.ts'
 import type { Trail } from './audit/trail.ts'
 import { plainYaml } from './config/plain-yaml.ts'
 import type { Loaded } from './config/load.ts'
@@ -15,6 +14,7 @@ import { Admission } from './enforcement/admit.ts'
 import type { GateKeeper } from './enforcement/exchange.ts'
 import { ExchangeRecorder } from './enforcement/exchange-recorder.ts'
 import { gatherSteps, type GatherStep } from './enforcement/gather.ts'
+import { Hold } from './enforcement/hold.ts'
 import { Hub } from './enforcement/hub.ts'
 import { Inflight } from './enforcement/inflight.ts'
 import { Reassessor } from './enforcement/reassess.ts'
@@ -29,21 +29,24 @@ import { SelfService } from './proxy/self-service/self-service.ts'
 import { type Clock, SystemClock } from './runtime/clock.ts'
 import { closeAll, type Closer } from './runtime/close-all.ts'
 import { HttpClient } from './runtime/http-client.ts'
-import { newGatewayId, newKeyText } from './runtime/id.ts'
+import { newKeyText } from './runtime/id.ts'
 import { type Log, openLog } from './runtime/log.ts'
 import { Metrics } from './runtime/metrics.ts'
 import { markBirth } from './sessions/birth.ts'
-import { keptOr, openStore } from './sessions/data-set.ts'
+import { keptOr } from './sessions/data-set.ts'
+import { Journal } from './sessions/journal.ts'
 import { Ledger } from './sessions/ledger.ts'
-import { census, counted } from './sessions/census.ts'
 import { Mirror } from './sessions/mirror.ts'
-import type { Announcement, SessionStore } from './sessions/store.ts'
+import type { SessionStore } from './sessions/store.ts'
 import { Timekeeper } from './sessions/timekeeper.ts'
 import { Intake } from './signals/intake.ts'
+import { committed, heard, observe, record } from './telling.ts'
 import { ContextMinter } from './upstream/context.ts'
 import { readContextKey } from './upstream/context-key.ts'
-import type { Upstream } from './upstream/upstream.ts'
 import { VERSION } from './version.ts'
+import { reached } from './waiting.ts'
+import type { Seat } from './workers/messages.ts'
+import { fileOfSeat } from './workers/worker-settings.ts'
 import type { Instant } from './core/time.ts'
 
 type GatewayOptions = {
@@ -54,10 +57,14 @@ type GatewayOptions = {
   readonly clock?: Clock
   /** Stands between the gateway and the store it opened: for tests of the port's promises. */
   readonly wrapStore?: (store: SessionStore) => SessionStore
+  /** Of a worker among several: names the files it writes for itself. */
+  readonly seat?: Seat | null
 }
 
 /** Parts of a running gateway that its fronts and tests reach. */
 export type Parts = {
+  /** Its name, the same at each start. */
+  readonly gateway: string
   readonly settings: () => Settings
   readonly clock: Clock
   readonly log: Log
@@ -180,32 +187,40 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
 /** @param closers gets what has to be closed, in the order of closing */
 async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gateway> {
   const { settings, source } = options
-  const clock = options.clock ?? new SystemClock()
+  const { seat = null } = options
+  let { digest } = settings
   const ownLog = openLog(settings.logLevel)
   const log = options.log ?? ownLog
   const metrics = new Metrics()
-  const gateway = newGatewayId()
-  const opened = openStore(settings, clock)
+  const { store: opened, clock } = await reached({ settings, clock: options.clock ?? new SystemClock(), seat }, metrics, log, () => digest)
   const store = options.wrapStore?.(opened) ?? opened
   closers.unshift(() => store.close())
+  const gateway = await gatewayName(fileOfSeat(`${settings.stateDir}/gateway.id`, seat))
   const mirror = new Mirror(store, settings.policy, settings.limits.mirroredSessions)
-  const ledger = new Ledger(store, mirror, clock)
+  const journal = settings.store.home.is === 'redis' ? await Journal.open(fileOfSeat(`${settings.stateDir}/journal.jsonl`, seat), () => clock.now()) : null
+  if (journal !== null && journal.damaged > 0) log.error({ lines: journal.damaged }, 'lines of the journal could not be read; the file is kept beside it')
+  if (journal !== null) closers.unshift(() => journal.close())
+  const ledger = new Ledger(store, mirror, clock, journal)
+  ledger.onCommitted = (changed, facts) => committed(metrics, changed, facts)
+  ledger.onSaidAgain = result => metrics.store.reasserted.inc({ result })
+  ledger.onUnwritten = cause => log.error({ cause: String(cause) }, 'an end could not be written to the journal')
   ledger.onOwedFull = () => metrics.limitReached.inc({ limit: 'owed_signals' })
-  const intake = new Intake(ledger, store, clock, (kind, outcome) => metrics.signals.inc({ kind, outcome }))
+  const intake = new Intake(ledger, store, clock, (kind, outcome) => metrics.signals.inc({ kind, outcome }), settings.store.home.is === 'redis' ? { lease: settings.store.lease, policy: () => mirror.policy } : null)
   const timekeeper = new Timekeeper(mirror, ledger, store, clock)
   const trail = await openTrail(settings, gateway, { store, clock, log })
   const noise = new Noise({ file: settings.audit.noise.file, gateway, maxBytes: settings.audit.noise.maxBytes }, clock, cause => log.warn({ cause: String(cause) }, 'refusals without a session are lost until they can be written again'))
   const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
-  const headKeeper = new HeadKeeper({ store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
+  const headKeeper = new HeadKeeper({ gateway, store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
   let started = false
   const stopped = (): void => { if (started) trail.gatewayStopped({ reason: 'closed' }) }
-  closers.unshift(() => timekeeper.stop(), () => ledger.settled(), () => drainer.stop(), stopped, () => noise.close(), () => trail.close(), () => headKeeper.stop())
+  closers.unshift(() => timekeeper.stop(), () => ledger.settled(), () => ledger.stop(), () => drainer.stop(), stopped, () => noise.close(), () => trail.close(), () => headKeeper.stop())
   const hub = new Hub(cause => log.error({ cause: String(cause) }, 'an event listener failed and is dropped'))
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: evidence => identifier.vouchesFor(evidence) }
   const inflight = new Inflight()
   const recorder = new ExchangeRecorder(trail, metrics, clock, hub)
   const reassessor = new Reassessor(keeper, inflight, recorder)
-  const minter = await ContextMinter.open(settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : await readContextKey(settings.context.keyFile), settings.context.issuer, clock)
+  const contextKey = settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : null
+  const minter = await ContextMinter.open(contextKey ?? (await readContextKey(settings.context.keyFile ?? '')), settings.context.issuer, clock)
   const steps = gatherSteps(recorder, minter, () => room.world.settings.audit.trail.fsync)
   const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics)
   const http = new HttpClient()
@@ -213,15 +228,17 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const tools = { clock, http, parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
   const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key })
-  const sweeper = new Sweeper(keeper, inflight, reassessor, () => room.world.settings.store.holdStreams)
+  const sweeper = new Sweeper(keeper, inflight, reassessor, () => room.world.settings.store.hold.streams)
+  const hold = new Hold(keeper, () => room.world.settings.store.hold.requests, () => metrics.limitReached.inc({ limit: 'held_requests' }))
   const room: ProxyRoom = {
-    world: await openWorld(settings, null), keeper, mirror, ledger, store, timekeeper, intake, identifier, admission, inflight, reassessor,
+    world: await openWorld(settings, null), keeper, mirror, ledger, store, timekeeper, intake, identifier, admission, hold, inflight, reassessor,
     steps, minter, metrics, log,
     refused: refused => record(refused, trail, noise), completed: (exchange, status) => recorder.completed(exchange, status),
   }
   closers.unshift(() => Promise.all([...room.world.upstreams.values()].map(upstream => upstream.close())))
   const pipeline = new Pipeline(room, new SelfService(room, hub))
-  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, metrics })
+  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier })
+  mirror.onRead = reason => metrics.store.readThrough.inc({ reason })
   mirror.onEvicted = live => {
     timekeeper.forget(live)
     metrics.limitReached.inc({ limit: 'mirrored_sessions' })
@@ -231,20 +248,40 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     return reassessor.changed(change)
   }
   const doors = await openDoors(settings, await ownToken(settings), { clock, log })
-  await mirror.start()
-  if ((await markBirth(opened, ledger, settings.ephemeral)) === 'marked') log.warn({ born: opened.born }, 'the data set is new: credentials issued before it are refused until `store accept-loss`')
+  const named = async (): Promise<void> => { // another data set gets the keys that are in use
+    await store.keepFirst('digest.key', digestKey.toString('base64'))
+    if (contextKey !== null) await store.keepFirst('context.key', contextKey)
+  }
+  const bear = async (): Promise<void> => {
+    if ((await markBirth(opened, ledger, settings.ephemeral)) === 'marked') log.warn({ born: opened.born }, 'the data set is new: credentials issued before it are refused until `store accept-loss`')
+  }
+  await mirror.start({
+    confirmed: () => {
+      hold.confirmed()
+      sweeper.sweep()
+    },
+    async lost(news, replaced) {
+      if (replaced) await named()
+      await ledger.sayAgain(news, replaced)
+      if (replaced) await bear()
+    },
+  })
+  await bear()
+  await ledger.recall()
   await drainer.drainNow()
   trail.gatewayStarted({ version: VERSION, config: settings.digest })
   started = true
   metrics.configLoadedAt.set(clock.now() / 1000)
   metrics.configOk.set(1)
-  const parts: Parts = { settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, minter, drainer, steps: room.steps }
+  const parts: Parts = { gateway, settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, minter, drainer, steps: room.steps }
+  if (opened.gauges !== null) metrics.store.observe(opened.gauges)
   observe(metrics, parts, () => room.world.upstreams.values())
   const swap = async (next: Settings): Promise<void> => {
     const providers = await buildProviders(next.providers, tools)
     const nextDoors = await openDoors(next, await ownToken(next), { clock, log })
     const [before, world] = [room.world, await openWorld(next, room.world)] // last: from here on nothing can fail
     room.world = world
+    digest = next.digest
     identifier.replace(providers, next.policy.sessions.key)
     front.take(nextDoors)
     ownLog.level = next.logLevel
@@ -260,33 +297,4 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   await front.listen()
   running.watch()
   return running
-}
-
-/** Refusals of known sessions are evidence; those of nobody are noise, and bounded. */
-function record(refused: Refused, trail: Trail, noise: Noise): void {
-  if (refused.session === null) noise.refused(refused)
-  else trail.refused(refused)
-}
-
-function heard(announcement: Announcement, { drainer, hub, identifier, metrics }: { readonly drainer: Drainer; readonly hub: Hub; readonly identifier: Identifier; readonly metrics: Metrics }): void {
-  const { record: changed, facts } = announcement
-  void drainer.drainNow()
-  for (const fact of facts) {
-    if (fact.what === 'session.revoked' || fact.what === 'session.lapsed') metrics.sessionEnds.inc({ reason: fact.reason })
-    if (fact.what === 'elevation.ended' && changed.record === 'session') metrics.elevationEnds.inc({ profile: changed.elevations.find(({ id }) => id === fact.elevation)?.profile ?? '', reason: fact.reason })
-  }
-  if (changed.record === 'session' && changed.state.is === 'revoked') identifier.dropSession(changed.key)
-  hub.tell({ is: 'announced', announcement, session: changed.record === 'session' ? changed.id : null })
-}
-
-function observe(metrics: Metrics, parts: Omit<Parts, 'pipeline' | 'drainer' | 'trailFile'>, upstreams: () => Iterable<Upstream>): void {
-  const { mirror, inflight, noise, clock, store, trail, ledger } = parts
-  metrics.observe({
-    ...census(mirror, clock),
-    exchanges: () => counted(inflight.all(), ({ place, kind }) => ({ route: place.route.name, kind })),
-    upstreams: () => [...upstreams()].map(({ name, busy }) => ({ labels: { upstream: name }, value: busy })),
-    mirrored: () => mirror.size, locks: () => mirror.locks.size, owed: () => ledger.owed,
-    records: () => [{ labels: { lane: 'trail' }, value: trail.counts.records }, { labels: { lane: 'noise' }, value: noise.written }], trailFailures: () => trail.counts.failures, trailDropped: () => trail.counts.dropped, noiseDropped: () => noise.dropped,
-    viewAge: () => (store.confirmedUntil() === Infinity ? 0 : Math.max(0, clock.elapsed() - store.confirmedUntil()) / 1000),
-  })
 }

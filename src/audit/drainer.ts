@@ -28,6 +28,8 @@ type DrainerPorts = {
 const PAGE = 500
 /** A commit larger than a page is read with larger ones; no commit has more facts than this. */
 const PAGE_MAX = 64_000
+/** Another gateway may have stopped draining: looked at so often. */
+const LOOK_EVERY_MS = 5_000
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 10_000
 
@@ -42,6 +44,7 @@ function complete(page: readonly Outgoing[], full: boolean): readonly Position[]
 
 export class Drainer {
   readonly #ports: DrainerPorts
+  readonly #looking: NodeJS.Timeout
   #running: Promise<boolean> | null = null
   #again = false
   #retry: NodeJS.Timeout | null = null
@@ -50,6 +53,7 @@ export class Drainer {
 
   constructor(ports: DrainerPorts) {
     this.#ports = ports
+    this.#looking = setInterval(() => void this.drainNow(), LOOK_EVERY_MS).unref()
   }
 
   /** Moves everything the store has, also what is committed meanwhile. False when it failed: it is tried again by itself. Never rejects. */
@@ -62,6 +66,7 @@ export class Drainer {
   /** The last drain; no retry follows it. */
   async stop(): Promise<boolean> {
     this.#stopped = true
+    clearInterval(this.#looking)
     return this.drainNow()
   }
 

@@ -1,8 +1,10 @@
-// Keeps the trail's head where the trail is not: in the store, each second when it moved and at shutdown.
-// With it a missing last line is found. SPEC: AUD6
+// Keeps the trail's head where the trail is not: in the store, under the name of the gateway that writes it, each second when it moved and at shutdown.
+// With it a missing last line is found. SPEC: AUD6, AUD11
 import type { Head } from './record.ts'
 
-const HEAD_NAME = 'trail.head'
+/** Under what a store of one gateway kept it before gateways had names. */
+const UNNAMED = 'trail.head'
+const nameOf = (gateway: string): string => `${UNNAMED}:${gateway}`
 
 export type HeadStore = {
   keep(name: string, value: string): Promise<void>
@@ -10,6 +12,8 @@ export type HeadStore = {
 }
 
 type HeadPorts = {
+  /** Whose trail it is; the same at each start. */
+  readonly gateway: string
   readonly store: HeadStore
   readonly trail: { readonly head: Head }
   /** The store did not take it; it is tried again a second later. */
@@ -18,9 +22,13 @@ type HeadPorts = {
 
 const EVERY_MS = 1_000
 
-/** The head as the store keeps it, or null when there is none. @throws TypeError when what is kept is no head */
-export async function keptHead(store: Pick<HeadStore, 'kept'>): Promise<Head | null> {
-  const text = await store.kept(HEAD_NAME)
+/**
+ * The head as the store keeps it, or null when there is none.
+ * @param gateway whose trail it is; null: of one that never had a name
+ * @throws TypeError when what is kept is no head
+ */
+export async function keptHead(store: Pick<HeadStore, 'kept'>, gateway: string | null): Promise<Head | null> {
+  const text = (gateway === null ? null : await store.kept(nameOf(gateway))) ?? (await store.kept(UNNAMED))
   if (text === null) return null
   const { file, seq, hash } = JSON.parse(text) as { readonly [name: string]: unknown } // checked on the next line
   if (typeof file !== 'string' || typeof seq !== 'number' || typeof hash !== 'string') throw new TypeError('the kept trail head is not a head')
@@ -55,7 +63,7 @@ export class HeadKeeper {
     const value = JSON.stringify(this.#ports.trail.head)
     if (value === this.#saved) return
     try {
-      await this.#ports.store.keep(HEAD_NAME, value)
+      await this.#ports.store.keep(nameOf(this.#ports.gateway), value)
       this.#saved = value
     } catch (error) {
       this.#ports.failed(error)

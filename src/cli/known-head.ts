@@ -2,9 +2,11 @@
 // is not running. Never guesses: a head of another trail would accuse this one. SPEC: AUD6
 import { existsSync, realpathSync } from 'node:fs'
 import { keptHead } from '../audit/head-keeper.ts'
+import { keptGatewayName } from '../audit/open-trail.ts'
 import type { Head } from '../audit/record.ts'
 import type { Settings } from '../config/settings.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
+import { fileOfSeat } from '../workers/worker-settings.ts'
 import { loadOrFail } from './commands/configuration.ts'
 import { Failure } from './exit-code.ts'
 import { openClient, type RemoteOptions } from './remote.ts'
@@ -32,13 +34,14 @@ async function atGateway(terminal: Terminal, options: RemoteOptions): Promise<At
 }
 
 /** The head the store keeps, or `running` when a gateway holds the store. @throws Failure `notFound` */
-async function inStore(settings: Settings): Promise<Head | 'running'> {
-  const { file } = settings.store
-  if (!existsSync(file)) throw new Failure('notFound', `there is no store at ${file}`)
+async function inStore(settings: Settings, seat: Seat | null): Promise<Head | 'running'> {
+  const { home } = settings.store
+  if (home.is === 'embedded' && !existsSync(home.file)) throw new Failure('notFound', `there is no store at ${home.file}`)
   const { readKept } = await import('../sessions/data-set.ts')
   try {
-    const head = await keptHead({ kept: name => readKept(settings, name) })
-    if (head === null) throw new Failure('notFound', `the store at ${file} keeps no head: no gateway has written a trail yet`)
+    const gateway = await keptGatewayName(fileOfSeat(`${settings.stateDir}/gateway.id`, seat))
+    const head = await keptHead({ kept: name => readKept(settings, name) }, gateway)
+    if (head === null) throw new Failure('notFound', `the store ${home.is === 'embedded' ? `at ${home.file}` : 'in Redis'} keeps no head: no gateway has written a trail yet`)
     return head
   } catch (error) {
     if (error instanceof StoreFault && error.code === 'in_use') return 'running'
@@ -66,11 +69,22 @@ function sameFile(a: string, b: string): boolean {
   }
 }
 
+type Seat = { readonly index: number }
+
+/** Of workers each has a trail of its own. @throws Failure `usage` when it is not said which */
+function seatOf({ workers, audit }: Settings, file: string | undefined): Seat | null {
+  if (workers === 1) return null
+  const seats = Array.from({ length: workers }, (_, i) => ({ index: i + 1 }))
+  const seat = seats.find(each => file !== undefined && (file === fileOfSeat(audit.trail.file, each) || sameFile(file, fileOfSeat(audit.trail.file, each))))
+  if (seat === undefined) throw new Failure('usage', `each of ${workers} workers has a trail of its own: say which with --file, the first is ${fileOfSeat(audit.trail.file, { index: 1 })}`)
+  return seat
+}
+
 async function configured(terminal: Terminal, config: string, options: TrailOptions): Promise<Trail> {
   const { settings } = await loadOrFail(terminal, config)
-  const file = options.file ?? settings.audit.trail.file
+  const file = options.file ?? fileOfSeat(settings.audit.trail.file, seatOf(settings, undefined))
   if (options.head !== undefined) return { file, known: { is: 'known', head: headOf(options.head), from: 'option' } }
-  const stored = await inStore(settings)
+  const stored = await inStore(settings, seatOf(settings, file))
   if (stored !== 'running') return { file, known: { is: 'known', head: stored, from: 'store' } }
   return { file, known: { is: 'known', head: (await atGateway(terminal, options)).head, from: 'gateway' } }
 }

@@ -15,6 +15,7 @@ import { initStore } from '../../src/sessions/data-set.ts'
 import type { SessionStore } from '../../src/sessions/store.ts'
 import type { SessionKey } from '../../src/core/session.ts'
 import { RecordingUpstream } from './recording-upstream.ts'
+import { eventually, type RedisServer } from './redis-server.ts'
 import { type Target } from './raw-client.ts'
 import { testAuthority } from './tls.ts'
 import { TokenIssuer } from './token-issuer.ts'
@@ -30,6 +31,8 @@ export type GatewayPlan = {
   readonly tls?: boolean
   readonly clock?: Clock
   readonly wrapStore?: (store: SessionStore) => SessionStore
+  /** YAML of `store`, put behind the rest; the embedded one where it is left out. */
+  readonly store?: string
   /** The whole configuration, in place of the one made of the members above; its listeners are called main, admin and ops. */
   readonly config?: (made: { readonly directory: string; readonly upstream: RecordingUpstream; readonly issuer: TokenIssuer }) => string
   readonly directory?: string
@@ -62,6 +65,18 @@ ${plan.routes.trim().split('\n').map(line => `  ${line}`).join('\n')}
 ${plan.elevations === undefined ? '' : `elevations:\n${plan.elevations.trim().split('\n').map(line => `  ${line}`).join('\n')}`}
 `
 }
+
+/** Two gateways of one installation, for one upstream and callers of one issuer. */
+export type GatewayPair = {
+  readonly a: TestGateway
+  readonly b: TestGateway
+  /** Every line of both trails so far, facts wherever they were drained. */
+  readonly trail: () => Promise<readonly Record<string, unknown>[]>
+  readonly stop: () => Promise<void>
+}
+
+/** YAML of a `store` in Redis on loopback. */
+export const storeAt = ({ port }: { readonly port: number }, more = ''): string => `{ redis: { url: "redis://127.0.0.1:${port}" }${more === '' ? '' : `, ${more}`} }`
 
 function loaded(text: string, file: string): Settings {
   const result = load(text, file, processEnvironment())
@@ -99,7 +114,8 @@ export class TestGateway {
     const tls = authority === null ? '' : `, tls: { certFile: ${authority.server.certFile}, keyFile: ${authority.server.keyFile} }`
     const configFile = join(directory, 'gateway.yaml')
     const { writeFileSync } = await import('node:fs')
-    writeFileSync(configFile, plan.config?.({ directory, upstream, issuer }) ?? configText(plan, upstream, issuer, directory, tls))
+    const text = plan.config?.({ directory, upstream, issuer }) ?? configText(plan, upstream, issuer, directory, tls)
+    writeFileSync(configFile, plan.store === undefined ? text : `${text}\nstore: ${plan.store}\n`)
     const source = new ConfigSource(configFile)
     const first = source.load()
     if (!first.ok) throw new Error(first.problems.map(({ line, message }) => `${line}: ${message}`).join('\n'))
@@ -111,6 +127,20 @@ export class TestGateway {
       ...(plan.directory === undefined ? [() => rmSync(directory, { recursive: true, force: true })] : []),
     ]
     return new TestGateway(gateway, upstream, issuer, directory, configFile, { port, ...(authority === null ? {} : { tls: { ca: authority.ca } }) }, owned)
+  }
+
+  /** @param store what else stands under it; @param way by which the second one reaches the server, such as a proxy */
+  static async pair(server: RedisServer, { store = '', ...plan }: GatewayPlan, way: { readonly port: number } = server): Promise<GatewayPair> {
+    const a = await TestGateway.start({ ...plan, store: storeAt(server, store) })
+    const b = await TestGateway.start({ ...plan, upstream: a.upstream, issuer: a.issuer, store: storeAt(way, store) })
+    const trail = async () => {
+      await eventually('every fact is in a trail', 10_000, async () => {
+        await Promise.all([a, b].map(({ parts }) => parts.ledger.settled().then(() => parts.drainer.drainNow())))
+        return Number(await server.command('XLEN', 'ng:{0}:O')) === 0 ? 'empty' : null
+      })
+      return [...(await a.trail()), ...(await b.trail())]
+    }
+    return { a, b, trail, stop: () => b.stop().then(() => a.stop()) }
   }
 
   get parts() { return this.gateway.parts }

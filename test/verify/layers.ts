@@ -6,7 +6,7 @@ const BELOW_CONFIG = ['core', 'runtime', 'conditions']
 const TO_LAYER_1 = [...BELOW_CONFIG, 'config']
 const TO_LAYER_2 = [...TO_LAYER_1, 'identity', 'sessions', 'audit', 'upstream']
 const TO_LAYER_3 = [...TO_LAYER_2, 'signals', 'approvals', 'enforcement']
-const ALL = [...TO_LAYER_3, 'proxy', 'admin', 'console', 'cli', 'version.ts', 'front.ts', 'gateway.ts', 'main.ts']
+const ALL = [...TO_LAYER_3, 'proxy', 'admin', 'console', 'workers', 'cli', 'version.ts', 'front.ts', 'telling.ts', 'waiting.ts', 'gateway.ts', 'main.ts']
 
 export const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['core', []],
@@ -17,7 +17,8 @@ export const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ...['identity', 'sessions', 'audit', 'upstream'].map(room => [room, TO_LAYER_1] as const),
   ...['signals', 'approvals', 'enforcement'].map(room => [room, TO_LAYER_2] as const),
   ...['proxy', 'admin', 'console'].map(room => [room, TO_LAYER_3] as const),
-  ...['cli', 'front.ts', 'gateway.ts', 'main.ts'].map(room => [room, ALL] as const),
+  ['workers', TO_LAYER_1],
+  ...['cli', 'front.ts', 'telling.ts', 'waiting.ts', 'gateway.ts', 'main.ts'].map(room => [room, ALL] as const),
 ])
 
 /** Prefixes of paths under src that may import a package or builtin. `demo` is the demo's own upstream, issuer and client. */
@@ -42,10 +43,11 @@ export const DOORS: ReadonlyMap<string, readonly string[]> = new Map([
   ['node:http2', ['proxy/']],
   ['node:net', ['proxy/', 'admin/']],
   ['node:tls', ['proxy/', 'admin/']],
-  ['node:os', ['runtime/', 'cli/']],
+  ['node:os', ['runtime/', 'cli/', 'config/source']],
   ['node:perf_hooks', ['runtime/']],
   ['node:async_hooks', ['runtime/']],
   ['node:child_process', ['cli/']],
+  ['node:cluster', ['workers/']],
   ['node:readline', ['cli/']],
   ['node:readline/promises', ['cli/']],
 ])

@@ -108,6 +108,6 @@ test('[ADM8] label names are a closed list, and no value is a caller\'s word: su
   expect(own.length).toBeGreaterThan(30)
   expect(own.filter(line => /zq/i.test(line) || line.includes(id) || line.includes(key))).toEqual([])
   const labels = new Set(own.flatMap(line => [...line.matchAll(/[{,](\w+)="/g)].map(([, name]) => name)))
-  const closed = ['route', 'method', 'code', 'protocol', 'decision', 'reason', 'elevated', 'le', 'upstream', 'kind', 'source', 'action', 'outcome', 'state', 'profile', 'answer', 'limit', 'lane']
+  const closed = ['route', 'method', 'code', 'protocol', 'decision', 'reason', 'elevated', 'le', 'upstream', 'kind', 'source', 'action', 'outcome', 'state', 'profile', 'answer', 'limit', 'lane', 'cause', 'result']
   expect([...labels].filter(name => !closed.includes(name ?? ''))).toEqual([])
 })

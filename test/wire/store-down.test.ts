@@ -24,7 +24,7 @@ const failing = (store: SessionStore): SessionStore => new Proxy(store, {
     }
   },
 })
-const SYNC: ReadonlySet<string | symbol> = new Set(['subscribe', 'confirmedUntil'])
+const SYNC: ReadonlySet<string | symbol> = new Set(['subscribe', 'confirmedUntil', 'epochOf'])
 const wrapped = (store: SessionStore): SessionStore => {
   const asynchronous = failing(store)
   return new Proxy(store, { get: (target, name) => (SYNC.has(name) ? (...given: unknown[]): unknown => Reflect.apply(Reflect.get(target, name) as () => unknown, target, given) : Reflect.get(asynchronous, name)) as unknown }) // members of the port

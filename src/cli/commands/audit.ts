@@ -43,10 +43,11 @@ function verify(terminal: Terminal): Command {
 }
 
 function head(terminal: Terminal): Command {
-  return remoteCommand('head', 'the last record of the trail as SEQ:HASH, to be kept elsewhere').option('-c, --config <file>', 'the configuration of a gateway that is not running: what its store keeps')
-    .action(async (options: RemoteOptions & { readonly config?: string }) => {
+  return remoteCommand('head', 'the last record of the trail as SEQ:HASH, to be kept elsewhere')
+    .option('--file <file>', 'the trail, where several workers write one each').option('-c, --config <file>', 'the configuration of a gateway that is not running: what its store keeps')
+    .action(async (options: Omit<TrailOptions, 'head'>) => {
       const { known } = await trailOf(terminal, options)
-      if (known.is === 'unknown') throw new Failure('unreachable', known.why)
+      if (known.is === 'unknown') throw new Failure('unreachable', `${known.why}; with -c FILE its store is asked`)
       const { head: { seq, hash }, from } = known
       show(terminal, options, { seq, hash, from }, () => `${seq}:${hash}\n`)
     })
@@ -61,9 +62,13 @@ const idOf = (text: string): string => {
 /** Version in the store, and whether it is the very session the facts fold to; null where that can't be said. */
 type Compared = { readonly stored: number | null; readonly asStored: boolean | null }
 
+type ShowOptions = RemoteOptions & { readonly file: readonly string[] }
+
+const collected = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+
 /** From files, or as the running gateway reads them. */
-async function timelineOf(terminal: Terminal, id: string, options: RemoteOptions & { readonly file?: string }): Promise<{ readonly timeline: Timeline; readonly compared: Compared }> {
-  if (options.file !== undefined) return { timeline: await readTimeline(filesOf(options.file), id), compared: { stored: null, asStored: null } }
+async function timelineOf(terminal: Terminal, id: string, options: ShowOptions): Promise<{ readonly timeline: Timeline; readonly compared: Compared }> {
+  if (options.file.length > 0) return { timeline: await readTimeline(options.file.flatMap(filesOf), id), compared: { stored: null, asStored: null } }
   const client = await openClient(terminal, options)
   const answer = await client.ask('session.timeline', { params: { id }, body: {}, query: {} })
   const folded = answer['version'] === null ? null : { version: answer['version'] }
@@ -80,8 +85,8 @@ function comparison(folded: number, { stored, asStored }: Compared): string {
 }
 
 function showOne(terminal: Terminal): Command {
-  return remoteCommand('show', 'everything the trail says about a session').argument('<what>', 'session/ID').option('--file <file>', 'read this trail instead of asking the gateway')
-    .action(async (what: string, options: RemoteOptions & { readonly file?: string }) => {
+  return remoteCommand('show', 'everything the trail says about a session').argument('<what>', 'session/ID').option('--file <file>', 'read this trail instead of asking the gateway; may be repeated, where gateways share a store', collected, [])
+    .action(async (what: string, options: ShowOptions) => {
       const id = idOf(what)
       const { timeline, compared } = await timelineOf(terminal, id, options)
       const { session, gap, left, lines } = timeline

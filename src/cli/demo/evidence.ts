@@ -41,7 +41,7 @@ async function settledHead({ gateway: { parts } }: SetUp): Promise<Head> {
   const { seq } = parts.trail.head
   let head: Head | null = null
   await observeWithin('the store keeps the head', WITHIN_MS, async () => {
-    head = await keptHead(parts.store)
+    head = await keptHead(parts.store, parts.gateway)
     return head !== null && head.seq >= seq
   }, () => head)
   parts.trail.flushNow()

@@ -145,3 +145,13 @@ upstreams: { crm: { url: https://crm:8443, tls: { caFile: ${junk('ca.crt')} } } 
 test('[CFG3] validate passes files a start takes, and asks no network', async () => {
   expect(await begin(['validate', '-c', configuration()]).ended).toBe(0)
 })
+
+test('[AUD11, ADM10] of several workers\' trails one has to be named, and the first is', async () => {
+  const file = configuration()
+  writeFileSync(file, readFileSync(file, 'utf8').replace('server:\n', 'store: { redis: { url: redis://127.0.0.1:1 } }\nserver:\n  workers: 2\n'))
+  for (const command of ['verify', 'head']) {
+    const { ended, told } = begin(['audit', command, '-c', file])
+    expect(await ended).toBe(2)
+    expect(told.err).toContain(`say which with --file, the first is ${at('state/trail.w1.jsonl')}`)
+  }
+})

@@ -71,7 +71,7 @@ test('[SES9] stepping back again and again gains nothing', () => {
   expect(since(clock)).toBeLessThanOrEqual(51_000)
 })
 
-test('[SES9, DEC8] `elapsed` is the greater progress of both, and never goes back: a lease ends early rather than late', () => {
+test('[SES9, DEC8] `elapsed` counts what the machine slept through, and goes on through every step: a lease ends early rather than late', () => {
   const clock = new SystemClock()
   pass(1_000)
   expect(clock.elapsed()).toBe(1_000)
@@ -80,5 +80,31 @@ test('[SES9, DEC8] `elapsed` is the greater progress of both, and never goes bac
   wall -= 3_600_000
   expect(clock.elapsed()).toBe(61_000)
   monotonic += 70_000
-  expect(clock.elapsed()).toBe(71_000)
+  expect(clock.elapsed()).toBe(131_000)
+})
+
+test('[SES9, DEC8, STORE-34] a wall clock set an hour ahead and back again holds no lease open, and a sleep behind it still counts', () => {
+  const clock = new SystemClock()
+  wall += 3_600_000
+  const ahead = clock.elapsed()
+  wall -= 3_600_000
+  const back = clock.elapsed()
+  for (let second = 1; second <= 10; second++) {
+    pass(1_000)
+    expect(clock.elapsed() - back).toBe(1_000 * second)
+  }
+  wall += 1_800_000 // the machine slept
+  expect(clock.elapsed() - back).toBe(1_810_000)
+  expect(back).toBe(ahead)
+})
+
+test('[SES9] readings that are a little apart make no time: fifty thousand of them are as long as they took', () => {
+  const clock = new SystemClock()
+  const start = clock.elapsed()
+  for (let i = 0; i < 50_000; i++) {
+    monotonic += 0.01
+    wall = NOON + Math.floor(i / 100) + (i % 7 === 0 ? 1 : 0)
+    clock.elapsed()
+  }
+  expect(clock.elapsed() - start).toBeCloseTo(500, 0)
 })

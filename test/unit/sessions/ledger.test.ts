@@ -39,7 +39,7 @@ function fails(): void {
 const again = async (seconds = 1): Promise<void> => { await vi.advanceTimersByTimeAsync(seconds * 1_000) }
 
 describe('knowledge that is not the store\'s own', () => {
-  test('[STO4] a decision of another epoch is refused, and taken again on what the store has now; what takes away needs no epoch', async () => {
+  test('[STO4] a decision of another epoch is refused, and taken again on what the store has now, also when it takes away', async () => {
     await world.opened()
     const epochs: (readonly [string, string])[] = []
     const [commit, commitRestrictive] = [world.disk.commit.bind(world.disk), world.disk.commitRestrictive.bind(world.disk)]
@@ -49,13 +49,13 @@ describe('knowledge that is not the store\'s own', () => {
       return answer
     })
     vi.spyOn(world.disk, 'commitRestrictive').mockImplementation(async asked => {
-      const answer = await commitRestrictive(asked)
-      epochs.push([asked.expectedEpoch, answer.is])
+      const answer = await commitRestrictive(epochs.length === 2 ? { ...asked, expectedEpoch: 'one before' } : asked)
+      epochs.push([asked.facts[0]?.what ?? '', answer.is])
       return answer
     })
     await world.tell('a', asks('e1'))
     await world.tell('a', NARROW)
-    expect(epochs).toEqual([['elevation.requested', 'EPOCH'], ['elevation.requested', 'OK'], ['any', 'OK']])
+    expect(epochs).toEqual([['elevation.requested', 'EPOCH'], ['elevation.requested', 'OK'], ['session.narrowed', 'EPOCH'], ['session.narrowed', 'OK']])
     expect((await world.stored()).elevations.map(({ state }) => state.is)).toEqual(['suspended'])
   })
 

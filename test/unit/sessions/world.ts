@@ -103,7 +103,7 @@ export class World {
   async opened(name = 'a', credential: Partial<Credential> = {}): Promise<LiveSession> {
     const { principal, endsAt } = SESSION
     await this.tell(name, {
-      kind: 'session.opened', key: keyOf(name), session: `ses_${name}_${++this.#lives}` as SessionId, epoch: this.store.epoch, principal: { ...principal, subject: name }, endsAt: instant(Math.max(endsAt, this.clock.now() + 3_600_000)), // a word of the test
+      kind: 'session.opened', key: keyOf(name), session: `ses_${name}_${++this.#lives}` as SessionId, epoch: this.store.epochOf(sessionRef(keyOf(name))), principal: { ...principal, subject: name }, endsAt: instant(Math.max(endsAt, this.clock.now() + 3_600_000)), // a word of the test
       credential: { ...SESSION.credential, expiresAt: null, ...credential },
     })
     const live = await this.live(name)
