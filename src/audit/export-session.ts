@@ -32,12 +32,13 @@ function ofLine(line: Line): Words {
     case 'exchange.resumed':
     case 'exchange.regranted':
       return [line.kind, line.exchange, named('reason', line.reason), named('grant', line.grant), named('because', line.because), named('latencyMs', line.latencyMs)]
+    case 'exchange.lost': return [line.kind, line.exchange, 'the gateway died before its end was on record; when it ended is not known']
     case 'request.refused':
       return [line.kind, line.evaluation, named('by', line.subject), named('reason', line.reason), named('route', line.route && `${line.route}/${line.rule ?? '-'}`), line.method, `${line.host}${line.path}`]
     case 'request.not_dispatched': return [line.kind, line.exchange, named('reason', line.reason)]
     case 'admin.changed': return [line.kind, named('by', line.who), line.action, line.target, named('note', line.note)]
     case 'config.loaded': return [line.kind, line.digest, named('by', line.by)]
-    case 'gateway.started': return [line.kind, line.version, line.config]
+    case 'gateway.started': return [line.kind, line.version, line.config, named('lost', line.lost ?? null)]
     case 'gateway.stopped': return [line.kind, named('reason', line.reason)]
     case 'rotated': return [line.kind, `from=${line.from.file}`]
     case 'tail.torn': return [line.kind, `bytes=${line.bytes}`]

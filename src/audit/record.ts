@@ -111,6 +111,8 @@ export type Records = {
   readonly 'exchange.frozen': Judged
   readonly 'exchange.resumed': Judged
   readonly 'exchange.regranted': Judged
+  /** Told at the next start: its end is not on record, and when it was is not known. */
+  readonly 'exchange.lost': { readonly exchange: string; readonly session: string | null; readonly because: 'gateway died' }
   readonly 'request.refused': Refused
   /** Put on stable storage before the request is judged a last time. */
   readonly 'request.intended': Omit<Admitted, 'decision'>
@@ -118,7 +120,12 @@ export type Records = {
   readonly 'request.not_dispatched': { readonly exchange: string; readonly session: string | null; readonly reason: Reason }
   readonly 'admin.changed': { readonly who: string; readonly action: string; readonly target: string; readonly note: string }
   readonly 'config.loaded': { readonly digest: string; readonly by: string }
-  readonly 'gateway.started': { readonly version: string; readonly config: string }
+  readonly 'gateway.started': {
+    readonly version: string
+    readonly config: string
+    /** Exchanges told as lost since the start before; null when the lines could not be read. Lines of versions that did not tell them have none. */
+    readonly lost?: number | null
+  }
   readonly 'gateway.stopped': { readonly reason: string }
   /** First line of a file that follows another: that one's last line. */
   readonly 'rotated': { readonly from: Head }
@@ -138,9 +145,9 @@ export type Line = { [K in Kind]: LineOf<K> }[Kind]
 
 const KINDS: { readonly [K in Kind]: true } = {
   'fact': true, 'exchange.opened': true, 'exchange.closed': true, 'exchange.cut': true, 'exchange.frozen': true, 'exchange.resumed': true,
-  'exchange.regranted': true, 'request.refused': true, 'request.intended': true, 'request.not_dispatched': true, 'admin.changed': true,
-  'config.loaded': true, 'gateway.started': true, 'gateway.stopped': true, 'rotated': true, 'tail.torn': true, 'records.lost': true,
-  'refusals.counted': true,
+  'exchange.regranted': true, 'exchange.lost': true, 'request.refused': true, 'request.intended': true, 'request.not_dispatched': true,
+  'admin.changed': true, 'config.loaded': true, 'gateway.started': true, 'gateway.stopped': true, 'rotated': true, 'tail.torn': true,
+  'records.lost': true, 'refusals.counted': true,
 }
 export const RECORD_KINDS = Object.keys(KINDS) as readonly Kind[] // keys of the table above
 

@@ -1,9 +1,12 @@
 // The trail: lifecycle, elevated requests, refusals and cuts of known sessions. What precedes an action throws when it can't be recorded;
-// what tells of something done never throws and is counted when it is lost. SPEC: AUD2, AUD4, AUD7, AUD8
+// what tells of something done never throws and is counted when it is lost. What a run that died left open is told as it is opened.
+// SPEC: AUD2, AUD4, AUD7, AUD8, AUD12
 import { basename } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Clock } from '../runtime/clock.ts'
 import { Appender, AuditWriteFailed, type Disk } from './appender.ts'
 import { lastPositions, remember } from './last-positions.ts'
+import { type LastRun, readLastRun } from './last-run.ts'
 import type { FactPosition, Head, Kind, Outgoing, Records, Refused } from './record.ts'
 import { Reserve } from './reserve.ts'
 
@@ -36,6 +39,8 @@ type TrailCounts = {
 export const RESERVE_BYTES = 16 * 1024 * 1024
 const BUFFER_BYTES = 8 * 1024 * 1024
 const REFILL_EVERY_MS = 10_000
+/** Records told at a start before others have a turn. */
+const TOLD_AT_ONCE = 500
 
 /** Grants whose exchanges need no record while the disk is full. */
 const ORDINARY: ReadonlySet<string> = new Set(['baseline', 'anonymous', 'observed'])
@@ -52,6 +57,18 @@ export function bounded(refused: Refused): Refused {
   }
 }
 
+/** Null when it could not be read: evidence of what was must not keep a gateway from what is. */
+async function lastRun(file: string, warn: TrailPorts['warn']): Promise<LastRun | null> {
+  try {
+    const run = await readLastRun(file)
+    if (!run.whole) warn(`the run that died began further back in ${basename(file)} than is read, or had more exchanges open than are held: not each is told as lost`, null)
+    return run
+  } catch (error) {
+    warn(`what the last run left open could not be read from ${basename(file)}`, error)
+    return null
+  }
+}
+
 const notAfter = (a: FactPosition, b: FactPosition): boolean => a.sequence < b.sequence || (a.sequence === b.sequence && a.part <= b.part)
 
 export class Trail {
@@ -64,9 +81,12 @@ export class Trail {
   #dropped = 0
   #untold = 0
   #duplicates = 0
+  /** Exchanges told as lost since the start before; null when that could not be read. */
+  #lost: number | null = 0
 
   /** Opens or continues the trail. @throws AuditDamaged, or the system's error */
   static async open(settings: TrailSettings, ports: TrailPorts): Promise<Trail> {
+    const before = await lastRun(settings.file, ports.warn)
     const reserve = new Reserve(`${settings.file}.reserve`, settings.reserveBytes)
     const appender = new Appender({ file: settings.file, gateway: settings.gateway, maxBytes: settings.maxBytes, bufferBytes: BUFFER_BYTES }, {
       now: () => ports.clock.now(), disk: ports.disk, makeRoom: () => reserve.release(), warn: ports.warn,
@@ -74,6 +94,7 @@ export class Trail {
     const trail = new Trail(appender, reserve, await lastPositions(settings.file), ports.warn)
     if (!(await reserve.fill())) ports.warn(`no reserve could be set aside beside ${basename(settings.file)}: it takes ${settings.reserveBytes} bytes and asks for ${reserve.needs} free; elevated requests are refused until there is room`, null)
     trail.#compare(settings.known)
+    await trail.#tellLostExchanges(before)
     return trail
   }
 
@@ -138,8 +159,8 @@ export class Trail {
     this.#tell('config.loaded', fields, false)
   }
 
-  gatewayStarted(fields: Records['gateway.started']): void {
-    this.#tell('gateway.started', fields, false)
+  gatewayStarted(fields: Omit<Records['gateway.started'], 'lost'>): void {
+    this.#tell('gateway.started', { ...fields, lost: this.#lost }, false)
   }
 
   gatewayStopped(fields: Records['gateway.stopped']): void {
@@ -179,6 +200,17 @@ export class Trail {
     if (known === null || known.seq < seq || (known.seq === seq && known.hash === hash)) return
     this.#warn(`the trail ends at record ${seq}, but record ${known.seq} was written`, null)
     this.#tell('records.lost', { count: known.seq - seq, known }, false)
+  }
+
+  /** Ahead of the start that counts them: a gateway that dies on the way leaves the rest to the next one. */
+  async #tellLostExchanges(before: LastRun | null): Promise<void> {
+    this.#lost = before === null ? null : before.told + before.open.length
+    if (before === null || before.open.length === 0) return
+    this.#warn(`the gateway died with ${before.open.length} exchanges open; each is told as lost`, null)
+    for (const [index, { exchange, session }] of before.open.entries()) {
+      this.#tell('exchange.lost', { exchange, session, because: 'gateway died' }, false)
+      if (index % TOLD_AT_ONCE === TOLD_AT_ONCE - 1) await turn()
+    }
   }
 
   #append<K extends Kind>(kind: K, fields: Records[K]): void {

@@ -49,6 +49,7 @@ test('[AUD6] verify without a word asks the running gateway which trail it write
   expect((await audit(`verify -c ${gate.configFile}`)).out).toContain('as the running gateway has it')
   const { out: head } = await audit('head')
   expect(head).toMatch(/^\d+:[\w-]{43}\n$/)
+  expect((await audit(`head --file ${gate.trailFile}`)).out).toBe(head)
   expect((await audit(`verify --file ${gate.trailFile} --head ${head.trim()}`)).out).toContain('as given')
 })
 
@@ -58,11 +59,25 @@ test('[AUD6] a copy that lost its last line ends with 10 once it is compared, an
   expect(await audit(`verify --file ${copy} --server ${server}`)).toMatchObject({ exit: 10, err: expect.stringMatching(/missing at the end; compared with record \d+, as the running gateway has it/) as unknown })
   expect((await audit(`verify --file ${copy} --server http://127.0.0.1:1`)).exit).toBe(9)
   expect((await audit(`head --server http://127.0.0.1:1`)).exit).toBe(9)
+  expect(await audit(`head --file ${copy}`)).toMatchObject({ exit: 9, out: '', err: expect.stringMatching(/the running gateway writes .+; with -c FILE its store is asked\n$/) as unknown })
 })
 
 test('[AUD10] show compares the whole fold where the store can be asked, and says where it can not', async () => {
   expect(await audit(`show session/${session}`)).toMatchObject({ exit: 0, err: 'the facts fold to version 2: as stored\n' })
   expect(await audit(`show session/${session} --file ${gate.trailFile}`)).toMatchObject({ exit: 0, err: 'the facts fold to version 2: folded, not compared\n' })
+})
+
+test('[AUD10] a session whose facts stand in the trails of several gateways is folded out of all of them, not out of one alone', async () => {
+  const facts = linesOf(gate.trailFile).filter(line => line.includes('"kind":"fact"'))
+  expect(facts.length).toBeGreaterThan(1)
+  const files = [0, 1].map(half => {
+    const file = join(directory, `half-${half}.jsonl`)
+    writeFileSync(file, facts.filter((_, i) => i % 2 === half).map(line => `${line}\n`).join(''))
+    return file
+  })
+  expect(await audit(`show session/${session} ${files.map(file => `--file ${file}`).join(' ')}`)).toMatchObject({ exit: 0, err: 'the facts fold to version 2: folded, not compared\n' })
+  expect(await audit(`show session/${session} --file ${files[0]}`)).toMatchObject({ exit: 0, err: 'the facts fold to version 1: folded, not compared\n' })
+  expect((await audit(`show session/${session} --file ${files[1]}`)).exit).toBe(6)
 })
 
 test('[ADM10] a trail that is not there is 6, also beside others', async () => {
