@@ -68,6 +68,7 @@ export const lockBody = z.strictObject({
   selector: selector.describe('Whom it meets: exactly one of subject, session, elevation, tenant, credential, issuer, route, profile, issuedBefore, all'),
   effect: z.enum(LOCK_EFFECTS).optional().describe('`deny` (default) cuts, `freeze` holds, `baseline` takes the elevations'), for: span().optional().describe('Lifts by itself after so long; default never'),
   until: time().optional().describe('The same as an instant'), reason: anyReason(),
+  dryRun: z.boolean().optional().describe('Sets nothing: tells how many live sessions and open exchanges a selector of sessions meets now, and how many gateways said so'),
 }).refine(oneEnd, ONE_END)
 
 export const anchorBody = z.strictObject({

@@ -243,7 +243,7 @@ describe('the six verbs', () => {
     const exchange = desk.exchange(live, 'GET')
     const { status, json } = await desk.operate('POST', `/v1/sessions/${live.record.id}/terminate`, { reason: 'x' })
     expect([status, enforcedAnswer.parse(json)]).toEqual([202, expect.objectContaining({
-      enforced: false, durable: false, journaled: true, othersFailClosedAt: new Date(desk.clock.now() + 1_100).toISOString(), laterOn: [{ route: 'api', withinMs: 6_000 }], exchanges: { ...NONE, cut: 1 },
+      enforced: false, durable: false, journaled: false, othersFailClosedAt: new Date(desk.clock.now() + 1_100).toISOString(), laterOn: [{ route: 'api', withinMs: 6_000 }], exchanges: { ...NONE, cut: 1 },
     })])
     expect(exchange?.state).toBe('ended')
   })
@@ -448,6 +448,15 @@ describe('elevations', () => {
 })
 
 describe('locks, marks and anchors', () => {
+  test('[ADM3, ENF8] a dry run sets nothing and tells what a selector of sessions meets', async () => {
+    const desk = await opened()
+    const live = await desk.session('a')
+    desk.exchange(live, 'GET')
+    expect((await desk.operate('POST', '/v1/locks', { selector: { tenant: 'acme' }, dryRun: true })).json).toEqual({ dryRun: true, sessions: 1, exchanges: 1, gateways: { total: 1, answered: 1 } })
+    expect((await desk.operate('POST', '/v1/locks', { selector: { route: 'api' }, dryRun: true })).status).toBe(400)
+    expect((await desk.operate('GET', '/v1/locks')).json['locks']).toEqual([])
+  })
+
   test('[ENF8, ADM3] a lock by selector cuts what it meets and nothing else, is listed, and lifts with a reason only', async () => {
     const desk = await opened()
     const [a, b] = [await desk.session('a'), await desk.session('b')]

@@ -30,8 +30,18 @@ function standing({ room }: Pick<Call<'lock.list'>, 'room'>): readonly Lock[] {
 
 const untilOf = ({ until, for: span }: Call<'lock.set'>['body'], now: Instant): Instant | null => until ?? (span === undefined ? null : after(now, span))
 
-function set({ room, caller, body }: Call<'lock.set'>): Promise<Answer> {
+/** Selectors whose reach every gateway can tell from the sessions it holds. */
+const COUNTABLE: ReadonlySet<Selector['kind']> = new Set<Selector['kind']>(['subject', 'session', 'tenant', 'credential', 'issuer', 'all'])
+
+/** What a lock would meet now, on every gateway that answers in time. */
+async function previewed({ store }: Call<'lock.set'>['room'], selector: Selector): Promise<Answer> {
+  if (!COUNTABLE.has(selector.kind)) throw new AdminFault('bad_request', `what a lock on one ${selector.kind} meets is not known before it is set; a dry run takes ${[...COUNTABLE].join(', ')}`)
+  return told({ dryRun: true, ...(await store.survey(selector)) })
+}
+
+async function set({ room, caller, body }: Call<'lock.set'>): Promise<Answer> {
   const { selector, effect = 'deny', reason } = body
+  if (body.dryRun === true) return previewed(room, selector)
   const news = { kind: 'lock.set', lock: newLockId(), selector, effect, reason: 'locked', until: untilOf(body, room.clock.now()) } as const
   return locked(room, room.intake.lock(selector, news, wordOf(caller, reason)), selector, givenReason(reason))
 }

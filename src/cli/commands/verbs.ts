@@ -99,9 +99,12 @@ function givingBack(terminal: Terminal): readonly Command[] {
 function lock(terminal: Terminal): Command {
   return lastingOptions(remoteCommand('lock', 'a standing refusal of everything a selector meets').argument('<selector>', TARGET_SAYS))
     .addOption(new Option('--effect <effect>', 'what it does').choices([...LOCK_EFFECTS]).default('deny')).addOption(reasonOption())
-    .action(async (text: string, options: Options) => {
+    .option('--dry-run', 'set nothing, tell what it would meet now')
+    .action(async (text: string, options: Options & { readonly dryRun?: true }) => {
       const selector = text.startsWith('ses_') ? { session: text } : selectorOf(text)
-      told(terminal, options, await setLock(await openClient(terminal, options), selector, options.effect ?? 'deny', options))
+      const client = await openClient(terminal, options)
+      if (options.dryRun === true) return show(terminal, options, await client.ask('lock.set', { params: {}, body: { selector: selector as object, dryRun: true }, query: {} })) // one member, as the schema wants it
+      told(terminal, options, await setLock(client, selector, options.effect ?? 'deny', options))
     })
 }
 
