@@ -203,6 +203,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const ledger = new Ledger(store, mirror, clock, journal)
   ledger.onCommitted = (changed, facts) => committed(metrics, changed, facts)
   ledger.onSaidAgain = result => metrics.store.reasserted.inc({ result })
+  ledger.onStuck = (record, cause) => log.error({ record, cause: String(cause) }, 'the store does not take an end that is in force here')
   ledger.onUnwritten = cause => log.error({ cause: String(cause) }, 'an end could not be written to the journal')
   ledger.onOwedFull = () => metrics.limitReached.inc({ limit: 'owed_signals' })
   const intake = new Intake(ledger, store, clock, (kind, outcome) => metrics.signals.inc({ kind, outcome }), settings.store.home.is === 'redis' ? { lease: settings.store.lease, policy: () => mirror.policy } : null)
@@ -213,7 +214,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const headKeeper = new HeadKeeper({ gateway, store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
   let started = false
   const stopped = (): void => { if (started) trail.gatewayStopped({ reason: 'closed' }) }
-  closers.unshift(() => timekeeper.stop(), () => ledger.settled(), () => ledger.stop(), () => drainer.stop(), stopped, () => noise.close(), () => trail.close(), () => headKeeper.stop())
+  closers.unshift(() => timekeeper.stop(), () => ledger.stop(), () => ledger.settled(), () => drainer.stop(), stopped, () => noise.close(), () => trail.close(), () => headKeeper.stop())
   const hub = new Hub(cause => log.error({ cause: String(cause) }, 'an event listener failed and is dropped'))
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: evidence => identifier.vouchesFor(evidence) }
   const inflight = new Inflight()
@@ -267,7 +268,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     },
   })
   await bear()
-  await ledger.recall()
+  await ledger.recall().catch((error: unknown) => log.error({ cause: String(error) }, 'ends of earlier runs are owed to the store; it takes them first'))
   await drainer.drainNow()
   trail.gatewayStarted({ version: VERSION, config: settings.digest })
   started = true

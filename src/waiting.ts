@@ -55,7 +55,7 @@ export async function reached({ settings, clock, seat }: { readonly settings: Se
     last = text
   }
   try {
-    return await openStore(settings, { clock, metrics: metrics.store, configuration, says })
+    return await openStore(settings, { clock, metrics: metrics.store, configuration, observes: false, says })
   } finally {
     await waiting?.close()
     waiting = null

@@ -17,11 +17,11 @@ type Change = { readonly version: number }
  * @param note null: no reason was given, which is flagged
  */
 export async function enforced(change: Promise<Enforced<Change>>, target: string, note: string | null): Promise<Answer> {
-  const { record, rejected, position, assumed, journaled, enforcement, laterOn, othersFailClosedAt, tookMs } = await change
+  const { record, rejected, position, assumed, journaled, enforcement, laterOn, othersFailClosedAt, onlyHere, tookMs } = await change
   if (rejected !== null) throw faultOf(rejected)
   const { gateways, exchanges, exchangesUnknown } = enforcement ?? ALREADY
   const body: EnforcedAnswer = {
-    version: record?.version ?? null, enforced: gateways.acknowledged + gateways.expired >= gateways.total && othersFailClosedAt === null, durable: assumed === null, gateways, exchanges, exchangesUnknown,
+    version: record?.version ?? null, enforced: gateways.acknowledged + gateways.expired >= gateways.total && !onlyHere, durable: assumed === null, gateways, exchanges, exchangesUnknown,
     laterOn: laterOn.map(({ route, within }) => ({ route, withinMs: within })), tookMs: Math.round(tookMs * 1000) / 1000, ...(note === null ? { reasonMissing: true } : {}),
     ...(assumed === null ? {} : { journaled }), ...(othersFailClosedAt === null ? {} : { othersFailClosedAt: new Date(othersFailClosedAt).toISOString() }),
   }

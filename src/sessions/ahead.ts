@@ -1,13 +1,12 @@
 // The end of a busy record: a lock that says the same, written in one round trip however often the record itself is being changed. Pure.
 // SPEC: STO13, RULES 22
-import { type Lock, type LockEffect, type Selector, stronger } from '../core/anchor.ts'
+import type { Lock, LockEffect, LockId, Selector } from '../core/anchor.ts'
 import { lockRef } from '../core/record.ts'
 import type { RefusalReason } from '../core/reason.ts'
 import type { Session } from '../core/session.ts'
 import type { Signal } from '../core/signal.ts'
 import { earlier, FOREVER, type Instant } from '../core/time.ts'
 import { transitionLock } from '../core/transition.ts'
-import type { LockId } from '../core/anchor.ts'
 import type { Ahead } from './store.ts'
 
 type Meant = { readonly selector: Selector; readonly effect: LockEffect; readonly reason: RefusalReason; readonly until: Instant }
@@ -21,13 +20,12 @@ function meantBy({ id, endsAt, elevations }: Session, news: Signal): Meant | nul
   return { selector: { kind: 'elevation', value: news.elevation }, effect: 'deny', reason: 'locked', until: endsAt }
 }
 
-/** null for news that no lock can say, or where one that stands says as much. @param standing the lock known here on a selector */
+/** null for news that no lock can say, and where a lock stands already: that one is somebody's word. @param standing the lock known here on a selector */
 export function lockAhead(session: Session, news: Signal, now: Instant, standing: (selector: Selector) => Lock | null): Ahead | null {
   const meant = meantBy(session, news)
   if (meant === null || meant.until <= now) return null
-  const known = standing(meant.selector)
-  if (known !== null && stronger(known.effect, meant.effect) === known.effect) return null
+  if (standing(meant.selector) !== null) return null
   const { id, by, note } = news
-  const { record, facts } = transitionLock(known, { kind: 'lock.set', lock: `lck_${id.slice(4)}` as LockId, ...meant, id, by, note }, now) // as random as the signal it stands for
-  return record === null || facts.length === 0 ? null : { ref: lockRef(meant.selector), record, facts, forgetAt: meant.until, expectedVersion: known?.version ?? 0 }
+  const { record, facts } = transitionLock(null, { kind: 'lock.set', lock: `lck_${id.slice(4)}` as LockId, ...meant, id, by, note }, now) // as random as the signal it stands for
+  return record === null || facts.length === 0 ? null : { ref: lockRef(meant.selector), record, facts, forgetAt: meant.until, expectedVersion: 0 }
 }

@@ -7,6 +7,7 @@ import type { Session } from '../core/session.ts'
 import { instant } from '../core/time.ts'
 import type { LiveSession } from './live-session.ts'
 import type { SessionStore } from './store.ts'
+import { isForged } from './store-fault.ts'
 
 /** Milliseconds until a store that failed is asked again. */
 const ASK_AGAIN = 1_000
@@ -112,8 +113,10 @@ export class AnchorBook implements AnchorView {
     }, ASK_AGAIN).unref())
   }
 
+  /** One that nobody of ours wrote stays unknown, and so counts as ended. */
   async #know(ref: RecordRef): Promise<void> {
-    const record = await this.#store.load(ref)
+    const record = await this.#store.load(ref).catch((error: unknown) => { if (isForged(error)) return undefined; throw error })
+    if (record === undefined) return
     const entry = this.#entries.get(refName(ref))
     if (entry === undefined || entry.known) return
     entry.anchor = record !== null && record.record === 'anchor' ? record : null

@@ -24,6 +24,8 @@ export type StorePorts = {
   readonly clock: Clock
   readonly metrics: StoreMetrics
   readonly configuration: () => string
+  /** For one word to the store: no gateway, nobody waits for it. */
+  readonly observes: boolean
   /** What a shared store lacks or finds odd. */
   readonly says: (text: string, cause: unknown) => void
 }
@@ -63,7 +65,7 @@ const CALLER_PATIENCE = 10_000
 async function once<T>(settings: Settings, word: (store: DataSet, clock: Clock) => Promise<T>): Promise<T> {
   let last = ''
   const says = (text: string, cause: unknown): void => { if (cause !== null) last = text }
-  const { store, clock } = await openStore(settings, { clock: new SystemClock(), metrics: new Metrics().store, configuration: () => settings.digest, says }, CALLER_PATIENCE)
+  const { store, clock } = await openStore(settings, { clock: new SystemClock(), metrics: new Metrics().store, configuration: () => settings.digest, observes: true, says }, CALLER_PATIENCE)
     .catch((error: unknown) => { throw error instanceof StoreFault && error.code === 'unreachable' && last !== '' ? new StoreFault('unreachable', last, error) : error })
   try {
     return await word(store, clock)

@@ -1,14 +1,25 @@
-// Restrictive news that is in force here from memory because the store did not take it. It is written down before it is acknowledged, paid in order
-// before anything new is given, and folded into every record that comes without it. SPEC: ENF9, STO1, STO7
+// Restrictive news that is in force here from memory because the store did not take it. It is written down before it is acknowledged, paid in the order
+// of its record before anything new is given to it, and folded into every record that comes without it. SPEC: ENF9, STO1, STO7, STO19
 import { type RecordRef, refName, refOfRecord, type StoredRecord } from '../core/record.ts'
 import type { Signal } from '../core/signal.ts'
-import type { Instant } from '../core/time.ts'
 import type { Journal } from './journal.ts'
 import type { Journaled } from './journal/entries.ts'
 import { stepOf } from './news.ts'
-import { StoreFault } from './store-fault.ts'
+import { isUnreachable, StoreFault } from './store-fault.ts'
 
-type Debt = Journaled & { readonly operation: string }
+/** `taken`: the store has it; what this gateway knows of the record is still to be read again. */
+type Debt = Journaled & { readonly operation: string; readonly name: string; taken: boolean }
+
+type Ports = {
+  /** null where nothing outlives the process. */
+  readonly journal: Journal | null
+  /** Has the store take it as of when it was enforced; rejects while the store does not. */
+  readonly pay: (debt: Journaled) => Promise<unknown>
+  /** The record is as the store has it from here on: what is known of it is read again. */
+  readonly settled: (ref: RecordRef) => Promise<unknown>
+  /** The store answers and does not take it. */
+  readonly stuck: (debt: Journaled, cause: unknown) => void
+}
 
 const OWED_MAX = 10_000
 const PAID_EVERY = 1_000
@@ -16,23 +27,21 @@ const PAID_EVERY = 1_000
 export const operationOf = (ref: RecordRef, news: Signal): string => `${news.id}:${refName(ref)}`
 
 export class Debts {
-  /** null where nothing outlives the process. */
-  readonly #journal: Journal | null
-  readonly #pay: (debt: Journaled) => Promise<unknown>
+  readonly #ports: Ports
   #owed: Debt[] = []
   readonly #byRecord = new Map<string, number>()
   #timer: NodeJS.Timeout | null = null
   #payment: Promise<void> | null = null
+  #outOfReach = false
   /** Hears of news that found no place. */
   onFull: () => void = () => {}
 
-  /** @param pay has the store take it as of when it was enforced; rejects while the store does not */
-  constructor(journal: Journal | null, pay: (debt: Journaled) => Promise<unknown>) {
-    this.#journal = journal
-    this.#pay = pay
+  constructor(ports: Ports) {
+    this.#ports = ports
   }
 
   get size(): number { return this.#owed.length }
+  has(ref: RecordRef): boolean { return this.#owed.length > 0 && this.#byRecord.has(refName(ref)) }
 
   /** Is there room for one more? */
   get hasRoom(): boolean {
@@ -42,33 +51,39 @@ export class Debts {
   }
 
   /** From here on it is owed; resolves when it is written down. */
-  async owe(ref: RecordRef, news: Signal, at: Instant): Promise<void> {
-    this.#add({ ref, news, at, operation: operationOf(ref, news) })
-    await this.#journal?.write({ ref, news, at }, true)
+  async owe(news: Journaled): Promise<void> {
+    this.#add(news)
+    await this.#ports.journal?.write(news, true)
   }
 
   /** What an earlier run still owed. */
   inherit(owed: readonly Journaled[]): void {
-    for (const { ref, news, at } of owed) this.#add({ ref, news, at, operation: operationOf(ref, news) })
+    for (const news of owed) this.#add(news)
   }
 
   /** The record as it is in force here: a store that lacks an end must not bring back what it ended. */
   amended<R extends StoredRecord>(record: R): R {
-    if (this.#owed.length === 0 || !this.#byRecord.has(refName(refOfRecord(record)))) return record
-    const name = refName(refOfRecord(record))
+    const ref = refOfRecord(record)
+    if (!this.has(ref)) return record
+    const name = refName(ref)
     let amended: StoredRecord = record
-    for (const { ref, news, at } of this.#owed) if (refName(ref) === name) amended = stepOf(ref, news)(amended, at).record ?? amended
+    for (const debt of this.#owed) if (debt.name === name) amended = stepOf(ref, debt.news)(amended, debt.at).record ?? amended
     return amended as R // news keeps the kind of the record it is about
   }
 
-  /** @throws StoreFault while the store does not take what is owed */
-  async settle(): Promise<void> {
+  /**
+   * What is owed comes first.
+   * @param ref nothing may be decided on this record while an end of it is owed; null for none in particular
+   * @throws StoreFault while the store does not answer, or does not take what is owed of that record
+   */
+  async settle(ref: RecordRef | null): Promise<void> {
     if (this.#owed.length === 0) return
     await this.pay()
-    if (this.#owed.length > 0) throw new StoreFault('failed', 'the store still lacks ends that are in force; it takes nothing new before them')
+    if (this.#outOfReach) throw new StoreFault('unreachable', 'the store still lacks ends that are in force; it takes nothing new before them')
+    if (ref !== null && this.has(ref)) throw new StoreFault('failed', 'the store does not take an end of this record that is in force; it takes nothing else of it')
   }
 
-  /** One payment at a time, in order, until the store fails again. Never rejects. */
+  /** One payment at a time: each record's debts in order, until the store does not answer. Never rejects. */
   pay(): Promise<void> {
     this.#payment ??= this.#payAll().finally(() => (this.#payment = null))
     return this.#payment
@@ -79,26 +94,49 @@ export class Debts {
     this.#timer = null
   }
 
-  #add(debt: Debt): void {
-    this.#owed.push(debt)
-    this.#count(debt, 1)
+  #add(news: Journaled): void {
+    const name = refName(news.ref)
+    this.#owed.push({ ...news, name, operation: operationOf(news.ref, news.news), taken: false })
+    this.#byRecord.set(name, (this.#byRecord.get(name) ?? 0) + 1)
     this.#timer ??= setInterval(() => void this.pay(), PAID_EVERY).unref()
   }
 
-  #count({ ref }: Debt, by: number): void {
-    const name = refName(ref)
-    const left = (this.#byRecord.get(name) ?? 0) + by
-    if (left === 0) this.#byRecord.delete(name)
-    else this.#byRecord.set(name, left)
+  async #payAll(): Promise<void> {
+    this.#outOfReach = false
+    const stuck = new Set<string>()
+    for (const debt of this.#owed) { // what is owed meanwhile is paid as well; what is paid leaves a copy
+      if (stuck.has(debt.name)) continue
+      try {
+        await this.#payOne(debt)
+      } catch (error) {
+        this.#outOfReach = isUnreachable(error)
+        if (this.#outOfReach) return
+        stuck.add(debt.name)
+        this.#ports.stuck(debt, error)
+      }
+    }
+    if (this.#owed.length === 0) this.stop()
   }
 
-  async #payAll(): Promise<void> {
-    for (let first = this.#owed[0]; first !== undefined; first = this.#owed[0]) {
-      if (await this.#pay(first).then(() => false, () => true)) return
-      this.#owed.shift()
-      this.#count(first, -1)
-      this.#journal?.paid(first.operation)
+  async #payOne(debt: Debt): Promise<void> {
+    if (!debt.taken) {
+      await this.#ports.pay(debt)
+      debt.taken = true
+      this.#ports.journal?.paid(debt.operation)
     }
-    this.stop()
+    const left = (this.#byRecord.get(debt.name) ?? 1) - 1
+    this.#remove(debt, left)
+    if (left > 0) return
+    await this.#ports.settled(debt.ref).catch((error: unknown) => {
+      this.#byRecord.set(debt.name, (this.#byRecord.get(debt.name) ?? 0) + 1)
+      this.#owed.unshift(debt)
+      throw error
+    })
+  }
+
+  #remove(debt: Debt, left: number): void {
+    this.#owed = this.#owed.filter(other => other !== debt)
+    if (left === 0) this.#byRecord.delete(debt.name)
+    else this.#byRecord.set(debt.name, left)
   }
 }

@@ -7,7 +7,7 @@ import type { LiveSession } from './live-session.ts'
 import type { LockBook } from './lock-book.ts'
 import type { SessionBook } from './session-book.ts'
 import type { SessionStore } from './store.ts'
-import { StoreFault } from './store-fault.ts'
+import { isForged } from './store-fault.ts'
 
 type Known = {
   readonly store: SessionStore
@@ -21,12 +21,13 @@ type Known = {
 /** Sessions read again at once. */
 const READ_AT_ONCE = 100
 
-const isForged = (error: unknown): boolean => error instanceof StoreFault && error.code === 'forged'
 const isLost = ({ state }: Session): boolean => state.is === 'revoked' && state.reason === 'state_lost'
 const lost = (record: Session): Session => ({ ...record, state: { is: 'revoked', at: record.openedAt, reason: 'state_lost' } })
 
 export class Doubts {
   readonly #known: Known
+  /** How often something came into doubt. */
+  count = 0
 
   constructor(known: Known) {
     this.#known = known
@@ -34,11 +35,21 @@ export class Doubts {
 
   /** @param refs `missed`: nothing was undone, so what is still at its version is right. @throws StoreFault where the store fails meanwhile */
   async read(refs: readonly RecordRef[] | 'all' | 'missed'): Promise<void> {
+    this.count++
     if (refs === 'all' || refs === 'missed') return this.#readAll(refs)
     const { sessions, anchors, locks } = this.#known
     await this.#readSessions(refs.flatMap(({ kind, name }) => (kind === 'session' ? (sessions.get(name as SessionKey) ?? []) : []))) // a session's name is its key
     await anchors.readAgain(refs)
     if (refs.some(({ kind }) => kind === 'lock')) await locks.read()
+  }
+
+  /** One record as the store has it now, whatever is held by it here. */
+  async readOne(ref: RecordRef): Promise<void> {
+    const { sessions, anchors, locks } = this.#known
+    const live = ref.kind === 'session' ? sessions.get(ref.name as SessionKey) : undefined // a session's name is its key
+    if (live !== undefined) return this.#readAgain(live)
+    if (ref.kind === 'lock') return locks.read()
+    await anchors.readAgain([ref])
   }
 
   /** What was found to be lost and has nothing open any more leaves the memory. */
@@ -54,8 +65,8 @@ export class Doubts {
       await this.#readSessions(all)
     } else {
       await anchors.readAgain(await store.changed(anchors.all()))
-      const changed = new Set((await store.changed(all.map(({ record }) => ({ ref: sessionRef(record.key), version: record.version })))).map(refName))
-      await this.#readSessions(all.filter(({ record }) => changed.has(refName(sessionRef(record.key)))))
+      const changed = new Set((await store.changed(all.map(({ stored }) => ({ ref: sessionRef(stored.key), version: stored.version })))).map(refName))
+      await this.#readSessions(all.filter(({ stored }) => changed.has(refName(sessionRef(stored.key)))))
     }
     await locks.read()
   }
@@ -71,7 +82,7 @@ export class Doubts {
     const { store, anchors, replace, onRead } = this.#known
     onRead()
     const found = await store.load(sessionRef(live.record.key)).catch((error: unknown) => { if (isForged(error)) return null; throw error })
-    const record = found?.record === 'session' ? found : lost(live.record)
+    const record = found?.record === 'session' ? found : lost(live.stored)
     await anchors.knowAll(tiesOf(record))
     replace(live, record)
   }

@@ -1,5 +1,5 @@
 // The write-ahead file of restrictive news: what this gateway has brought, or has in force from memory because the store did not take it, outlives the
-// process and is said to the store again. One write and one flush for everything of a turn; never calls anything kept before the disk has it. SPEC: STO7
+// process and is said to the store again. One write and one flush for everything of a turn; never calls anything kept before the disk has it. SPEC: STO7, STO19
 import { setImmediate as endOfTurn } from 'node:timers/promises'
 import type { Instant } from '../core/time.ts'
 import { Entries, ENTRIES_MAX, ENTRY_BYTES_MAX, type Journaled, type Line, lineOf, paidLine, readLine } from './journal/entries.ts'

@@ -18,7 +18,8 @@ import type { Journaled } from './journal/entries.ts'
 import { type Mirror, NO_TALLY } from './mirror.ts'
 import { isAwaited, stepOf } from './news.ts'
 import { placement } from './placement.ts'
-import type { Commit, CommitAnswer, Lost, Position, SessionStore, Tally } from './store.ts'
+import type { Ahead, Commit, CommitAnswer, Lost, Position, SessionStore, Tally } from './store.ts'
+import { isUnreachable, StoreFault } from './store-fault.ts'
 
 export type Applied<R> = {
   readonly record: R | null
@@ -31,11 +32,13 @@ export type Applied<R> = {
   readonly assumed: Tally | null
   /** News that is only assumed is written down for the store. */
   readonly journaled: boolean
+  /** It is only assumed because the store is out of reach: others then lose their lease as well. */
+  readonly cutOff: boolean
 }
 
-/** The record as this gateway has it now; null asks the store. */
-type Known = () => StoredRecord | null
-const UNKNOWN: Known = () => null
+/** The record as the store has it, and as it is in force here; null where this gateway does not know. */
+type Known = { readonly stored: () => StoredRecord | null; readonly now: () => StoredRecord | null }
+const UNKNOWN: Known = { stored: () => null, now: () => null }
 
 /** News on its way into the store. */
 type Doing = {
@@ -46,9 +49,13 @@ type Doing = {
   readonly at: Instant | null
   /** What an end may be written as where its record is busy. */
   readonly mayGoAhead: boolean
+  /** It is somebody's word, to be written down beside the store. */
+  readonly noted: boolean
 }
 
 const ATTEMPTS = 16
+/** What takes away tries longer. */
+const ATTEMPTS_TAKING = 64
 /** A record that an end has overtaken is settled behind it, however often that takes. */
 const ATTEMPTS_BEHIND = 1_000
 /** Longest wait for the store's own time to reach what time has caused, in milliseconds: this clock is a round trip ahead at most. */
@@ -63,11 +70,14 @@ export class Ledger {
   readonly #debts: Debts
   /** Settlements on their way; a shutdown waits for them. */
   readonly #settling = new Set<Promise<void>>()
+  #stopping = false
   /** Hears what this gateway wrote. */
   onCommitted: (record: StoredRecord, facts: readonly Fact[]) => void = () => {}
   /** Hears what became of news said again. */
   onSaidAgain: (result: 'recorded' | 'known') => void = () => {}
 
+  /** Hears of an end in force here that a store which answers does not take. */
+  onStuck: (record: string, cause: unknown) => void = () => {}
   /** Hears that restrictive news could not be written down. */
   onUnwritten: (cause: unknown) => void = () => {}
 
@@ -77,7 +87,7 @@ export class Ledger {
     this.#mirror = mirror
     this.#clock = clock
     this.#journal = journal
-    this.#debts = new Debts(journal, debt => this.#paid(debt))
+    this.#debts = new Debts({ journal, pay: debt => this.#paid(debt), settled: ref => mirror.settled(ref), stuck: ({ ref }, cause) => this.onStuck(refName(ref), cause) })
     mirror.amend = record => this.#debts.amended(record)
   }
 
@@ -87,7 +97,7 @@ export class Ledger {
   get owed(): number { return this.#debts.size }
 
   async applyToSession(key: SessionKey, signal: SessionSignal, due: Instant | null = null): Promise<Applied<Session>> {
-    return this.#apply(sessionRef(key), signal, due, () => this.#mirror.peek(key)?.record ?? null)
+    return this.#apply(sessionRef(key), signal, due, { stored: () => this.#mirror.peek(key)?.stored ?? null, now: () => this.#mirror.peek(key)?.record ?? null })
   }
 
   /** An end settles behind the commit: every session tied to the anchor gets its `elevation.ended`. */
@@ -98,7 +108,8 @@ export class Ledger {
   }
 
   async applyToLock(selector: Selector, signal: LockSignal): Promise<Applied<Lock>> {
-    return this.#apply(lockRef(selector), signal, null, () => this.#mirror.lock(selector))
+    const known = (): Lock | null => this.#mirror.lock(selector)
+    return this.#apply(lockRef(selector), signal, null, { stored: known, now: known })
   }
 
   /** Settles everything that time or a shared condition has decided about this session: the next touch after a restart or a message lost. */
@@ -113,7 +124,11 @@ export class Ledger {
     while (this.#settling.size > 0) await Promise.allSettled(this.#settling)
   }
 
-  stop(): void { this.#debts.stop() }
+  /** What is not settled yet is left to the next touch. */
+  stop(): void {
+    this.#stopping = true
+    this.#debts.stop()
+  }
 
   // ---- what a store lost, or never had
 
@@ -121,8 +136,8 @@ export class Ledger {
   async recall(): Promise<void> {
     if (this.#journal === null) return
     this.#debts.inherit(this.#journal.owed)
-    await this.#debts.settle()
-    for (const { ref, news } of this.#journal.recent) await this.#again(ref, news)
+    await this.#debts.settle(null)
+    for (const { ref, news, record } of this.#journal.recent) await this.#again(ref, news, record)
   }
 
   /**
@@ -131,27 +146,26 @@ export class Ledger {
    * @throws StoreFault while the store does not take them
    */
   async sayAgain(lost: readonly Lost[], replaced: boolean): Promise<void> {
-    await this.#debts.settle()
+    await this.#debts.settle(null)
     if (replaced) for (const lock of this.#mirror.standingLocks()) await this.#setAgain(lock)
-    for (const { ref, news, record } of lost) {
-      if (record.record === 'session') await this.#bearAgain(ref, record, news)
-      await this.#again(ref, news)
-    }
+    for (const { ref, news, record } of lost) await this.#again(ref, news, record.record === 'session' ? record : null)
   }
 
-  async #again(ref: RecordRef, news: Signal): Promise<void> {
-    const { facts } = await this.#commit({ ref, news, due: null, at: null, mayGoAhead: false }, UNKNOWN)
+  /** @param session it is about, as it was known */
+  async #again(ref: RecordRef, news: Signal, session: Session | null): Promise<void> {
+    if (session !== null) await this.#bearAgain(ref, session, news)
+    const { facts } = await this.#commit({ ref, news, due: null, at: null, mayGoAhead: false, noted: false }, UNKNOWN)
     this.onSaidAgain(facts.length > 0 ? 'recorded' : 'known')
   }
 
   #setAgain({ id, selector, effect, reason, until, note, by }: Lock): Promise<unknown> {
-    return this.#again(lockRef(selector), { kind: 'lock.set', lock: id, selector, effect, reason, until, id: `sig_again_${id}` as Signal['id'], by, note }) // one id on every gateway
+    return this.#again(lockRef(selector), { kind: 'lock.set', lock: id, selector, effect, reason, until, id: `sig_again_${id}` as Signal['id'], by, note }, null) // one id on every gateway
   }
 
   /** A session whose very opening was lost is opened as it was, so that its end finds it. */
   async #bearAgain(ref: RecordRef, { id, key, epoch, principal, credential, endsAt }: Session, { id: signal, by }: Signal): Promise<void> {
     if ((await this.#store.load(ref)) !== null) return
-    await this.#again(ref, { kind: 'session.opened', key, session: id, epoch, principal, credential, endsAt, id: `${signal}.birth` as Signal['id'], by, note: 'said again' }) // likewise
+    await this.#again(ref, { kind: 'session.opened', key, session: id, epoch, principal, credential, endsAt, id: `${signal}.birth` as Signal['id'], by, note: 'said again' }, null) // likewise
   }
 
   // ---- what follows from an end
@@ -164,6 +178,7 @@ export class Ledger {
   async #settleTied(ref: AnchorRef, signal: Signal): Promise<void> {
     const tied = await this.#store.tiedTo(ref, SETTLED_AT_ONCE)
     for (const { name } of tied) {
+      if (this.#stopping) return
       const record = await this.#store.load({ kind: 'session', name })
       if (record?.record === 'session') await this.#endBroken(record, signal.id)
     }
@@ -192,9 +207,8 @@ export class Ledger {
 
   async #apply<R extends StoredRecord>(ref: RecordRef, news: Signal, due: Instant | null, known: Known): Promise<Applied<R>> {
     try {
-      await this.#debts.settle()
-      const [applied] = await Promise.all([this.#commit<R>({ ref, news, due, at: null, mayGoAhead: true }, known), this.#note(ref, news)])
-      return applied
+      await this.#debts.settle(ref)
+      return await this.#commit<R>({ ref, news, due, at: null, mayGoAhead: true, noted: true }, known)
     } catch (error) {
       if (!isRestrictive(news.kind) || news.kind === 'time.passed') throw error
       return this.#assume(error, ref, news, known)
@@ -202,9 +216,9 @@ export class Ledger {
   }
 
   /** Written down beside the store's own word, for the day on which both a server and its last writes are gone. */
-  async #note(ref: RecordRef, news: Signal): Promise<void> {
-    if (this.#journal === null || !isRestrictive(news.kind) || !isAwaited(news)) return
-    await this.#journal.write({ ref, news, at: this.#clock.now() }, false).catch((error: unknown) => this.#unwritten(error))
+  async #note({ ref, news, noted }: Doing, record: StoredRecord | null): Promise<void> {
+    if (!noted || this.#journal === null || !isRestrictive(news.kind) || !isAwaited(news)) return
+    await this.#journal.write({ ref, news, at: this.#clock.now(), record: sessionIn(record) }, false).catch((error: unknown) => this.#unwritten(error))
   }
 
   /** The end is in force all the same; what is lost is one of its witnesses. */
@@ -213,35 +227,41 @@ export class Ledger {
     return false
   }
 
-  async #commit<R extends StoredRecord>(doing: Doing, known: Known, attempts = ATTEMPTS): Promise<Applied<R>> {
+  async #commit<R extends StoredRecord>(doing: Doing, known: Known, attempts = isRestrictive(doing.news.kind) ? ATTEMPTS_TAKING : ATTEMPTS): Promise<Applied<R>> {
     const { ref, news, due, at } = doing
     let epoch = this.#store.epochOf(ref)
-    let current: StoredRecord | null = known() ?? (await this.#store.load(ref))
+    let current: StoredRecord | null = (this.#debts.has(ref) ? null : known.stored()) ?? (await this.#store.load(ref))
+    let note: Promise<void> | null = null
     let patience = EARLY_MAX
     for (let attempt = 0; attempt < attempts; attempt++) {
       const { record, facts, rejected } = stepOf(ref, news)(current, at ?? this.#clock.now())
-      if (rejected !== null || facts.length === 0 || record === null) return { record: record as R | null, facts, rejected, position: null, assumed: null, journaled: false } // a ref's record keeps its kind, here and below
-      const answer = await this.#write(this.#commitOf(doing, current, record, facts, epoch))
+      if (rejected !== null || facts.length === 0 || record === null) return { record: record as R | null, facts, rejected, position: null, assumed: null, journaled: false, cutOff: false } // a ref's record keeps its kind, here and below
+      note ??= this.#note(doing, current)
+      const commit = this.#commitOf(doing, current, record, facts, epoch)
+      const [answer] = await Promise.all([this.#write(commit), note])
       if (answer.is === 'OK') this.onCommitted(record, facts)
-      if (answer.is === 'OK') return { record: record as R, facts, rejected: null, position: answer.position, assumed: null, journaled: false }
-      if (answer.is === 'DUP') return { record: (await this.#store.load(ref)) as R | null, facts: [], rejected: null, position: answer.position, assumed: null, journaled: false }
+      if (answer.is === 'OK') return { record: record as R, facts, rejected: null, position: answer.position, assumed: null, journaled: false, cutOff: false }
+      if (answer.is === 'DUP') return { record: (await this.#store.load(ref)) as R | null, facts: [], rejected: null, position: answer.position, assumed: null, journaled: false, cutOff: false }
       if (answer.is === 'EARLY') {
         const wait = Math.max(1, (due ?? answer.now) - answer.now)
         patience -= wait
-        if (patience < 0) return { record: current as R | null, facts: [], rejected: null, position: null, assumed: null, journaled: false } // it is not time, by far
+        if (patience < 0) return { record: current as R | null, facts: [], rejected: null, position: null, assumed: null, journaled: false, cutOff: false } // it is not time, by far
         await pause(wait)
         continue
       }
       if (answer.is === 'EPOCH') epoch = answer.epoch
+      const meant = current
       current = answer.is === 'CONFLICT' ? answer.record : await this.#store.load(ref)
-      if (answer.is === 'CONFLICT' && answer.ahead !== null) return this.#wentAhead(doing, current, answer.ahead)
+      if (answer.is !== 'CONFLICT' || answer.ahead === null || commit.ahead === null) continue
+      if (isSameLife(meant, current)) return this.#wentAhead(doing, current, commit.ahead, answer.ahead)
+      this.#behind(this.#liftAhead(commit.ahead)) // it stands for a life that is over
     }
     throw new Error(`${refName(ref)} kept changing under ${attempts} attempts to write it`)
   }
 
   #commitOf({ ref, news, due, mayGoAhead }: Doing, current: StoredRecord | null, record: StoredRecord, facts: readonly Fact[], epoch: string): Commit {
     return {
-      operation: operationOf(ref, news), ref, expectedVersion: current?.version ?? 0, expectedEpoch: epoch, record, facts, due, ...placement(record),
+      operation: operationOf(ref, news), ref, expectedVersion: current?.version ?? 0, expectedEpoch: epoch, record, facts, due, ...placement(record, this.#clock.now()),
       news: isRestrictive(news.kind) && news.kind !== 'time.passed' ? news : null, awaited: isAwaited(news),
       ahead: mayGoAhead && current?.record === 'session' ? lockAhead(current, news, this.#clock.now(), selector => this.#mirror.lock(selector)) : null,
     }
@@ -252,33 +272,44 @@ export class Ledger {
   }
 
   /** The end is in force as a lock; the record gets it behind, and then the lock goes. */
-  #wentAhead<R extends StoredRecord>(doing: Doing, current: StoredRecord | null, position: Position): Applied<R> {
-    const { record, facts } = stepOf(doing.ref, doing.news)(current, this.#clock.now())
-    this.#behind(this.#commit({ ...doing, mayGoAhead: false }, UNKNOWN, ATTEMPTS_BEHIND).then(() => this.#liftAhead(current, doing.news)))
-    return { record: record as R | null, facts, rejected: null, position, assumed: null, journaled: false }
+  #wentAhead<R extends StoredRecord>(doing: Doing, current: StoredRecord | null, ahead: Ahead, position: Position): Applied<R> {
+    const { ref, news } = doing
+    const now = this.#clock.now()
+    const { record, facts } = stepOf(ref, news)(current, now)
+    const settling = this.#commit({ ...doing, mayGoAhead: false, noted: false }, UNKNOWN, ATTEMPTS_BEHIND)
+    this.#behind(settling.then(() => this.#liftAhead(ahead), () => this.#debts.owe({ ref, news, at: now, record: sessionIn(current) })))
+    return { record: record as R | null, facts, rejected: null, position, assumed: null, journaled: false, cutOff: false }
   }
 
-  async #liftAhead(current: StoredRecord | null, news: Signal): Promise<void> {
-    const ahead = current?.record === 'session' ? lockAhead(current, news, this.#clock.now(), () => null) : null
-    if (ahead?.record.record === 'lock') await this.applyToLock(ahead.record.selector, { kind: 'lock.lifted', id: newSignalId(), by: 'ledger', note: 'its session has it now' })
+  /** Only the very lock that went ahead: an operator may have said more since. */
+  async #liftAhead({ ref, record: ahead }: Ahead): Promise<void> {
+    const lock = await this.#store.load(ref)
+    if (lock?.record !== 'lock' || ahead.record !== 'lock' || lock.id !== ahead.id || lock.version !== ahead.version) return
+    await this.applyToLock(lock.selector, { kind: 'lock.lifted', id: newSignalId(), by: 'ledger', note: 'its session has it now' })
   }
 
   /** The store is down, the emergency is not: what takes away is in force here at once, and written as soon as the store answers. */
   async #assume<R extends StoredRecord>(cause: unknown, ref: RecordRef, news: Signal, known: Known): Promise<Applied<R>> {
     const now = this.#clock.now()
-    const { record, facts, rejected } = stepOf(ref, news)(known(), now)
+    const before = known.now()
+    const cutOff = isUnreachable(cause)
+    const { record, facts, rejected } = stepOf(ref, news)(before, now)
     if (rejected !== null || record === null) throw cause
-    if (facts.length === 0) return { record: record as R, facts, rejected: null, position: null, assumed: NO_TALLY, journaled: false } // in force already; whether the store has it is not known
+    if (facts.length === 0) return { record: record as R, facts, rejected: null, position: null, assumed: NO_TALLY, journaled: false, cutOff } // in force already; whether the store has it is not known
     if (!this.#debts.hasRoom) throw cause
-    const written = this.#debts.owe(ref, news, now).then(() => this.#journal !== null, (error: unknown) => this.#unwritten(error))
+    const written = this.#debts.owe({ ref, news, at: now, record: sessionIn(before) }).then(() => this.#journal !== null, (error: unknown) => this.#unwritten(error))
     const assumed = await this.#mirror.assume(record, facts)
-    return { record: record as R, facts, rejected: null, position: null, assumed, journaled: await written }
+    return { record: record as R, facts, rejected: null, position: null, assumed, journaled: await written, cutOff }
   }
 
   /** As of when it was enforced: the record here and the one there are one. */
-  #paid({ ref, news, at }: Journaled): Promise<unknown> {
-    return this.#commit({ ref, news, due: null, at, mayGoAhead: false }, UNKNOWN)
+  async #paid({ ref, news, at, record }: Journaled): Promise<void> {
+    if (record !== null) await this.#bearAgain(ref, record, news)
+    const { rejected } = await this.#commit({ ref, news, due: null, at, mayGoAhead: false, noted: false }, UNKNOWN)
+    if (rejected?.rejected === 'not_found') throw new StoreFault('failed', `${refName(ref)} is not in the store, and nothing is known of it that could be put there`)
   }
 }
 
+const sessionIn = (record: StoredRecord | null): Session | null => (record?.record === 'session' ? record : null)
+const isSameLife = (a: StoredRecord | null, b: StoredRecord | null): boolean => a?.record === 'session' && b?.record === 'session' && a.id === b.id
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))

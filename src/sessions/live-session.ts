@@ -14,7 +14,10 @@ export class Holder {
 }
 
 export class LiveSession extends Holder {
+  /** As it is in force here: what the store has, with news it has not taken yet. */
   record: Session
+  /** As the store has it: what versions are compared with. */
+  stored: Session
   /** null until a credential of this session was verified on this gateway: its baseline is unknown here. */
   claims: Claims | null
   /** The credential they are from: an older one teaches nothing. */
@@ -31,6 +34,7 @@ export class LiveSession extends Holder {
   constructor(record: Session, claims: Claims | null, lastSeen: Instant) {
     super()
     this.record = record
+    this.stored = record
     this.claims = claims
     this.lastSeen = lastSeen
   }

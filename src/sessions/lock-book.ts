@@ -6,8 +6,8 @@ import type { SessionStore } from './store.ts'
 
 const PAGE = 500
 
-/** Versions begin anew when a lifted lock was forgotten; the instant it was set does not. */
-const isNewer = (lock: Lock, known: Lock): boolean => lock.since > known.since || (lock.since === known.since && lock.version > known.version)
+/** Versions begin anew only long after a lock was lifted; the instant of its setting does not. */
+const isNewer = (lock: Lock, known: Lock): boolean => lock.version > known.version || lock.since > known.since
 
 export class LockBook {
   readonly #store: SessionStore

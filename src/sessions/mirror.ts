@@ -96,8 +96,8 @@ export class Mirror {
     return loading
   }
 
-  /** Takes over a record this gateway just committed or read. */
-  async adopt(record: Session): Promise<LiveSession> {
+  /** Takes over a record that was read; null when what was known came into doubt meanwhile. */
+  async adopt(record: Session, stillTrue: () => boolean): Promise<LiveSession | null> {
     const seen = await this.#store.lastSeen(record.key)
     const known = this.#sessions.get(record.key)
     if (known !== undefined) return known
@@ -107,9 +107,11 @@ export class Mirror {
       this.#anchors.forgetUntied(tiesOf(record))
       return raced
     }
+    if (!stillTrue()) return null
     const overtaken = this.#overtaken.get(record.key)
-    const newest = this.amend(overtaken !== undefined && isNewerSession(overtaken, record) ? overtaken : record)
+    const newest = overtaken !== undefined && isNewerSession(overtaken, record) ? overtaken : record
     const live = new LiveSession(newest, null, seen ?? newest.openedAt)
+    live.record = this.amend(newest)
     this.#sessions.put(live)
     void this.#anchors.tie(live, newest)
     this.#sessions.evict()
@@ -118,8 +120,11 @@ export class Mirror {
 
   async #load(key: SessionKey): Promise<LiveSession | null> {
     this.onRead('unknown')
+    const doubts = this.#doubts.count
     const record = await this.#store.load(sessionRef(key))
-    return record?.record === 'session' ? this.adopt(record) : null
+    if (record?.record !== 'session') return null
+    const live = await this.adopt(record, () => this.#doubts.count === doubts)
+    return live ?? this.#load(key)
   }
 
   /**
@@ -152,10 +157,16 @@ export class Mirror {
   /** The lock that stands on a selector, as known here. */
   lock(selector: Selector): Lock | null { return this.#lockBook.find(selector) }
 
-  /** Takes restrictive news over that no store has confirmed: heard here as if it had been announced. */
+  /** Takes restrictive news over that no store has confirmed: in force here as if it had been announced, and no version to compare with. */
   assume(record: StoredRecord, facts: readonly Fact[]): Promise<Tally> {
     const ref = refOfRecord(record)
-    return this.heard({ position: { epoch: this.#store.epochOf(ref), sequence: 0 }, ref, record, facts })
+    const announcement: Announcement = { position: { epoch: this.#store.epochOf(ref), sequence: 0 }, ref, record, facts }
+    if (record.record !== 'session') return this.heard(announcement)
+    this.onAnnounced(announcement)
+    const live = this.#sessions.get(record.key)
+    if (live === undefined) return Promise.resolve(NO_TALLY)
+    void this.#replace(live, live.stored)
+    return this.onChange({ sessions: [live], announcement })
   }
 
   /** Every lock known here. */
@@ -168,6 +179,12 @@ export class Mirror {
     this.#doubts.dropLost()
   }
 
+  /** The store has taken what was in force from memory: the record is what the store says from here on. */
+  async settled(ref: RecordRef): Promise<void> {
+    await this.#doubts.readOne(ref)
+    await this.#worldChanged(null)
+  }
+
   /** May news of it be on its way, and was it not asked for just now? Never with a store that announces in the same turn. */
   mayBeBehind(live: LiveSession, elapsed: number): boolean {
     return this.#store.confirmedUntil() !== Infinity && elapsed - live.askedAt >= ASKED_EVERY
@@ -178,7 +195,7 @@ export class Mirror {
     live.askedAt = elapsed
     this.onRead('denied')
     const found = await this.#store.load(sessionRef(live.record.key))
-    if (found?.record !== 'session' || !isNewerSession(found, live.record)) return false
+    if (found?.record !== 'session' || !isNewerSession(found, live.stored)) return false
     await this.#anchors.knowAll(tiesOf(found))
     void this.#heardSession(found, null)
     return true
@@ -220,11 +237,11 @@ export class Mirror {
 
   /** One announcement: what it closes is closed when this returns, judged when the promise settles. */
   heard(announcement: Announcement): Promise<Tally> {
-    const record = this.amend(announcement.record)
+    const { record } = announcement
     this.onAnnounced(announcement)
     if (record.record === 'session') return this.#heardSession(record, announcement)
-    if (record.record === 'anchor') return this.#heardAnchor(record, announcement)
-    return this.#lockBook.take(record) ? this.#worldChanged(announcement) : Promise.resolve(NO_TALLY)
+    if (record.record === 'anchor') return this.#heardAnchor(this.amend(record), announcement)
+    return this.#lockBook.take(this.amend(record)) ? this.#worldChanged(announcement) : Promise.resolve(NO_TALLY)
   }
 
   #heardSession(record: Session, announcement: Announcement | null): Promise<Tally> {
@@ -233,7 +250,7 @@ export class Mirror {
       if (this.#loading.has(record.key)) this.#overtaken.set(record.key, record)
       return Promise.resolve(NO_TALLY)
     }
-    if (!isNewerSession(record, live.record)) return Promise.resolve(NO_TALLY)
+    if (!isNewerSession(record, live.stored)) return Promise.resolve(NO_TALLY)
     const asking = this.#replace(live, record)
     const judged = this.onChange({ sessions: [live], announcement })
     return asking === null ? judged : asking.then(() => judged) // what was given carries nothing before its conditions are known
@@ -243,11 +260,12 @@ export class Mirror {
   #replace(live: LiveSession, record: Session): Promise<unknown> | null {
     const before = live.record
     if (before.id !== record.id) this.#reborn(live, record)
+    live.stored = record
     live.record = this.amend(record)
     live.stamp++
     live.view = null
-    const asking = this.#anchors.tie(live, record)
-    this.#anchors.untie(live, before, record)
+    const asking = this.#anchors.tie(live, live.record)
+    this.#anchors.untie(live, before, live.record)
     return asking
   }
 

@@ -5,6 +5,8 @@ import { after, duration, type Instant, instant } from '../core/time.ts'
 import type { Commit } from './store.ts'
 
 const DAY = 86_400_000
+/** A lifted lock keeps its versions growing for as long as an older word about it may still be on its way. */
+const LIFTED_KEPT = duration(DAY)
 /** How long an ended life keeps refusing what it ended, beyond the end of its newest credential. */
 const TOMBSTONE_SLACK = duration(7 * DAY)
 /** No elevation lives as long as these: what still points at a forgotten anchor has ended before. */
@@ -12,9 +14,9 @@ const OPEN_ANCHOR_KEPT = duration(90 * DAY)
 const ENDED_ANCHOR_KEPT = duration(30 * DAY)
 
 /** Where a record is found and when it may be forgotten. */
-export function placement(record: StoredRecord): Pick<Commit, 'index' | 'ties' | 'forgetAt'> {
+export function placement(record: StoredRecord, now: Instant): Pick<Commit, 'index' | 'ties' | 'forgetAt'> {
   if (record.record === 'session') return { index: indexOf(record), ties: tiesOf(record), forgetAt: sessionForgetAt(record) }
-  if (record.record === 'lock') return { index: [], ties: [], forgetAt: record.state === 'lifted' ? instant(0) : record.until }
+  if (record.record === 'lock') return { index: [], ties: [], forgetAt: record.state === 'lifted' ? after(now, LIFTED_KEPT) : record.until }
   return { index: [], ties: [], forgetAt: after(record.since, record.state === 'open' ? OPEN_ANCHOR_KEPT : ENDED_ANCHOR_KEPT) }
 }
 

@@ -25,3 +25,8 @@ export class StoreFull extends StoreFault {
     super('full', says)
   }
 }
+
+/** Somebody else wrote it. */
+export const isForged = (error: unknown): boolean => error instanceof StoreFault && error.code === 'forged'
+/** The store did not answer; with every other fault it did. What is not a fault of ours counts as no answer. */
+export const isUnreachable = (error: unknown): boolean => !(error instanceof StoreFault) || error.code === 'unreachable' || error.code === 'closed'

@@ -32,6 +32,8 @@ export type Enforced<R> = Applied<R> & {
   readonly laterOn: readonly Later[]
   /** When gateways that this store does not answer act on nothing older than this news; null where the store has it or is in this process. */
   readonly othersFailClosedAt: Instant | null
+  /** In force on this gateway alone: a store that gateways share has not taken it. */
+  readonly onlyHere: boolean
   /** From the call to the last exchange judged, in milliseconds. */
   readonly tookMs: number
 }
@@ -78,7 +80,7 @@ export class Intake {
     const applied = await applying
     this.#count(kind, applied.rejected !== null ? 'rejected' : applied.facts.length > 0 ? 'taken' : 'unchanged')
     const enforcement = applied.assumed !== null ? assumed(applied.assumed) : applied.position === null ? null : await this.#store.enforced(applied.position)
-    return { ...applied, enforcement, laterOn: this.#laterOn(), othersFailClosedAt: applied.assumed === null ? null : this.#othersFailClosedAt(), tookMs: this.#clock.elapsed() - started }
+    return { ...applied, enforcement, laterOn: this.#laterOn(), othersFailClosedAt: applied.cutOff ? this.#othersFailClosedAt() : null, onlyHere: applied.assumed !== null && this.#leased !== null, tookMs: this.#clock.elapsed() - started }
   }
 
   #laterOn(): readonly Later[] {

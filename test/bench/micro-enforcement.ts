@@ -70,7 +70,8 @@ async function enforcement(): Promise<Bench> {
   const store = openEmbeddedStore({ file: ':memory:', clock, ephemeral: true })
   const mirror = new Mirror(store, policy, 100)
   await mirror.start()
-  const live = await mirror.adopt(session)
+  const live = await mirror.adopt(session, () => true)
+  if (live === null) throw new Error('the session is not taken in')
   mirror.learn(live, claims, { ...session.credential, provider: 'login', fingerprint: 'f', credential: session.credential.id, keyThumbprint: null, claimed: {} })
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: () => true }
   const inflight = new Inflight()

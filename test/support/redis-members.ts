@@ -28,7 +28,7 @@ export async function memberOf(port: number, plan: MemberPlan = {}): Promise<Mem
   const metrics = new Metrics()
   const said: string[] = []
   const { store, clock } = await redisStore(homeAt(port, plan.home), { store: { home: homeAt(port, plan.home), lease: duration(plan.lease ?? 1_000), hold: { requests: duration(2_000), streams: duration(30_000) }, macKeyFiles: plan.macKeyFiles ?? [] } }, {
-    clock: plan.clock ?? new SystemClock(), metrics: metrics.store, configuration: () => 'digest', says: text => said.push(text),
+    clock: plan.clock ?? new SystemClock(), metrics: metrics.store, configuration: () => 'digest', observes: false, says: text => said.push(text),
   })
   if (plan.watcher !== undefined) store.subscribe(plan.watcher)
   return { store, clock, metrics, said }

@@ -1,12 +1,19 @@
 // What stands in the journal: its lines, and what they come to. Owed news stays until it is paid, however old; said news 14 minutes.
-// Knows no file; never gives up what is owed. SPEC: STO7
+// Knows no file; never gives up what is owed. SPEC: STO7, STO19
 import { ANCHOR_KINDS } from '../../core/anchor.ts'
 import { type RecordRef, refName } from '../../core/record.ts'
+import type { Session } from '../../core/session.ts'
 import { isRestrictive, type Signal, type SignalKind } from '../../core/signal.ts'
 import { duration, type Instant } from '../../core/time.ts'
 
 /** Restrictive news of this gateway, and since when it is in force. */
-export type Journaled = { readonly ref: RecordRef; readonly news: Signal; readonly at: Instant }
+export type Journaled = {
+  readonly ref: RecordRef
+  readonly news: Signal
+  readonly at: Instant
+  /** The session it ends, as it was known: its opening may be lost as well. null for anything else. */
+  readonly record: Session | null
+}
 
 /** `text` ends with LF. `at` of `paid` is when the store took it. */
 export type Line = { readonly is: 'said' | 'owed' | 'paid'; readonly operation: string; readonly at: Instant; readonly text: string }
@@ -48,8 +55,8 @@ export function readLine(text: string): Line | null {
 }
 
 /** @throws TypeError for what could not be read again */
-export function lineOf({ ref, news, at }: Journaled, owed: boolean): Line {
-  const line = readLine(JSON.stringify({ is: owed ? 'owed' : 'said', at, ref, news }))
+export function lineOf({ ref, news, at, record }: Journaled, owed: boolean): Line {
+  const line = readLine(JSON.stringify({ is: owed ? 'owed' : 'said', at, ref, news, ...(record === null ? {} : { record }) }))
   if (line === null) throw new TypeError(`the journal takes restrictive news with an id and an instant, not ${news.kind} at ${at}`)
   return line
 }
@@ -57,8 +64,8 @@ export function lineOf({ ref, news, at }: Journaled, owed: boolean): Line {
 export const paidLine = (operation: string, at: Instant): Line => ({ is: 'paid', operation, at, text: `${JSON.stringify({ is: 'paid', operation, at })}\n` })
 
 const entryOf = ({ text }: Kept): Journaled => {
-  const { ref, news, at } = JSON.parse(text.slice(0, text.indexOf('\n'))) as Journaled // its first line was read once already
-  return { ref, news, at }
+  const { ref, news, at, record = null } = JSON.parse(text.slice(0, text.indexOf('\n'))) as Omit<Journaled, 'record'> & { readonly record?: Session } // its first line was read once already
+  return { ref, news, at, record }
 }
 
 export class Entries {

@@ -1,5 +1,5 @@
 // The journal's file: lines are appended and put on stable storage, or the whole is replaced by a fresh one. After a failed write or flush nothing is
-// appended until it was replaced: what the kernel dropped then is not known. Never replaces a file that another process put there. SPEC: STO7
+// appended until it was replaced: what the kernel dropped then is not known. Never replaces a file that another process put there. SPEC: STO7, STO19
 import { createReadStream } from 'node:fs'
 import { copyFile, type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'

@@ -4,7 +4,8 @@ import { instant } from '../../core/time.ts'
 import type { Commit, CommitAnswer } from '../store.ts'
 import { StoreFault, StoreFull } from '../store-fault.ts'
 import { rollOf } from './acknowledgements.ts'
-import { keptOf, placeOfSelector, placeOfTie, recordOf, refText, type Seal, toldOf } from './entry.ts'
+import { bodyOf, keptOf, placeOfSelector, placeOfTie, recordOf, refText, type Seal, toldOf } from './entry.ts'
+import { LinkLost } from './link.ts'
 import type { Shard } from './shard.ts'
 
 type Way = {
@@ -18,7 +19,7 @@ type Way = {
 
 /** Version, MAC and body. */
 function written({ dataSet, seal }: Way, ref: RecordRef, record: StoredRecord, told: string, news: string): readonly [string, string, string] {
-  const body = JSON.stringify(record)
+  const body = bodyOf(record)
   const version = String(record.version)
   return [version, seal.sign(dataSet, refText(ref), version, body, toldOf(told, news)), body]
 }
@@ -47,7 +48,9 @@ export function commitAnswer(shard: Shard, seal: Seal, commit: Commit, nonce: st
   switch (is) {
     case 'OK': case 'DUP': return done(shard, commit, nonce, is, String(first), second)
     case 'CONFLICT': return conflict(shard, seal, commit, String(first), String(second), third)
-    case 'EPOCH': return { is, epoch: `${String(first)}.${String(second)}` }
+    case 'EPOCH':
+      if (!shard.accept(String(first), String(second), null)) throw new LinkLost('a server of an older epoch answered; nothing was written there')
+      return { is, epoch: `${String(first)}.${String(second)}` }
     case 'EARLY': return { is, now: instant(Number(first)) }
     case 'FULL': throw new StoreFull(`${String(first)} facts wait to be written to a trail; nothing is given before some are`)
     default: throw new StoreFault('failed', `the library answered ${String(is)} to a commit`)
@@ -56,7 +59,7 @@ export function commitAnswer(shard: Shard, seal: Seal, commit: Commit, nonce: st
 
 function done(shard: Shard, commit: Commit, nonce: string, is: 'OK' | 'DUP', id: string, roll: unknown): CommitAnswer {
   if (commit.awaited) shard.acknowledgements.committed(id, rollOf(roll))
-  if (is === 'OK' && commit.news !== null) shard.pledge(id, nonce, commit.ref, JSON.stringify(commit.news), JSON.stringify(commit.record))
+  if (is === 'OK' && commit.news !== null) shard.pledge(id, nonce, commit.ref, JSON.stringify(commit.news), bodyOf(commit.record))
   return { is, position: shard.positionOf(id) }
 }
 
@@ -64,5 +67,5 @@ function conflict(shard: Shard, seal: Seal, { ref }: Commit, text: string, ahead
   if (ahead !== '') shard.acknowledgements.committed(ahead, rollOf(roll))
   const kept = keptOf(text)
   if (kept !== null) seal.checkRecord(shard.dataSet, refText(ref), kept)
-  return { is: 'CONFLICT', record: kept === null ? null : recordOf(kept.body), ahead: ahead === '' ? null : shard.positionOf(ahead) }
+  return { is: 'CONFLICT', record: kept === null ? null : recordOf(ref, kept.body), ahead: ahead === '' ? null : shard.positionOf(ahead) }
 }

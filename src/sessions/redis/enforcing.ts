@@ -13,11 +13,15 @@ type Ports = {
   readonly positionOf: (id: string) => Position
   /** Its exchanges are judged; null when what became of them is not known. */
   readonly enforced: (entry: Entry, tally: Tally | null) => void
+  /** An entry can not be enforced for the moment. */
+  readonly blocked: () => void
   readonly says: (text: string, cause: unknown) => void
 }
 
 /** Very many at once wait as one, acknowledged with the last of them. */
 const WAITING_MAX = 10_000
+/** Milliseconds until what can not be read is read again. */
+const ASK_AGAIN = 200
 const NOTHING = tallyOf('')
 
 export class Enforcing {
@@ -25,14 +29,21 @@ export class Enforcing {
   readonly #waiting: { id: string; left: number }[] = []
   /** Everything up to this entry is enforced here. */
   upTo = ''
+  #blocked = 0
+  /** Moves when everything known was read again. */
+  #generation = 0
 
   constructor(ports: Ports) {
     this.#ports = ports
   }
 
+  /** An entry was neither enforced nor read again yet. */
+  get blocked(): boolean { return this.#blocked > 0 }
+
   /** From here on, whatever was waited for before. */
   restart(id: string): void {
     this.#waiting.length = 0
+    this.#generation++
     this.upTo = id
   }
 
@@ -66,11 +77,22 @@ export class Enforcing {
     const watcher = this.#ports.watcher()
     try {
       this.#ports.seal.checkEntry(this.#ports.dataSet(), refText(ref), entry)
-      return (await watcher?.heard({ position: this.#ports.positionOf(entry.id), ref, record: recordOf(entry.body), facts: JSON.parse(entry.facts) as readonly Fact[] })) ?? NOTHING // written by commit
+      return (await watcher?.heard({ position: this.#ports.positionOf(entry.id), ref, record: recordOf(ref, entry.body), facts: JSON.parse(entry.facts) as readonly Fact[] })) ?? NOTHING // written by commit
     } catch (error) {
       this.#ports.says('an announcement can not be believed; its record is read again', error)
-      await watcher?.doubted([ref]).catch(() => undefined) // a record that can not be read is refused by whoever needs it
+      await this.#readAgain(ref, watcher)
       return null
     }
+  }
+
+  /** Until it is read, this gateway confirms nothing. */
+  async #readAgain(ref: RecordRef, watcher: Watcher | null): Promise<void> {
+    const read = (): Promise<boolean> => (watcher === null ? Promise.resolve(true) : watcher.doubted([ref]).then(() => true, () => false))
+    if (await read()) return
+    this.#blocked++
+    this.#ports.blocked()
+    const generation = this.#generation
+    while (generation === this.#generation && !(await read())) await new Promise(resolve => setTimeout(resolve, ASK_AGAIN).unref())
+    this.#blocked--
   }
 }

@@ -5,6 +5,7 @@ import { type RecordRef, refName, type StoredRecord } from '../../core/record.ts
 import { type Instant, instant } from '../../core/time.ts'
 import { hmac, sha256 } from '../../runtime/id.ts'
 import { StoreFault } from '../store-fault.ts'
+import { sessionOf, sessionText } from './session-text.ts'
 
 const SEPARATOR = '\x1f'
 
@@ -36,9 +37,17 @@ const damaged = (what: string): StoreFault => new StoreFault('corrupt', `${what}
 /** `kind/name` with the name's control characters escaped, so that it can stand between separators. */
 export const refText = ({ kind, name }: RecordRef): string => `${kind}/${JSON.stringify(name).slice(1, -1)}`
 
+function unescaped(text: string): unknown {
+  try {
+    return JSON.parse(`"${text}"`)
+  } catch {
+    return null
+  }
+}
+
 export function refOf(text: string): RecordRef {
   const slash = text.indexOf('/')
-  const name: unknown = slash < 1 ? null : JSON.parse(`"${text.slice(slash + 1)}"`)
+  const name = slash < 1 ? null : unescaped(text.slice(slash + 1))
   if (typeof name !== 'string') throw damaged('a reference')
   return { kind: text.slice(0, slash) as RecordRef['kind'], name } // written by refText
 }
@@ -72,10 +81,16 @@ export function listedOf(text: string): { readonly ref: RecordRef; readonly kept
   return { ref: refOf(text.slice(0, at)), kept }
 }
 
-export const recordOf = (body: string): StoredRecord => JSON.parse(body) as StoredRecord // written by commit, and under a MAC where a key is set
+/** What lies under a record's reference. @throws TypeError for what is not JSON */
+export const bodyOf = (record: StoredRecord): string => (record.record === 'session' ? sessionText(record) : JSON.stringify(record))
 
-/** 96 bits of a digest: two of them the same by chance or by design are out of reach, and what is found is checked by its reader. */
-const place = (text: string): string => sha256(text).slice(0, 16)
+export function recordOf({ kind, name }: RecordRef, body: string): StoredRecord {
+  const written: unknown = JSON.parse(body)
+  return kind === 'session' && Array.isArray(written) ? sessionOf(name, written) : (written as StoredRecord) // written by commit, and under a MAC where a key is set
+}
+
+/** 72 bits of a digest: to meet another's by chance or by design is out of reach, and what is found is checked by its reader. */
+const place = (text: string): string => sha256(text).slice(0, 12)
 export const placeOfSelector = ({ kind, value }: Selector): string => place(`${kind}:${value}`)
 export const placeOfTie = (ref: RecordRef): string => place(`tie:${refName(ref)}`)
 
@@ -95,19 +110,22 @@ export class Seal {
 
   /** @throws StoreFault `forged` */
   checkRecord(dataSet: string, ref: string, { version, mac, body }: Kept): void {
-    this.#check(ref, mac.split('.')[0], key => recordMac(key, dataSet, ref, version, body))
+    if (!this.#holds(mac.split('.')[0], key => recordMac(key, dataSet, ref, version, body))) throw forged(ref)
   }
 
   /** @throws StoreFault `forged` */
-  checkEntry(dataSet: string, ref: string, { version, mac, body, facts, news }: Entry): void {
-    this.#check(ref, mac.split('.')[1], key => toldMac(key, dataSet, ref, version, body, facts + SEPARATOR + news))
+  checkEntry(dataSet: string, ref: string, entry: Entry): void {
+    if (!this.isOn(dataSet, ref, entry)) throw forged(ref)
   }
 
-  #check(ref: string, mac: string | undefined, made: (key: Uint8Array) => string): void {
-    if (this.#keys.length > 0 && !this.#keys.some(key => made(key) === mac)) throw new StoreFault('forged', `${ref} in Redis does not carry the MAC of this gateway's key: somebody else wrote it, or the key was changed without keeping the old one beside it`)
+  isOn(dataSet: string, ref: string, { version, mac, body, facts, news }: Entry): boolean {
+    return this.#holds(mac.split('.')[1], key => toldMac(key, dataSet, ref, version, body, facts + SEPARATOR + news))
   }
+
+  #holds(mac: string | undefined, made: (key: Uint8Array) => string): boolean { return this.#keys.length === 0 || this.#keys.some(key => made(key) === mac) }
 }
 
+const forged = (ref: string): StoreFault => new StoreFault('forged', `${ref} in Redis does not carry the MAC of this gateway's key: somebody else wrote it, or the key was changed without keeping the old one beside it`)
 export const toldOf = (facts: string, news: string): string => facts + SEPARATOR + news
 const recordMac = (key: Uint8Array, ...parts: readonly string[]): string => hmac(key, ['record', ...parts].join(SEPARATOR))
 const toldMac = (key: Uint8Array, ...parts: readonly string[]): string => hmac(key, ['told', ...parts].join(SEPARATOR))

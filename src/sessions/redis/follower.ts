@@ -40,6 +40,8 @@ export class Follower {
   applied: Point | null = null
   epoch: string | null = null
   dataSet: string | null = null
+  /** Nonce of the base of the epoch that was joined: what tells it from another one of the same number. */
+  #base: string | null = null
   readonly #page: number
   /** Everything applied lately, oldest first, without gaps. */
   #journal: Applied[] = []
@@ -59,9 +61,9 @@ export class Follower {
     if (this.applied === null) return { is: 'join' }
     if (reply.dataSet !== this.dataSet) return { is: 'replaced', orphans: this.#witnessed(), rejoinAt: reply.head }
     if (reply.status === 'OK') return this.#following(reply)
-    if (reply.epoch === epochOfId(this.applied.id) && reply.status === 'LOST') return { is: 'missed' }
+    if (reply.status === 'LOST' && reply.epoch === epochOfId(this.applied.id) && reply.base.nonce === this.#base && sequenceOf(reply.head.id) > this.#sequence()) return { is: 'missed' } // one that is behind has lost something
     const at = this.#find(reply.base)
-    if (at === null) return { is: 'forked', orphans: [...this.#journal, ...this.#pledged.values()], known: false, rejoinAt: reply.head }
+    if (at === null) return { is: 'forked', orphans: this.#witnessed(), known: false, rejoinAt: reply.head }
     return { is: 'forked', orphans: [...this.#journal.slice(at + 1), ...this.#pledged.values()], known: true, rejoinAt: reply.base }
   }
 
@@ -75,7 +77,7 @@ export class Follower {
     return { is: 'apply', entries: fresh, more: reply.entries.length >= this.#page }
   }
 
-  /** Index of a point in the journal; -1 when it is what was joined at, before everything in it; null when it is not known. */
+  /** Index of a point in the journal; null when it is not known. */
   #find({ id, nonce }: Point): number | null {
     const sequence = sequenceOf(id)
     for (let i = this.#journal.length - 1; i >= 0; i--) {
@@ -98,21 +100,28 @@ export class Follower {
 
   /** Restrictive news of this member's own that the store took: known to be lost even if it was never heard. */
   pledge(applied: Applied): void {
-    if (sequenceOf(applied.id) <= this.#sequence() || this.#pledged.size >= this.#journalMax) return
+    const heard = this.applied !== null && epochOfId(applied.id) === epochOfId(this.applied.id) && sequenceOf(applied.id) <= this.#sequence()
+    if (heard || this.#pledged.size >= this.#journalMax) return
     this.#pledged.set(applied.nonce, applied)
   }
 
-  /** Goes on from there, in that epoch of that data set; what was undone has been dealt with. */
-  rejoin(at: Point, { epoch, dataSet }: Reply, keepJournal: boolean): void {
+  /** Goes on from there, in that epoch of that data set; what was lost has been dealt with. */
+  rejoin(at: Point, reply: Reply, keepJournal: boolean, lost: readonly Applied[]): void {
     const from = keepJournal ? this.#find(at) : null
     if (from === null) {
       this.#older = this.#witnessed()
       this.#journal = [{ ...at, ref: null, news: '', body: '', at: instant(0) }]
     } else this.#journal = this.#journal.slice(0, from + 1)
-    this.#pledged.clear()
+    for (const { nonce } of lost) this.#pledged.delete(nonce) // what was said again meanwhile is pledged anew
     this.applied = at
+    this.turn(reply)
+  }
+
+  /** Goes on in another epoch of the same history, from where it is. */
+  turn({ epoch, dataSet, base }: Reply): void {
     this.epoch = epoch
     this.dataSet = dataSet
+    this.#base = base.nonce
   }
 
   /** Restrictive news of the last quarter of an hour, its own included. */

@@ -3,7 +3,7 @@
 -- Values are parts joined by 0x1f, which JSON text never holds. The library knows versions, epochs, the chain and idempotency, never what a freeze is.
 local S = '\31'
 local FORMAT = '1'
-local LOG_MAX, OUT_MAX, REMEMBERED, KEPT_MAX = 50000, 1000000, 900000, 1000
+local LOG_MAX, OUT_MAX, REMEMBERED, KEPT_MAX = 50000, 1000000, 900000, 10000
 
 -- run_id of this server process: a constant of the process, so an upvalue may hold it
 local RUN = nil
@@ -29,6 +29,12 @@ local function meta(p)
   return m
 end
 
+-- What a reader compares with its own epoch before it believes a word.
+local function stamp(p)
+  local v = redis.call('HMGET', p .. 'm', 'cid', 'epoch')
+  return (v[1] or '') .. '.' .. (v[2] or '')
+end
+
 -- Appends `e` {nonce, flags, ref, v, mac, body, facts, news} to the log and publishes the same bytes. Its id is <epoch>-<sequence>.
 local function append(p, m, e)
   local id = m.epoch .. '-' .. int(redis.call('HINCRBY', p .. 'm', 'seq', 1))
@@ -49,7 +55,7 @@ local function opened(p, nonce, shards)
   if m.run == run_id() then return m end
   local clock = clock_ms()
   m.off, m.now = math.max(0, m.tm - clock), math.max(clock, m.tm)
-  local epoch = m.epoch and int(tonumber(m.epoch) + 1) or int(math.floor(m.now / 1000))
+  local epoch = int(math.max(tonumber(m.epoch or '0') + 1, math.floor(m.now / 1000)))
   if not m.cid then
     m.cid, m.born = nonce, int(m.now)
     redis.call('HSET', p .. 'm', 'cid', m.cid, 'seq', 0, 'fmt', FORMAT, 'born', m.born, 'P', shards)
@@ -60,7 +66,7 @@ local function opened(p, nonce, shards)
   return m
 end
 
--- A stored record: last seen (13 digits), version, its places in the index (16 characters each), MAC, body.
+-- A stored record: last seen (13 digits), version, its places in the index (12 characters each), MAC, body.
 local NEVER = '0000000000000'
 local function parts(text) return string.match(text, '^(%d+)\31(%d+)\31([^\31]*)\31([^\31]*)\31(.*)$') end
 local function kind_of(ref) return string.match(ref, '^([^/]*)/') end

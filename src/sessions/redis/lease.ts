@@ -9,6 +9,7 @@ export class Lease {
   readonly #probation: number
   #until = -Infinity
   #trustedFrom = 0
+  #suspended = false
   lapses = 0
   /** How long the last lapse was, in milliseconds. */
   gap = 0
@@ -21,11 +22,13 @@ export class Lease {
 
   /** A good heartbeat: everything announced before it was sent is applied. */
   grant({ sentAt, now, settledAnew }: Grant): void {
-    if (this.#until > -Infinity && now >= this.#until) {
+    const lapsed = this.#until > -Infinity && now >= this.#until
+    if (lapsed) {
       this.lapses++
       this.gap = now - this.#until
-      this.#trustedFrom = now + this.#probation
     }
+    if (lapsed || this.#suspended) this.#trustedFrom = now + this.#probation
+    this.#suspended = false
     if (settledAnew) this.#trustedFrom = 0
     this.#until = Math.max(this.#until, sentAt + this.#length)
     if (now >= this.#trustedFrom) this.confirmedUntil = this.#until // else what was proven before the lapse stays the last that is
@@ -34,8 +37,9 @@ export class Lease {
   /** -Infinity while nothing was ever proven. */
   confirmedUntil = -Infinity
 
-  /** What is known is wrong: nothing is confirmed before the next grant, which needs no probation. */
+  /** What is known is wrong: nothing is confirmed before a new epoch is settled, or a probation over. */
   suspend(): void {
+    this.#suspended = true
     this.confirmedUntil = -Infinity
     this.#until = -Infinity
   }

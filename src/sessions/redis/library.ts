@@ -22,7 +22,17 @@ const entries = Object.entries(FUNCTIONS)
 
 /** What tells this text from another one of the same name. */
 export const BUILD: string = sha256(`${bodies}${JSON.stringify(FUNCTIONS)}`).slice(0, 12)
-const text = `${bodies}\nlocal function hello() return { '${BUILD}', FORMAT } end\n`
+/** Functions run with the rights of their caller: every command in them. */
+const COMMANDS = [...new Set([...bodies.matchAll(/redis\.call\('([A-Z]+)'/g)].map(([, name = '']) => name.toLowerCase()))].toSorted()
+const text = `${bodies}
+local function hello(k)
+  local lacks = {}
+  for command in string.gmatch('${COMMANDS.join(' ')}', '%a+') do
+    if redis.acl_check_cmd and not redis.acl_check_cmd(command, k[1]) then lacks[#lacks + 1] = '+' .. command end
+  end
+  return { '${BUILD}', FORMAT, table.concat(lacks, ' ') }
+end
+`
 
 const register = ([name, [local, flags]]: readonly [string, readonly [string, Flags]]): string =>
   flags === 'none' ? `redis.register_function('${LIBRARY}_${name}', ${local})` : `redis.register_function{function_name='${LIBRARY}_${name}', callback=${local}, flags={'${flags}'}}`

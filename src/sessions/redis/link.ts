@@ -33,10 +33,15 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 const ELSEWHERE = /^(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|LOADING|MASTERDOWN|NOREPLICAS|MISCONF|UNBLOCKED|BUSY)\b/
 const CURES: readonly (readonly [RegExp, (message: string) => StoreFault])[] = [
   [/^(WRONGPASS|NOAUTH)|invalid password|without any password configured/i, m => new StoreFault('misconfigured', `Redis refuses the user or the password (${m}): check store.redis.username and passwordFile`)],
-  [/^NOPERM/, m => new StoreFault('misconfigured', `the Redis user lacks a right (${m}): set the ACL of docs/operations-redis.md`)],
+  [/NOPERM|^ERR The user executing the script/, m => new StoreFault('misconfigured', `the Redis user lacks a right (${m}): set the ACL of docs/operations-redis.md`)],
   [/NGFOREIGN|^WRONGTYPE/, () => new StoreFault('not_ours', 'the keys under this prefix belong to another program: choose another store.redis.prefix or database')],
   [/NGFORMAT (\S+)/, m => new StoreFault('newer_schema', `the data in Redis has format ${/NGFORMAT (\S+)/.exec(m)?.[1] ?? ''}, which this version does not read: run the version that wrote it, or use another prefix`)],
   [/NGSHARDS (\d+)/, m => new StoreFault('misconfigured', `the data in Redis has ${/NGSHARDS (\d+)/.exec(m)?.[1] ?? ''} shards, the configuration says otherwise: set store.redis.shards to that number; it can not change afterwards`)],
+  [/:SSL routines:/, m => new StoreFault('misconfigured', `Redis and this gateway find no TLS together (${/:SSL routines:[^:]*:([^:]*)/.exec(m)?.[1] ?? ''}): check that the port speaks TLS, and store.redis.tls.certFile and keyFile where it asks for a certificate`)],
+  [/altnames|certificate/, m => new StoreFault('misconfigured', `the certificate of Redis is not accepted (${m}): check store.redis.tls.caFile and serverName`)],
+  [/cluster support disabled/, () => new StoreFault('misconfigured', 'this server is not a node of a cluster: set `store.redis.mode: single` or `sentinel`')],
+  [/unknown command '?SENTINEL/i, () => new StoreFault('misconfigured', 'this server is not a sentinel: `store.redis.nodes` names the sentinels where the mode is sentinel')],
+  [/unknown command '?EVAL/i, () => new StoreFault('misconfigured', 'this server runs neither functions nor scripts: a sentinel, or no Redis; check `store.redis.mode` and the address')],
   [/NGFULL/, m => new StoreFull(`the store is full: ${m}`)],
   [/^OOM|OOM command not allowed/, () => new StoreFull('Redis is out of memory: only ends are taken until there is more (maxmemory)')],
 ]
@@ -50,6 +55,9 @@ export function faultOf(error: unknown): StoreFault {
 }
 
 const isConnection = (message: string): boolean => /Connection is closed|ECONN|ETIMEDOUT|EPIPE|EHOST|ENET|ENOTFOUND|EAI_AGAIN|timed out|Command timed out|isn't writeable|closed|max retries/i.test(message)
+
+/** A name to ask for and to check; an address is checked as it is, and must not be asked for (RFC 6066, section 3). */
+const serverNameOf = ({ host }: Address, name: string | null): { readonly servername?: string } => (name !== null ? { servername: name } : /^[\d.]+$|:/.test(host) ? {} : { servername: host })
 
 export class Link {
   readonly address: Address
@@ -70,7 +78,7 @@ export class Link {
       ...address, db: database, lazyConnect: true, connectionName: name, connectTimeout, commandTimeout, retryStrategy: null, enableOfflineQueue: false, autoResendUnfulfilledCommands: false,
       autoResubscribe: false, maxRetriesPerRequest: 0, enableReadyCheck: false, disableClientInfo: true, enableAutoPipelining: false,
       ...(username === null ? {} : { username }), ...(password === null ? {} : { password }),
-      ...(tls === null ? {} : { tls: { ...(tls.ca === null ? {} : { ca: tls.ca }), ...(tls.cert === null ? {} : { cert: tls.cert }), ...(tls.key === null ? {} : { key: tls.key }), servername: tls.serverName ?? address.host } }),
+      ...(tls === null ? {} : { tls: { ...(tls.ca === null ? {} : { ca: tls.ca }), ...(tls.cert === null ? {} : { cert: tls.cert }), ...(tls.key === null ? {} : { key: tls.key }), ...serverNameOf(address, tls.serverName) } }),
     })
     const link = new Link(address, redis)
     redis.on('error', error => link.#failed(error))
@@ -96,22 +104,28 @@ export class Link {
 
   get isDown(): boolean { return this.#down !== null }
 
-  /** Makes sure that the library is there and the very text of this version. */
+  /** Makes sure that the library is there, the very text of this version, and that this user may do all it does: half of a write is never done. */
   async #prepare(key: string): Promise<void> {
-    let build: unknown
-    try {
-      build = await this.#hello(key)
-    } catch (error) {
-      if (!/Function not found/i.test(messageOf(error))) throw faultOf(error)
-      await this.#load()
-      build = await this.#hello(key)
-    }
-    if (build !== BUILD) throw new StoreFault('library', `another text of the library ${LIBRARY} is loaded in Redis (${String(build)}, this version has ${BUILD}): run \`narrowgate store init\` of the version that shall run`)
+    const { build, lacks } = await this.#hello(key).catch((error: unknown) => this.#introduced(key, error))
+    if (build !== BUILD) throw new StoreFault('library', `another text of the library ${LIBRARY} is loaded in Redis (${build}, this version has ${BUILD}): run \`narrowgate store init\` of the version that shall run`)
+    if (lacks !== '') throw new StoreFault('misconfigured', `the Redis user lacks the rights ${lacks}: set the ACL of docs/operations-redis.md`)
   }
 
-  async #hello(key: string): Promise<unknown> {
+  async #introduced(key: string, error: unknown): Promise<{ readonly build: string; readonly lacks: string }> {
+    const message = messageOf(error)
+    if (/unknown command/i.test(message)) this.#scripted = true
+    else if (/Function not found/i.test(message)) await this.#load()
+    else throw faultOf(error)
+    return this.#hello(key).catch((again: unknown) => {
+      if (/Function not found/i.test(messageOf(again))) return { build: 'of another program', lacks: '' }
+      throw faultOf(again)
+    })
+  }
+
+  async #hello(key: string): Promise<{ readonly build: string; readonly lacks: string }> {
     const answer = await this.#raw('hello', key, [])
-    return Array.isArray(answer) ? answer[0] : null
+    const [build = 'of another program', , lacks = ''] = Array.isArray(answer) ? (answer as readonly string[]) : [] // as `hello` returns it; another program has no such name
+    return { build, lacks }
   }
 
   async #load(): Promise<void> {

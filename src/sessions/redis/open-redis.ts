@@ -17,6 +17,7 @@ export type RedisPorts = {
   readonly metrics: StoreMetrics
   /** The digest of the configuration that runs. */
   readonly configuration: () => string
+  readonly observes: boolean
   readonly says: (text: string, cause: unknown) => void
 }
 
@@ -52,7 +53,7 @@ export async function redisStore(home: RedisHome, { store: { lease, macKeyFiles 
   const storeClock = new StoreClock(clock)
   const locate = locator(home, access, await accessOf(sentinelHome(home), lease))
   const window = home.mode === 'single' ? lease + MARGIN : home.maxLag + FENCE_SLACK + lease + MARGIN
-  const store = new RedisStore({ home, lease, window, access, locate, member: newGatewayId(), configuration: ports.configuration }, { ...ports, clock: storeClock, seal: await sealOf(macKeyFiles) })
+  const store = new RedisStore({ home, lease, window, access, locate, member: newGatewayId(), configuration: ports.configuration, observes: ports.observes }, { ...ports, clock: storeClock, seal: await sealOf(macKeyFiles) })
   return { store, clock: storeClock }
 }
 

@@ -10,4 +10,4 @@ export const refsOf = (orphans: readonly Applied[]): readonly RecordRef[] => orp
 
 /** Ends among them, to be said again. */
 export const newsOf = (orphans: readonly Applied[]): readonly Lost[] =>
-  orphans.flatMap(({ ref, news, body }) => (ref === null || news === '' ? [] : [{ ref, news: JSON.parse(news) as Signal, record: recordOf(body) }])) // written by commit
+  orphans.flatMap(({ ref, news, body }) => (ref === null || news === '' ? [] : [{ ref, news: JSON.parse(news) as Signal, record: recordOf(ref, body) }])) // written by commit

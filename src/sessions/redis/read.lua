@@ -9,19 +9,20 @@ local function get(k, a)
   return out
 end
 
--- KEYS m  ARGV ref version ...  -> positions (from 1) of the pairs that differ
+-- KEYS m  ARGV ref version ...  -> stamp, positions (from 1) of the pairs that differ
 local function check(k, a)
-  local p, out = shard(k), {}
+  local p = shard(k)
+  local out = { stamp(p) }
   for i = 1, #a, 2 do if version_of(p, a[i]) ~= a[i + 1] then out[#out + 1] = (i + 1) / 2 end end
   return out
 end
 
--- KEYS m  ARGV kind cursor count  -> next cursor, record ...
+-- KEYS m  ARGV kind cursor count  -> stamp, next cursor, record ...
 local function list(k, a)
   local p = shard(k)
   local sessions = a[1] == 'session'
   local page = sessions and redis.call('SCAN', a[2], 'MATCH', p .. 'r:session/*', 'COUNT', a[3]) or redis.call('SSCAN', p .. 'n:' .. a[1], a[2], 'COUNT', a[3])
-  local out = { page[1] }
+  local out = { stamp(p), page[1] }
   for _, name in ipairs(page[2]) do
     local text = redis.call('GET', sessions and name or p .. 'r:' .. name)
     if text then out[#out + 1] = string.sub(sessions and name or 'r:' .. name, (sessions and #p or 0) + 3) .. S .. text

@@ -2,10 +2,10 @@
 // all of them confirm. Knows versions, epochs, positions and idempotency, never what a freeze is. SPEC: STO1-STO18
 import type { Selector } from '../../core/anchor.ts'
 import type { RecordRef, StoredRecord } from '../../core/record.ts'
-import type { Instant } from '../../core/time.ts'
+import { type Instant, instant } from '../../core/time.ts'
 import { newNonce } from '../../runtime/id.ts'
 import type { StoreGauges } from '../../runtime/metrics.ts'
-import type { Commit, CommitAnswer, Enforcement, Outgoing, Page, Position, SessionStore, Sharing, Survey, Taking, Watcher } from '../store.ts'
+import type { Ahead, Commit, CommitAnswer, Enforcement, Outgoing, Page, Position, SessionStore, Sharing, Survey, Taking, Watcher } from '../store.ts'
 import { StoreFault } from '../store-fault.ts'
 import { rollOf } from './acknowledgements.ts'
 import { commitAnswer, commitArgs } from './commit-text.ts'
@@ -62,7 +62,8 @@ export class RedisStore implements SessionStore {
     this.#looking ??= setInterval(() => void this.#lookAround().catch(() => undefined), LOOK_EVERY).unref() // the next look may do better
   }
 
-  get born(): Instant { return this.#home.born }
+  /** Of its newest part: a shard that came back empty is as good as new. */
+  get born(): Instant { return instant(Math.max(...this.#shards.map(({ born }) => born))) }
   /** Facts not yet drained, as far as this gateway was told. */
   get undrained(): number { return this.#outboxes.reduce((sum, { length }) => sum + length, 0) }
 
@@ -92,7 +93,7 @@ export class RedisStore implements SessionStore {
 
   async load(ref: RecordRef): Promise<StoredRecord | null> {
     const kept = await this.#get(ref)
-    return kept === null ? null : recordOf(kept.body)
+    return kept === null ? null : recordOf(ref, kept.body)
   }
 
   async #get(ref: RecordRef) {
@@ -119,7 +120,33 @@ export class RedisStore implements SessionStore {
     const first = await shard.call(how, args, urgent).catch((error: unknown) => { if (error instanceof LinkLost) return null; throw error })
     const answer = first ?? (await shard.call(how, args, urgent)) // the same operation: what was done already is not done again
     const found = commitAnswer(shard, this.#seal, commit, nonce, answer)
+    if (found.is === 'CONFLICT' && found.ahead === null && commit.ahead !== null && this.#of(commit.ahead.ref) !== shard) return { ...found, ahead: await this.#elsewhere(commit, commit.ahead) }
     return first === null && found.is === 'DUP' ? { ...found, is: 'OK' } : found
+  }
+
+  /** The lock that goes ahead lies in another shard: a second write. */
+  async #elsewhere({ operation, awaited }: Commit, { ref, record, facts, forgetAt, expectedVersion }: Ahead): Promise<Position | null> {
+    const answer = await this.commitRestrictive({ operation: `${operation}#ahead`, ref, record, facts, forgetAt, expectedVersion, expectedEpoch: 'any', index: [], ties: [], due: null, news: null, awaited, ahead: null })
+    return answer.is === 'OK' ? answer.position : null
+  }
+
+  /** Of the shard as it is: what a server of an older epoch says is not taken. */
+  async #read(shard: Shard, name: 'check' | 'find' | 'list', args: readonly (string | number)[]): Promise<readonly unknown[]> {
+    const [stamp, ...rest] = (await this.#call(shard, name, args)) as readonly unknown[] // as the library returns it
+    const [dataSet = '', epoch = ''] = String(stamp).split('.')
+    if (!shard.accept(dataSet, epoch, null)) throw new LinkLost('a server of an older epoch answered; what it said is not taken')
+    return rest
+  }
+
+  #byShard<T>(all: Iterable<T>, refOf: (each: T) => RecordRef): ReadonlyMap<Shard, T[]> {
+    const found = new Map<Shard, T[]>()
+    for (const each of all) {
+      const shard = this.#of(refOf(each))
+      const own = found.get(shard)
+      if (own === undefined) found.set(shard, [each])
+      else own.push(each)
+    }
+    return found
   }
 
   async enforced(position: Position): Promise<Enforcement> {
@@ -130,11 +157,10 @@ export class RedisStore implements SessionStore {
 
   async changed(known: readonly { readonly ref: RecordRef; readonly version: number }[]): Promise<readonly RecordRef[]> {
     const found: RecordRef[] = []
-    for (const shard of this.#shards) {
-      const own = known.filter(({ ref }) => this.#of(ref) === shard)
+    for (const [shard, own] of this.#byShard(known, ({ ref }) => ref)) {
       for (let i = 0; i < own.length; i += CHECKED_AT_ONCE) {
         const piece = own.slice(i, i + CHECKED_AT_ONCE)
-        const differ = (await this.#call(shard, 'check', piece.flatMap(({ ref, version }) => [refText(ref), version]))) as readonly number[] // positions from 1
+        const differ = (await this.#read(shard, 'check', piece.flatMap(({ ref, version }) => [refText(ref), version]))) as readonly number[] // positions from 1
         for (const position of differ) found.push(...piece.slice(position - 1, position).map(({ ref }) => ref))
       }
     }
@@ -148,7 +174,7 @@ export class RedisStore implements SessionStore {
 
   async #findAt(place: string, limit: number): Promise<readonly RecordRef[]> {
     assertLimit(limit)
-    const found = await Promise.all(this.#shards.map(shard => this.#call(shard, 'find', [place, limit])))
+    const found = await Promise.all(this.#shards.map(shard => this.#read(shard, 'find', [place, limit])))
     return found.flatMap(refs => (refs as readonly string[]).map(refOf)).slice(0, limit)
   }
 
@@ -158,11 +184,11 @@ export class RedisStore implements SessionStore {
     const [index = '0', from = '0'] = cursor === '' ? [] : cursor.split('.')
     const shard = this.#shards[Number(index)]
     if (shard === undefined) return { records: [], next: null }
-    const [next = '0', ...texts] = (await this.#call(shard, 'list', [kind, from, Math.max(limit, SCANNED_AT_ONCE)])) as readonly string[] // as `list` returns it
+    const [next = '0', ...texts] = (await this.#read(shard, 'list', [kind, from, Math.max(limit, SCANNED_AT_ONCE)])) as readonly string[] // as `list` returns it
     const records = texts.map(text => {
       const { ref, kept } = listedOf(text)
       this.#seal.checkRecord(shard.dataSet, refText(ref), kept)
-      return recordOf(kept.body)
+      return recordOf(ref, kept.body)
     })
     const last = Number(index) + 1 >= this.#shards.length
     return { records, next: next !== '0' ? `${index}.${next}` : last ? null : `${Number(index) + 1}.0` }
@@ -197,8 +223,7 @@ export class RedisStore implements SessionStore {
 
   async touch(seen: ReadonlyMap<string, Instant>): Promise<void> {
     this.#assertOpen()
-    for (const shard of this.#shards) {
-      const own = [...seen].map(([name, at]) => ({ ref: { kind: 'session', name } as const, at })).filter(({ ref }) => this.#of(ref) === shard)
+    for (const [shard, own] of this.#byShard([...seen].map(([name, at]) => ({ ref: { kind: 'session', name } as const, at })), ({ ref }) => ref)) {
       for (let i = 0; i < own.length; i += TOUCHED_AT_ONCE) await this.#call(shard, 'touch', own.slice(i, i + TOUCHED_AT_ONCE).flatMap(({ ref, at }) => [refText(ref), at]))
     }
   }

@@ -17,6 +17,8 @@ export type ShardSettings = {
   readonly locate: Locate
   readonly member: string
   readonly configuration: () => string
+  /** Decides nothing and enforces nothing: nobody waits for its acknowledgement. */
+  readonly observes: boolean
 }
 
 export type ShardPorts = {

@@ -16,6 +16,7 @@ import { Lane } from './lane.ts'
 import { Lease } from './lease.ts'
 import type { FunctionName } from './library.ts'
 import { Link, LinkLost } from './link.ts'
+import { Loaded } from './loaded.ts'
 import { newsOf, refsOf } from './orphans.ts'
 import { type Heartbeat, heartbeatOf, reachText, tallyOf, tallyText } from './reply.ts'
 import { checkServer, infoOf } from './server-check.ts'
@@ -25,7 +26,6 @@ import type { StoreClock } from './store-clock.ts'
 const PAGE = 500
 const UNSETTLED = 15
 const CALL_PATIENCE = 500
-const LOADED_MAX = 10_000
 const WAIT_FOR_REPLICA = 300
 
 export class Shard {
@@ -46,9 +46,7 @@ export class Shard {
   readonly #ears: Ears
   readonly #firstLease = Promise.withResolvers<void>()
   readonly #enforcing: Enforcing
-  /** Read since the last heartbeat that proved everything up to it. */
-  #loaded = new Map<string, RecordRef>()
-  #loadedTooMuch = false
+  readonly #loaded = new Loaded()
   /** The epoch whose answers are taken; ahead of the follower's while what was lost is said again. */
   #reading: { readonly dataSet: string; readonly epoch: string } | null = null
   #recovering = false
@@ -76,7 +74,7 @@ export class Shard {
     })
     this.#enforcing = new Enforcing({
       watcher: ports.watcher, seal: ports.seal, dataSet: () => this.dataSet, positionOf: id => this.positionOf(id),
-      enforced: (entry, tally) => this.#enforced(entry, tally), says: (text, cause) => ports.says(`shard ${index}: ${text}`, cause),
+      enforced: (entry, tally) => this.#enforced(entry, tally), blocked: () => this.#blocked(), says: (text, cause) => ports.says(`shard ${index}: ${text}`, cause),
     })
     this.acknowledgements = new Acknowledgements({ clock: ports.clock, roll: () => this.roll(), window: settings.window, told: (outcome, ms) => ports.metrics.strict.observe({ outcome }, ms / 1000) })
     this.joined = this.#firstLease.promise
@@ -106,14 +104,15 @@ export class Shard {
   async roll(): Promise<Roll> { return rollOf(await this.call('members', [], true)) }
 
   /** Is an answer from that epoch younger than what is known here? One from before a change of epoch is thrown away, with its connection. */
-  accept(dataSet: string, epoch: string, ref: RecordRef): boolean {
+  accept(dataSet: string, epoch: string, ref: RecordRef | null): boolean {
     const reading = this.#reading
     if (reading !== null && (dataSet !== reading.dataSet || Number(epoch) < Number(reading.epoch))) {
       this.#calls.renew()
+      this.#urgent.renew()
       return false
     }
-    if (this.#loaded.size < LOADED_MAX) this.#loaded.set(refText(ref), ref)
-    else this.#loadedTooMuch = true
+    if (ref === null) return true
+    this.#loaded.add(ref, this.clock.elapsed())
     return true
   }
 
@@ -143,7 +142,8 @@ export class Shard {
     try {
       this.#warn(checkServer(infoOf(String(await link.command('INFO'))), this.#settings.home))
       const base = this.key.slice(0, -1)
-      await link.listen([`${base}ev`, `${base}ack`], (channel, message) => (channel.endsWith('ev') ? this.#pushed(message) : this.#acknowledged(message)))
+      await link.listen([`${base}ev`, `${base}ack`], (channel, message) => this.#heard(channel, message))
+      await this.#ports.watcher()?.lost([], false).catch(() => undefined) // what is owed comes before the sign of life by which the others know they may go on; what fails is said again behind it
       return link
     } catch (error) {
       link.destroy()
@@ -166,9 +166,9 @@ export class Shard {
   // ---- heartbeats
 
   #ask(link: Link): Promise<unknown> {
-    const { member, lease, window, configuration, home } = this.#settings
+    const { member, lease, window, configuration, home, observes } = this.#settings
     const { applied } = this.#follower
-    return link.call('hb', this.key, [newNonce(), home.shards, member, applied?.id ?? '', applied?.nonce ?? '', this.#enforcing.upTo, PAGE, lease, window, configuration()])
+    return link.call('hb', this.key, [newNonce(), home.shards, member, applied?.id ?? '', applied?.nonce ?? '', this.#enforcing.upTo, PAGE, observes ? 0 : lease, window, configuration()])
   }
 
   async #answered(beat: Beat, answer: unknown, sentAt: number): Promise<number> {
@@ -177,12 +177,13 @@ export class Shard {
     this.clock.observe(this.#index, heartbeat.now, sentAt)
     if (this.#recovering) return UNSETTLED
     this.born = heartbeat.born
-    if (this.#paidOver !== beat) await this.#ports.watcher()?.lost([], false)
-    this.#paidOver = beat
-    if (beat.isOver) return 0
     const step = this.#follower.replied(heartbeat)
-    if (step.is === 'apply') return this.#caughtUp(beat, step, heartbeat, sentAt)
-    if (step.is === 'join') return this.#join(beat, heartbeat)
+    if (step.is === 'apply' || step.is === 'join') {
+      if (this.#paidOver !== beat) await this.#ports.watcher()?.lost([], false)
+      this.#paidOver = beat
+      if (beat.isOver) return 0
+      return step.is === 'join' ? this.#join(beat, heartbeat) : this.#caughtUp(beat, step, heartbeat, sentAt)
+    }
     if (step.is === 'broken') {
       beat.end(new LinkLost('the entries of a heartbeat do not follow what is known here'))
       return 0
@@ -194,17 +195,17 @@ export class Shard {
   /** A promoted replica has to know this member: it is not here before one has heard of it. */
   async #join({ link }: Beat, heartbeat: Heartbeat): Promise<number> {
     if (this.#settings.home.mode === 'sentinel' && Number(await link?.command('WAIT', 1, WAIT_FOR_REPLICA)) < 1) throw new LinkLost('no replica took the word of this member in time')
-    this.#goOn(heartbeat.head, heartbeat, false)
+    this.#goOn(heartbeat.head, heartbeat, false, [])
     return 0
   }
 
   async #caughtUp(beat: Beat, step: Extract<Step, { is: 'apply' }>, heartbeat: Heartbeat, sentAt: number): Promise<number> {
-    for (const entry of step.entries) if (this.#follower.take(entry) === 'applied') this.#enforcing.tell(entry)
+    for (const entry of step.entries) if (this.#take(entry) === 'applied') this.#enforcing.tell(entry)
     if (step.more) return 0
     if (heartbeat.epoch !== this.#follower.epoch) await this.#turnEpoch(heartbeat)
     if (beat.isOver) return 0
-    if (!heartbeat.settled) return UNSETTLED
-    const settledAnew = this.#leasedEpoch !== null && this.#leasedEpoch !== heartbeat.epoch
+    if (!heartbeat.settled || this.#enforcing.blocked) return UNSETTLED
+    const settledAnew = this.#leasedEpoch !== null && Number(heartbeat.epoch) > Number(this.#leasedEpoch) // an older one is that of a master that was replaced
     const wasConfirmed = this.clock.elapsed() < this.#lease.confirmedUntil
     const { lapses } = this.#lease
     this.#lease.grant({ sentAt, now: this.clock.elapsed(), settledAnew })
@@ -212,12 +213,17 @@ export class Shard {
     this.#trouble = null
     if (settledAnew) this.#ports.metrics.settleDuration.observe(Math.max(0, heartbeat.now - heartbeat.epochStart) / 1000)
     this.#leasedEpoch = heartbeat.epoch
-    this.#loaded = new Map()
-    this.#loadedTooMuch = false
+    this.#loaded.proven(sentAt)
     this.#firstLease.resolve()
     this.#ports.moved()
     if (!wasConfirmed && this.clock.elapsed() < this.#lease.confirmedUntil) this.#ports.watcher()?.confirmed()
     return beatEvery(this.#settings.lease)
+  }
+
+  /** Something announced can neither be believed nor read: nothing is confirmed until it can. */
+  #blocked(): void {
+    this.#lease.suspend()
+    this.#ports.moved()
   }
 
   #lapsed(cause: LapseCause): void {
@@ -227,16 +233,23 @@ export class Shard {
 
   /** A new epoch of the same history: nothing was undone, but what was read lately may have been. */
   async #turnEpoch(heartbeat: Heartbeat): Promise<void> {
-    const { applied } = this.#follower
-    if (applied === null) return
-    this.#reading = heartbeat
+    this.#read(heartbeat)
     await this.#doubt([])
-    this.#goOn(applied, heartbeat, true)
+    this.#follower.turn(heartbeat)
   }
 
-  #goOn(at: { readonly id: string; readonly nonce: string }, heartbeat: Heartbeat, keepJournal: boolean): void {
-    this.#follower.rejoin(at, heartbeat, keepJournal)
+  /** From here on answers of that epoch are taken; connections that may speak with another server are made anew. */
+  #read(heartbeat: Heartbeat): void {
+    const changed = this.#reading !== null && (this.#reading.epoch !== heartbeat.epoch || this.#reading.dataSet !== heartbeat.dataSet)
     this.#reading = heartbeat
+    if (!changed) return
+    this.#calls.renew()
+    this.#urgent.renew()
+  }
+
+  #goOn(at: { readonly id: string; readonly nonce: string }, heartbeat: Heartbeat, keepJournal: boolean, lost: readonly Applied[]): void {
+    this.#follower.rejoin(at, heartbeat, keepJournal, lost)
+    this.#read(heartbeat)
     this.#enforcing.restart(at.id)
   }
 
@@ -247,14 +260,14 @@ export class Shard {
     this.#recovering = true
     this.#lease.suspend()
     this.#ports.moved()
-    this.#reading = heartbeat
+    this.#read(heartbeat)
     const { metrics } = this.#ports
     if (step.is === 'replaced') metrics.dataSetChanges.inc()
     else if (step.is === 'forked') metrics.forks.inc()
     try {
       if (step.is !== 'missed') await this.#sayAgain(step.orphans, step.is === 'replaced')
       await (step.is === 'forked' && step.known ? this.#doubt(refsOf(step.orphans)) : this.#ports.watcher()?.doubted(step.is === 'missed' ? 'missed' : 'all'))
-      this.#goOn(step.is === 'missed' ? heartbeat.head : step.rejoinAt, heartbeat, step.is === 'forked' && step.known)
+      this.#goOn(step.is === 'missed' ? heartbeat.head : step.rejoinAt, heartbeat, step.is === 'forked' && step.known, step.is === 'missed' ? [] : step.orphans)
     } finally {
       this.#recovering = false
     }
@@ -265,17 +278,34 @@ export class Shard {
   }
 
   async #doubt(refs: readonly RecordRef[]): Promise<void> {
-    if (this.#loadedTooMuch) return this.#ports.watcher()?.doubted('all')
-    const all = new Map([...refs.map(ref => [refText(ref), ref] as const), ...this.#loaded])
-    if (all.size > 0) await this.#ports.watcher()?.doubted([...all.values()])
+    const loaded = this.#loaded.refs
+    const all = loaded === null ? 'all' : [...new Map([...refs, ...loaded].map(ref => [refText(ref), ref])).values()]
+    if (all.length > 0) await this.#ports.watcher()?.doubted(all)
   }
 
   // ---- entries
 
+  /** Anybody may publish there: what can not be read proves nothing, and the next heartbeat brings what is so. */
+  #heard(channel: string, message: string): void {
+    try {
+      if (channel.endsWith('ev')) this.#pushed(message)
+      else this.#acknowledged(message)
+    } catch (error) {
+      this.#ports.says(`shard ${this.#index}: a message that can not be read was published on ${channel}`, error)
+    }
+  }
+
+  /** News that does not carry the MAC is never said again: that would sign it. */
+  #take(entry: Entry): ReturnType<Follower['take']> {
+    const { ref, news } = entry
+    const forged = ref !== null && news !== '' && !this.#ports.seal.isOn(this.#reading?.dataSet ?? '', refText(ref), entry)
+    return this.#follower.take(forged ? { ...entry, news: '' } : entry)
+  }
+
   #pushed(message: string): void {
     if (message.startsWith('?')) return this.#surveyed(message)
     const entry = entryOf(message)
-    const taken = this.#follower.take(entry)
+    const taken = this.#take(entry)
     if (taken === 'applied') this.#enforcing.tell(entry)
     if (taken !== 'gap' || this.#recovering) return
     this.#ports.metrics.gaps.inc()

@@ -37,7 +37,7 @@ async function opened(path: string, disk: Disk = SYSTEM_DISK): Promise<Journal> 
 /** An end called `name`, of a session of that name. */
 const end = (name: string, note = ''): Journaled => {
   const news: Signal = { kind: 'session.terminated', reason: 'revoked', id: `sig_${name}` as SignalId, by: 'https://idp.test/|ann', note } // any word will do
-  return { ref: { kind: 'session', name }, news, at: now }
+  return { ref: { kind: 'session', name }, news, at: now, record: null }
 }
 const operationOf = (name: string): string => `sig_${name}:session/${name}`
 const names = (entries: readonly Journaled[]): readonly string[] => entries.map(({ ref }) => ref.name)
@@ -69,11 +69,11 @@ function troubledDisk(): { readonly disk: Disk; readonly trouble: { append: Erro
 }
 
 describe('what is kept', () => {
-  test('[STO7] what is owed and what was said is there again, each as it was, in order; what was paid is owed no more', async () => {
+  test('[STO7, STO19] what is owed and what was said is there again, each as it was, in order; what was paid is owed no more', async () => {
     const path = join(folder(), 'journal.jsonl')
     const first = await opened(path)
     const lock: Journaled = {
-      ref: { kind: 'lock', name: 'tenant/Ünï\u2028\n"x"' }, at: now,
+      ref: { kind: 'lock', name: 'tenant/Ünï\u2028\n"x"' }, at: now, record: null,
       news: { kind: 'lock.set', lock: 'lck_1' as never, selector: { kind: 'tenant', value: 'acme' }, effect: 'freeze' as never, reason: 'locked', until: null, id: 'sig_l' as SignalId, by: 'ann', note: 'é \u{1F512}' }, // any words will do
     }
     await Promise.all([first.write(end('a'), true), first.write(end('b'), false), first.write(lock, true), first.write(end('c'), true)])
@@ -85,7 +85,7 @@ describe('what is kept', () => {
     expect(second.damaged).toBe(0)
   })
 
-  test('[STO7] what is owed is kept whatever its age, what was said 14 minutes, what was paid 14 minutes from then', async () => {
+  test('[STO7, STO19] what is owed is kept whatever its age, what was said 14 minutes, what was paid 14 minutes from then', async () => {
     const path = join(folder(), 'journal.jsonl')
     const first = await opened(path)
     await Promise.all([first.write(end('said'), false), first.write(end('owed'), true), first.write(end('paid'), true)])
@@ -106,7 +106,7 @@ describe('what is kept', () => {
     expect(names((await opened(path)).owed)).toEqual(['owed', 'next'])
   })
 
-  test('[STO7] what is paid in the turn in which it was written is not owed after a restart', async () => {
+  test('[STO7, STO19] what is paid in the turn in which it was written is not owed after a restart', async () => {
     const path = join(folder(), 'journal.jsonl')
     const journal = await opened(path)
     const written = [journal.write(end('a'), true), journal.write(end('b'), true)]
@@ -118,7 +118,7 @@ describe('what is kept', () => {
     expect(names((await opened(path)).owed)).toEqual(['b'])
   })
 
-  test('[STO7] an intent that the store then does not take is owed, and saying it again does not make it paid', async () => {
+  test('[STO7, STO19] an intent that the store then does not take is owed, and saying it again does not make it paid', async () => {
     const path = join(folder(), 'journal.jsonl')
     const first = await opened(path)
     await first.write(end('a'), false)
@@ -130,14 +130,14 @@ describe('what is kept', () => {
     expect(names((await opened(path)).owed)).toEqual(['b', 'a'])
   })
 
-  test('[STO7] only its owner reads it, also where it was open to others before', async () => {
+  test('[STO7, STO19] only its owner reads it, also where it was open to others before', async () => {
     const path = join(folder(), 'journal.jsonl')
     writeFileSync(path, '', { mode: 0o644 })
     await (await opened(path)).write(end('a'), true)
     expect(statSync(path).mode & 0o777).toBe(0o600)
   })
 
-  test('[STO7] what could not be read again is not written', async () => {
+  test('[STO7, STO19] what could not be read again is not written', async () => {
     const journal = await opened(join(folder(), 'journal.jsonl'))
     const widened: Journaled = { ...end('a'), news: { kind: 'session.widened', id: 'sig_a' as SignalId, by: 'ann', note: '' } } // any id will do
     await expect(journal.write(widened, true)).rejects.toThrow('the journal takes restrictive news')
@@ -146,7 +146,7 @@ describe('what is kept', () => {
     expect(journal.owed).toEqual([])
   })
 
-  test('[STO7] a closed journal has written what came before and takes nothing more', async () => {
+  test('[STO7, STO19] a closed journal has written what came before and takes nothing more', async () => {
     const path = join(folder(), 'journal.jsonl')
     const journal = await opened(path)
     const last = journal.write(end('a'), true)
@@ -159,7 +159,7 @@ describe('what is kept', () => {
 })
 
 describe('the file', () => {
-  test('[STO7] everything of one turn shares one flush, and who comes while it runs the next', async () => {
+  test('[STO7, STO19] everything of one turn shares one flush, and who comes while it runs the next', async () => {
     const { disk, trouble } = troubledDisk()
     const journal = await opened(join(folder(), 'journal.jsonl'), disk)
     trouble.syncs = 0
@@ -172,7 +172,7 @@ describe('the file', () => {
     expect(trouble.syncs).toBe(2)
   })
 
-  test('[STO7] it stays small while much is written and paid, is replaced now and then only, and loses nothing by it', async () => {
+  test('[STO7, STO19] it stays small while much is written and paid, is replaced now and then only, and loses nothing by it', async () => {
     const path = join(folder(), 'journal.jsonl')
     const { disk, trouble } = troubledDisk()
     const journal = await opened(path, disk)
@@ -189,7 +189,7 @@ describe('the file', () => {
     expect(names((await opened(path)).owed)).toEqual(['first', 'last'])
   })
 
-  test('[STO7] a damaged line is skipped and counted, the lines around it count, and the damaged file is kept', async () => {
+  test('[STO7, STO19] a damaged line is skipped and counted, the lines around it count, and the damaged file is kept', async () => {
     const path = join(folder(), 'journal.jsonl')
     const first = await opened(path)
     for (const name of ['a', 'b', 'c', 'd']) await first.write(end(name), true)
@@ -208,7 +208,7 @@ describe('the file', () => {
     expect((await opened(path)).damaged).toBe(0)
   })
 
-  test('[STO7] the end of a line that is too long is no line of its own', async () => {
+  test('[STO7, STO19] the end of a line that is too long is no line of its own', async () => {
     const path = join(folder(), 'journal.jsonl')
     const long = `${'x'.repeat(MIB + 64 * 1024)}${JSON.stringify({ is: 'owed', ...end('a') })}`
     writeFileSync(path, `${long}\n${JSON.stringify({ is: 'owed', ...end('b') })}\n`)
@@ -216,7 +216,7 @@ describe('the file', () => {
     expect([names(journal.owed), journal.damaged]).toEqual([['b'], 1])
   })
 
-  test('[STO7] where the file cannot be kept, opening says which and what to do', async () => {
+  test('[STO7, STO19] where the file cannot be kept, opening says which and what to do', async () => {
     const dir = folder()
     await expect(Journal.open(join(dir, 'none', 'journal.jsonl'), clock)).rejects.toMatchObject({ code: 'unwritable', message: expect.stringMatching(/none\/journal\.jsonl .*its directory must exist/) })
     mkdirSync(join(dir, 'journal.jsonl'))
@@ -226,7 +226,7 @@ describe('the file', () => {
     await expect(Journal.open(join(dir, 'other.jsonl'), clock, disk)).rejects.toMatchObject({ code: 'disk_full', message: expect.stringContaining('make room') })
   })
 
-  test('[STO7] a second process that takes the file over is noticed by the first, which leaves the file to it', async () => {
+  test('[STO7, STO19] a second process that takes the file over is noticed by the first, which leaves the file to it', async () => {
     const path = join(folder(), 'journal.jsonl')
     const [first, second] = [await opened(path), await opened(path)]
     await second.write(end('b'), true)
@@ -238,7 +238,7 @@ describe('the file', () => {
     expect(names((await opened(path)).owed)).toEqual(['b', 'd'])
   })
 
-  test('[STO7] a file removed from under it is noticed, and replaced before anything more is confirmed', async () => {
+  test('[STO7, STO19] a file removed from under it is noticed, and replaced before anything more is confirmed', async () => {
     const path = join(folder(), 'journal.jsonl')
     const journal = await opened(path)
     await journal.write(end('a'), true)
@@ -251,7 +251,7 @@ describe('the file', () => {
 })
 
 describe('a disk that fails', () => {
-  test.each([['append', 'ENOSPC', 'disk_full'], ['datasync', 'EIO', 'unwritable']] as const)('[STO7] after a failed %s (%s) nothing is confirmed before the whole file was put there afresh', async (step, code, fault) => {
+  test.each([['append', 'ENOSPC', 'disk_full'], ['datasync', 'EIO', 'unwritable']] as const)('[STO7, STO19] after a failed %s (%s) nothing is confirmed before the whole file was put there afresh', async (step, code, fault) => {
     const path = join(folder(), 'journal.jsonl')
     const { disk, trouble } = troubledDisk()
     const journal = await opened(path, disk)
@@ -272,7 +272,7 @@ describe('a disk that fails', () => {
     expect([names(next.owed), names(next.recent), next.damaged]).toEqual([['a', 'b'], ['paid'], 0])
   })
 
-  test('[STO7] what was paid while the disk failed is not owed after a restart, though nothing was written since', async () => {
+  test('[STO7, STO19] what was paid while the disk failed is not owed after a restart, though nothing was written since', async () => {
     const path = join(folder(), 'journal.jsonl')
     const { disk, trouble } = troubledDisk()
     const journal = await opened(path, disk)
@@ -285,7 +285,7 @@ describe('a disk that fails', () => {
     expect(names((await opened(path)).owed)).toEqual(['b'])
   })
 
-  test('[STO7] a file that cannot be replaced by a smaller one is used on, and replaced later', async () => {
+  test('[STO7, STO19] a file that cannot be replaced by a smaller one is used on, and replaced later', async () => {
     const path = join(folder(), 'journal.jsonl')
     const { disk, trouble } = troubledDisk()
     const journal = await opened(path, disk)
@@ -309,7 +309,7 @@ describe('a disk that fails', () => {
 })
 
 describe('limits', () => {
-  test('[STO7] what was said makes room for what is owed, the oldest first; 100,000 owed are the end of it until one is paid', async () => {
+  test('[STO7, STO19] what was said makes room for what is owed, the oldest first; 100,000 owed are the end of it until one is paid', async () => {
     const path = join(folder(), 'journal.jsonl')
     const journal = await opened(path)
     await Promise.all(Array.from({ length: 100_000 }, (_, i) => journal.write(end(`s${i}`), false)))
@@ -329,7 +329,7 @@ describe('limits', () => {
     expect([next.owed.length, next.owed[0]?.ref.name, next.owed.at(-1)?.ref.name]).toEqual([100_000, 'o0', 'more'])
   })
 
-  test('[STO7] 64 MiB owed are the end of it too, counted before they are on the disk', async () => {
+  test('[STO7, STO19] 64 MiB owed are the end of it too, counted before they are on the disk', async () => {
     const journal = await opened(join(folder(), 'journal.jsonl'))
     const note = 'x'.repeat(MIB - 1000)
     const answers = await Promise.allSettled(Array.from({ length: 70 }, (_, i) => journal.write(end(`${i}`, note), true)))
@@ -374,7 +374,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 )
 
 describe('whatever happens', () => {
-  test('[STO7] after any writes, payments, restarts and torn lines exactly what was written and not paid is owed, in order', async () => {
+  test('[STO7, STO19] after any writes, payments, restarts and torn lines exactly what was written and not paid is owed, in order', async () => {
     const dir = folder()
     let run = 0
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), async steps => {
@@ -410,7 +410,7 @@ describe('whatever happens', () => {
     }), { numRuns: 60 })
   }, 60_000)
 
-  test('[STO7] cut off at any byte, the file gives what stood in whole lines before it', async () => {
+  test('[STO7, STO19] cut off at any byte, the file gives what stood in whole lines before it', async () => {
     const path = join(folder(), 'journal.jsonl')
     const journal = await opened(path)
     for (const word of ['a', 'b', 'c']) await journal.write(end(word), true)
@@ -486,7 +486,7 @@ class MortalDisk implements Disk {
 }
 
 describe('an end of the process or of the power', () => {
-  test('[STO7] at whichever step on the disk it ends, also in the middle of replacing the file, nothing confirmed and unpaid is lost', async () => {
+  test('[STO7, STO19] at whichever step on the disk it ends, also in the middle of replacing the file, nothing confirmed and unpaid is lost', async () => {
     const dir = folder()
     let survived = false
     let renames = 0
@@ -528,7 +528,7 @@ describe('an end of the process or of the power', () => {
     expect(renames).toBeGreaterThan(1)
   }, 60_000)
 
-  test('[STO7] killed at any instant, a process finds again everything it had been told is kept', async () => {
+  test('[STO7, STO19] killed at any instant, a process finds again everything it had been told is kept', async () => {
     const dir = folder()
     const source = new URL('../../../src/sessions/journal.ts', import.meta.url).href
     const path = join(dir, 'journal.jsonl')

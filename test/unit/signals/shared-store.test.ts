@@ -35,14 +35,14 @@ test('[ADM3, DEC8] an answer names the routes of the running policy on which old
 test('[ADM3, DEC8] where the store is in this process nothing follows later', async () => {
   const intake = intakeOf(false)
   expect(await freeze(intake)).toMatchObject({ laterOn: [], othersFailClosedAt: null })
-  world.valve.onCommit = () => Promise.reject(new StoreFault('failed', 'the disk is gone'))
+  world.valve.onCommit = () => Promise.reject(new StoreFault('unreachable', 'the disk is gone'))
   expect(await intake.session(keyOf('a'), { kind: 'session.terminated', reason: 'revoked' }, SAID)).toMatchObject({ assumed: { cut: 0 }, othersFailClosedAt: null })
 })
 
 test('[ADM3, ENF9] news the store did not take says when gateways it does not answer either have lost their lease', async () => {
   world.valve.onCommit = () => {
     world.clock.pass(250) // the store takes its time to fail
-    return Promise.reject(new StoreFault('failed', 'nobody answers'))
+    return Promise.reject(new StoreFault('unreachable', 'nobody answers'))
   }
   const before = world.clock.now()
   expect(await freeze(intakeOf(true))).toMatchObject({ assumed: { cut: 0 }, laterOn: [{ route: 'lenient' }], othersFailClosedAt: before + 250 + LEASE + 100 })

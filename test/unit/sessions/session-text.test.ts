@@ -1,0 +1,74 @@
+// A session's text in Redis gives the very session back, whatever is in it, and a plain one is short.
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { RecordRef } from '../../../src/core/record.ts'
+import type { Actor } from '../../../src/core/principal.ts'
+import type { Session, SessionId, SessionKey } from '../../../src/core/session.ts'
+import { duration, instant } from '../../../src/core/time.ts'
+import { bodyOf, recordOf } from '../../../src/sessions/redis/entry.ts'
+import { at, elevation, NOW, SESSION } from '../core/world.ts'
+
+const text = fc.oneof(fc.constant(''), fc.string({ unit: 'binary', maxLength: 12 }), fc.constantFrom('["', '{', '\x1f', 'null', 'a/b|c'))
+const time = fc.integer({ min: 0, max: 2 ** 50 }).map(instant)
+const wellKnownTime = fc.integer({ min: 1_700_000_000_000, max: 1_900_000_000_000 }).map(instant)
+const orNull = <T>(value: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(value, { nil: null })
+const actor: fc.Arbitrary<Actor> = fc.record({ issuer: text, subject: text, actsFor: orNull(fc.record({ issuer: text, subject: text, actsFor: fc.constant(null) })) })
+const scope = fc.array(text, { maxLength: 3 })
+
+const reason = fc.constantFrom('revoked', 'idle', 'max_reached', 'state_lost')
+const state: fc.Arbitrary<Session['state']> = fc.oneof(fc.constant({ is: 'live' } as const), fc.record({ is: fc.constant('lapsed'), at: time, reason }), fc.record({ is: fc.constant('revoked'), at: time, reason }))
+const cap: fc.Arbitrary<Session['cap']> = fc.oneof(fc.constant({ is: 'none' } as const), fc.record({ is: fc.constant('baseline'), scopes: orNull(scope) }), fc.record({ is: fc.constant('scopes'), scopes: scope }))
+const elevations = fc.array(fc.record({ id: text, adds: scope, until: time, params: fc.dictionary(text, fc.jsonValue({ maxDepth: 1 })) }), { maxLength: 2 })
+  .map(all => all.map(({ id, adds, until, params }) => elevation(id, { adds, params, purposes: { ticket: id }, ties: [{ anchor: { kind: 'ticket', name: id }, generation: until, reason: 'ticket_closed' }], for: duration(1), state: { is: 'active', since: NOW, until } })))
+
+const session: fc.Arbitrary<Session> = fc.record({
+  record: fc.constant('session'), key: text.map(key => key as SessionKey), id: text.map(id => id as SessionId), epoch: text, version: fc.nat(), // words of the test
+  principal: fc.record({ kind: fc.constantFrom('agent', 'service', 'ci', 'operator', 'person'), issuer: text, tenant: text, subject: text, client: text, owner: orNull(text), actor: orNull(actor) }),
+  openedAt: fc.oneof(time, wellKnownTime), credential: fc.record({ id: text, keyId: orNull(text), issuedAt: orNull(fc.oneof(time, wellKnownTime)), expiresAt: orNull(time) }),
+  endsAt: fc.oneof(time, wellKnownTime), cap, barred: scope, frozen: orNull(fc.record({ since: time, note: text, until: orNull(time) })), elevations, state, notBefore: orNull(time),
+})
+
+const refOf = ({ key }: Session): RecordRef => ({ kind: 'session', name: key })
+/** What JSON makes of it: an object without a prototype of its own and the like stay out of the comparison. */
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
+
+test('[STO14] what is written of a session gives the very session back', () => {
+  fc.assert(fc.property(session, whole => {
+    const back = recordOf(refOf(whole), bodyOf(whole))
+    expect(back).toEqual(plain(whole))
+    expect(Object.keys(back)).toEqual(Object.keys(SESSION_IN_ORDER))
+    expect(bodyOf(back)).toBe(bodyOf(whole))
+  }), { numRuns: 1_000 })
+})
+
+test('[STO14] each way in which a session is not plain is kept', () => {
+  const ways: readonly Partial<Session>[] = [
+    {}, { cap: { is: 'baseline', scopes: null } }, { cap: { is: 'scopes', scopes: [] } }, { barred: ['fix'] }, { frozen: { since: NOW, note: '', until: null } }, { elevations: [elevation('e1')] },
+    { state: { is: 'revoked', at: NOW, reason: 'revoked' } }, { state: { is: 'lapsed', at: NOW, reason: 'idle' } }, { notBefore: NOW }, { notBefore: instant(0) },
+    { principal: { ...SESSION.principal, owner: '' } }, { principal: { ...SESSION.principal, actor: { issuer: 'i', subject: 's', actsFor: null } } },
+    { credential: { ...SESSION.credential, issuedAt: null, expiresAt: null } }, { endsAt: at(-5) },
+  ]
+  for (const way of ways) expect(recordOf(refOf(SESSION), bodyOf({ ...SESSION, ...way }))).toEqual({ ...SESSION, ...way })
+})
+
+test('[STO14] instants whose differences are not exact are written as they are', () => {
+  for (const odd of [NOW + 0.1, 2 ** 53 - 1, Number.MAX_VALUE]) {
+    const whole: Session = { ...SESSION, endsAt: instant(odd), credential: { ...SESSION.credential, issuedAt: instant(odd) } }
+    expect(recordOf(refOf(whole), bodyOf(whole))).toEqual(whole)
+  }
+})
+
+test('[STO14] other records, and sessions written out whole, are read as they stand', () => {
+  const anchor = { record: 'anchor', kind: 'ticket', name: 'm//T-1', version: 3, state: 'ended', generation: NOW, since: NOW, note: '[' } as const
+  expect(recordOf({ kind: 'ticket', name: anchor.name }, bodyOf(anchor))).toEqual(anchor)
+  expect(recordOf(refOf(SESSION), JSON.stringify(SESSION))).toEqual(SESSION)
+})
+
+test('[STO14] a plain live session takes less than 260 characters', () => {
+  const digest = 'd'.repeat(43)
+  const whole: Session = { ...SESSION, key: 'k'.repeat(43) as SessionKey, id: `ses_${'a'.repeat(26)}` as SessionId, epoch: '0123456789ab.1790000000', credential: { ...SESSION.credential, id: digest, keyId: 'key-1' }, principal: { ...SESSION.principal, issuer: 'https://login.example', subject: 'agent-000001', client: 'client-1' } } // words of the test
+  expect(bodyOf(whole).length).toBeLessThan(260)
+  expect(bodyOf(whole)).not.toContain(whole.key)
+})
+
+const SESSION_IN_ORDER = { record: 0, key: 0, id: 0, epoch: 0, version: 0, principal: 0, openedAt: 0, credential: 0, endsAt: 0, cap: 0, barred: 0, frozen: 0, elevations: 0, state: 0, notBefore: 0 }
