@@ -1,10 +1,13 @@
-// The one clock of a gateway on a shared store: an estimate of the store's time from above, at most one round trip ahead of it and never back.
+// The one clock of a gateway on a shared store: an estimate of the store's time from above, at most one round trip ahead of it, and back only after
+// this machine's own clock was set ahead.
 // Time therefore ends things when it is due or a moment before, never after, also by a new master whose clock is behind the one before; what is written
 // in its name the store checks by its own. SPEC: STO5, RULES 25
 import { type Instant, instant } from '../../core/time.ts'
 import type { Clock } from '../../runtime/clock.ts'
 
 const LOOKS = 8
+/** More than any way to the store takes within a lease that counts, in milliseconds. */
+const STEP = 1_000
 
 /** Bounds of (store time − elapsed), the newest last. */
 type Looks = {
@@ -41,6 +44,13 @@ export class StoreClock implements Clock {
     looks.above = [...looks.above, time + looks.lacks - sentAt].slice(-LOOKS)
     looks.below = [...looks.below, time + looks.lacks - this.#system.elapsed()].slice(-LOOKS)
     this.#offset = Math.max(...[...this.#looks.values()].map(({ above }) => Math.min(...above)))
+    this.#correct()
+  }
+
+  /** Far ahead of what the store itself says is no long way to it but a machine whose clock was set: what is given now must not last that much longer. */
+  #correct(): void {
+    const estimate = Math.floor((this.#offset ?? 0) + this.#system.elapsed())
+    if (this.#last - estimate > STEP) this.#last = estimate
   }
 
   /** The next a shard says is said by another master: where its time is behind, this clock goes on as it went. */

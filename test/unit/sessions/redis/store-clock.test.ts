@@ -66,6 +66,19 @@ test('[STO5] of several shards the one that is ahead counts: nothing is late for
   expect(clock.now() - machine.store()).toBe(40)
 })
 
+test('[STO5] a machine whose clock is set an hour ahead is ahead until the store says its time again, and no longer', () => {
+  const machine = new Machine(0)
+  const clock = new StoreClock(machine)
+  machine.passed = 200
+  clock.observe(0, machine.store(), 200)
+  const hour = 3_600_000
+  const told = machine.store() + 200
+  machine.passed += hour // its elapsed time takes the step for sleep
+  expect(clock.now()).toBe(STORE + 200 + hour)
+  clock.observe(0, told, machine.passed)
+  expect(clock.now()).toBe(told)
+})
+
 test('[STO5] a new master whose clock is behind takes no time back: it goes on as it went', () => {
   const machine = new Machine(0)
   const clock = new StoreClock(machine)
