@@ -6,6 +6,7 @@ import { reassess as judgeAgain, type Verdict } from '../core/verdict.ts'
 import type { Change } from '../sessions/mirror.ts'
 import type { Tally } from '../sessions/store.ts'
 import { caseOf, type Exchange, type GateKeeper, isTaken, placeUnder } from './exchange.ts'
+import { WIRE } from './exchange-recorder.ts'
 import type { Inflight } from './inflight.ts'
 
 /** How long one slice may hold the event loop, in milliseconds. */
@@ -90,7 +91,10 @@ export class Reassessor {
   }
 
   #judge(exchange: Exchange, cause: Cause, count: Count): void {
-    if (exchange.state === 'ended') return
+    if (exchange.state === 'ended') {
+      if (exchange.reason !== null && !WIRE.has(exchange.reason)) count.cut++ // its gate was asked first
+      return
+    }
     const stamp = exchange.holder.stamp
     const verdict = this.#verdictOn(exchange)
     exchange.stamp = stamp

@@ -6,6 +6,7 @@ import type { Claims } from '../core/principal.ts'
 import type { Scope } from '../core/scope.ts'
 import type { Session } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
+import type { Tally } from './store.ts'
 
 /** What an open exchange compares its stamp with: a session, or the world for exchanges without one. */
 export class Holder {
@@ -25,6 +26,8 @@ export class LiveSession extends Holder {
   /** Exchanges that keep it in the mirror. */
   pins = 0
   lastSeen: Instant
+  /** Read before it was announced: what its judgement did, for the announcement to tell. */
+  early: { readonly version: number; readonly judged: Promise<Tally> } | null = null
   /** When the store was last asked for news of it, on the elapsed scale. */
   askedAt = -Infinity
   /** Used since the last look of the eviction. */

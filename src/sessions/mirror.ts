@@ -197,7 +197,8 @@ export class Mirror {
     const found = await this.#store.load(sessionRef(live.record.key))
     if (found?.record !== 'session' || !isNewerSession(found, live.stored)) return false
     await this.#anchors.knowAll(tiesOf(found))
-    void this.#heardSession(found, null)
+    const judged = this.#heardSession(found, null)
+    live.early = { version: found.version, judged }
     return true
   }
 
@@ -250,7 +251,7 @@ export class Mirror {
       if (this.#loading.has(record.key)) this.#overtaken.set(record.key, record)
       return Promise.resolve(NO_TALLY)
     }
-    if (!isNewerSession(record, live.stored)) return Promise.resolve(NO_TALLY)
+    if (!isNewerSession(record, live.stored)) return live.early?.version === record.version ? live.early.judged : Promise.resolve(NO_TALLY)
     const asking = this.#replace(live, record)
     const judged = this.onChange({ sessions: [live], announcement })
     return asking === null ? judged : asking.then(() => judged) // what was given carries nothing before its conditions are known

@@ -31,6 +31,10 @@ export interface UpstreamHandler extends Dispatcher.DispatchHandler {
 const IDLE_KEPT = 128
 const KEEP_ALIVE = 4_000
 const CONNECT_TIMEOUT_MAX = 10_000
+/** How long ends that nobody waits for may hold the event loop in one turn, in milliseconds. */
+const BEHIND_SLICE = 0.5
+/** Heard by nobody: one for all, as the trace of each would cost more than the rest. */
+const GIVEN_UP = new Error('given up')
 
 function isCertificate(pem: string): boolean {
   try {
@@ -55,6 +59,8 @@ export class Upstream {
   readonly inject: { readonly header: string; readonly value: string } | null
   readonly #free: Client[] = []
   readonly #ca: string | null
+  /** At most one for each connection. */
+  #behind: (() => void)[] = []
   #used = 0
   #closed = false
 
@@ -90,6 +96,23 @@ export class Upstream {
     client.dispatch(options, handler)
   }
 
+  /**
+   * Ends soon what was sent whole, a few at a time: to give up a connection takes longer than to end an answer, and no byte of it counts any more.
+   * @param end aborts the answer and releases the handler
+   */
+  endBehind(end: () => void): void {
+    if (this.#behind.push(end) === 1) setImmediate(() => this.#endSome())
+  }
+
+  #endSome(): void {
+    const until = performance.now() + BEHIND_SLICE
+    let done = 0
+    do this.#behind[done++]?.()
+    while (done < this.#behind.length && performance.now() < until)
+    this.#behind = this.#behind.slice(done)
+    if (this.#behind.length > 0) setImmediate(() => this.#endSome())
+  }
+
   /** Gives the handler's connection back; `reusable` only after a whole, well-framed answer. */
   release(handler: UpstreamHandler, reusable: boolean): void {
     const client = handler.connection
@@ -97,7 +120,7 @@ export class Upstream {
     handler.connection = null
     this.#used--
     if (reusable && !this.#closed && this.#free.length < IDLE_KEPT && !client.destroyed && !client.closed) this.#free.push(client)
-    else void client.destroy().catch(() => undefined)
+    else void client.destroy(GIVEN_UP).catch(() => undefined)
   }
 
   #connect(): Client {

@@ -41,6 +41,9 @@ export type Arrival = {
 /** Ticks behind a resume in which a fault is still put down to the freeze: a paused socket tells of its peer's end only when it is read empty. */
 const THAW = 4
 
+/** What the upstream's connection is told, nobody else: one for all, as the trace of each would cost more than the cut. */
+const CUT = new Error('cut')
+
 export class HttpRelay implements Relay {
   readonly arrival: Arrival
   readonly upstream: Upstream
@@ -110,7 +113,7 @@ export class HttpRelay implements Relay {
   onRequestStart(controller: AnswerController): void {
     this.#controller = controller
     const { exchange } = this
-    if (this.#over || exchange === null) return controller.abort(new Error('cut'))
+    if (this.#over || exchange === null) return controller.abort(CUT)
     if (!this.passes) this.doubt()
     if (!this.#over && !this.passes) this.#owner.end(exchange, exchange.reason ?? 'stale')
   }
@@ -219,14 +222,17 @@ export class HttpRelay implements Relay {
     if (this.#over) return
     this.#over = true
     this.#held = []
-    if (this.#dispatched) {
-      this.#controller?.abort(new Error(reason))
-      this.upstream.release(this, false)
-      this.#upload?.destroy()
-    }
+    if (this.#head !== null && (this.#upload?.finished ?? true)) this.upstream.endBehind(() => this.#letGo()) // the request is long there
+    else if (this.#dispatched) this.#letGo()
     if (this.answered || !(WIRE.has(reason) || this.#upload === null || this.#upload.finished)) return this.#caller.cut(!WIRE.has(reason))
     this.#caller.release()
     this.#owner.refuse(this, reason)
+  }
+
+  #letGo(): void {
+    this.#controller?.abort(CUT)
+    this.upstream.release(this, false)
+    this.#upload?.destroy()
   }
 
   // ---- limits and peers

@@ -41,7 +41,7 @@ const POLL_FIRST = 25
 const POLL_MAX = 200
 const REMEMBERED = 1_000
 
-type Wait = { readonly waiting: Set<string>; readonly total: number; readonly longest: number; tally: Tally; unknown: number; acknowledged: number }
+type Wait = { readonly waiting: Set<string>; /** Those of the roll whose lease had run out. */ readonly late: Set<string>; total: number; readonly longest: number; tally: Tally; unknown: number; acknowledged: number }
 type Done = Promise<Enforcement>
 
 const sum = (a: Tally, b: Tally): Tally => ({ continued: a.continued + b.continued, regranted: a.regranted + b.regranted, narrowed: a.narrowed + b.narrowed, frozen: a.frozen + b.frozen, cut: a.cut + b.cut })
@@ -87,7 +87,7 @@ export class Acknowledgements {
   async #wait(id: string, roll: Roll): Done {
     const started = this.#ports.clock.elapsed()
     const here = roll.members.filter(({ endsAt }) => endsAt >= roll.now)
-    const wait: Wait = { waiting: new Set(here.map(({ name }) => name)), total: here.length, longest: Math.max(0, ...here.map(({ lease }) => lease)), tally: NO_TALLY, unknown: 0, acknowledged: 0 }
+    const wait: Wait = { waiting: new Set(here.map(({ name }) => name)), late: new Set(roll.members.filter(({ endsAt }) => endsAt < roll.now).map(({ name }) => name)), total: here.length, longest: Math.max(0, ...here.map(({ lease }) => lease)), tally: NO_TALLY, unknown: 0, acknowledged: 0 }
     const until = Math.max(started + wait.longest * RATE + MARGIN, roll.settled ? 0 : started + roll.epochStart + this.#ports.window - roll.now)
     let settled = roll.settled
     for (let patience = POLL_FIRST; ; patience = Math.min(POLL_MAX, patience * 2)) {
@@ -103,7 +103,8 @@ export class Acknowledgements {
   /** What was said since. */
   #count(id: string, wait: Wait): void {
     for (const [member, tally] of this.#said.get(id) ?? []) {
-      if (!wait.waiting.delete(member)) continue
+      if (wait.late.delete(member)) wait.total++ // it has said so all the same
+      else if (!wait.waiting.delete(member)) continue
       wait.acknowledged++
       wait.tally = sum(wait.tally, tally)
     }
