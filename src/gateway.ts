@@ -199,7 +199,6 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const mirror = new Mirror(store, settings.policy, settings.limits.mirroredSessions)
   const journal = settings.store.home.is === 'redis' ? await Journal.open(fileOfSeat(`${settings.stateDir}/journal.jsonl`, seat), () => clock.now()) : null
   if (journal !== null && journal.damaged > 0) log.error({ lines: journal.damaged }, 'lines of the journal could not be read; the file is kept beside it')
-  if (journal !== null) closers.unshift(() => journal.close())
   const ledger = new Ledger(store, mirror, clock, journal)
   ledger.onCommitted = (changed, facts) => committed(metrics, changed, facts)
   ledger.onSaidAgain = result => metrics.store.reasserted.inc({ result })
@@ -214,7 +213,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const headKeeper = new HeadKeeper({ gateway, store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
   let started = false
   const stopped = (): void => { if (started) trail.gatewayStopped({ reason: 'closed' }) }
-  closers.unshift(() => timekeeper.stop(), () => ledger.stop(), () => ledger.settled(), () => drainer.stop(), stopped, () => noise.close(), () => trail.close(), () => headKeeper.stop())
+  closers.unshift(() => timekeeper.stop(), () => ledger.stop(), () => ledger.settled(), () => drainer.stop(), stopped, () => noise.close(), () => trail.close(), () => headKeeper.stop(), () => journal?.close())
   const hub = new Hub(cause => log.error({ cause: String(cause) }, 'an event listener failed and is dropped'))
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: evidence => identifier.vouchesFor(evidence) }
   const inflight = new Inflight()
@@ -257,7 +256,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     if ((await markBirth(opened, ledger, settings.ephemeral)) === 'marked') log.warn({ born: opened.born }, 'the data set is new: credentials issued before it are refused until `store accept-loss`')
   }
   await mirror.start({
-    confirmed: () => {
+    confirmed() {
       hold.confirmed()
       sweeper.sweep()
     },

@@ -5,17 +5,17 @@ import { lockRef } from '../core/record.ts'
 import type { RefusalReason } from '../core/reason.ts'
 import type { Session } from '../core/session.ts'
 import type { Signal } from '../core/signal.ts'
-import { earlier, FOREVER, type Instant } from '../core/time.ts'
+import type { Instant } from '../core/time.ts'
 import { transitionLock } from '../core/transition.ts'
 import type { Ahead } from './store.ts'
 
 type Meant = { readonly selector: Selector; readonly effect: LockEffect; readonly reason: RefusalReason; readonly until: Instant }
 
-/** What a lock would have to say to mean the same. */
+/** What a lock would have to say to mean the same. A freeze ends in an end, not in going on: its lock does not lift by itself. */
 function meantBy({ id, endsAt, elevations }: Session, news: Signal): Meant | null {
   const selector: Selector = { kind: 'session', value: id }
   if (news.kind === 'session.terminated') return { selector, effect: 'deny', reason: 'locked', until: endsAt }
-  if (news.kind === 'session.frozen') return { selector, effect: 'freeze', reason: 'frozen', until: earlier(endsAt, news.until ?? FOREVER) }
+  if (news.kind === 'session.frozen') return { selector, effect: 'freeze', reason: 'frozen', until: endsAt }
   if (news.kind !== 'elevation.ended' || !elevations.some(elevation => elevation.id === news.elevation)) return null
   return { selector: { kind: 'elevation', value: news.elevation }, effect: 'deny', reason: 'locked', until: endsAt }
 }

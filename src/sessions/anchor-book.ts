@@ -4,8 +4,9 @@ import type { Anchor, AnchorRef } from '../core/anchor.ts'
 import type { AnchorView } from '../core/effective.ts'
 import { type RecordRef, refName, tiesOf } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
-import { instant } from '../core/time.ts'
+import { after, instant } from '../core/time.ts'
 import type { LiveSession } from './live-session.ts'
+import { ENDED_ANCHOR_KEPT } from './placement.ts'
 import type { SessionStore } from './store.ts'
 import { isForged } from './store-fault.ts'
 
@@ -17,8 +18,8 @@ const READ_AT_ONCE = 100
 
 type Entry = { readonly ref: RecordRef; anchor: Anchor | null; known: boolean; readonly tied: Set<LiveSession> }
 
-/** Versions begin anew when an anchor was forgotten; the instant of its last change does not. */
-const isNewer = (anchor: Anchor, known: Anchor): boolean => anchor.version > known.version || anchor.since > known.since
+/** Versions begin anew when an anchor was forgotten. Before that, clocks of two gateways say nothing. */
+const isNewer = (anchor: Anchor, known: Anchor): boolean => anchor.version > known.version || anchor.since >= after(known.since, ENDED_ANCHOR_KEPT)
 
 export class AnchorBook implements AnchorView {
   readonly #store: SessionStore

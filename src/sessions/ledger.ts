@@ -16,6 +16,7 @@ import { Debts, operationOf } from './debts.ts'
 import type { Journal } from './journal.ts'
 import type { Journaled } from './journal/entries.ts'
 import { type Mirror, NO_TALLY } from './mirror.ts'
+import { type Doing, isSameLife, type Known, sessionIn, UNKNOWN } from './doing.ts'
 import { isAwaited, stepOf } from './news.ts'
 import { placement } from './placement.ts'
 import type { Ahead, Commit, CommitAnswer, Lost, Position, SessionStore, Tally } from './store.ts'
@@ -34,23 +35,6 @@ export type Applied<R> = {
   readonly journaled: boolean
   /** It is only assumed because the store is out of reach: others then lose their lease as well. */
   readonly cutOff: boolean
-}
-
-/** The record as the store has it, and as it is in force here; null where this gateway does not know. */
-type Known = { readonly stored: () => StoredRecord | null; readonly now: () => StoredRecord | null }
-const UNKNOWN: Known = { stored: () => null, now: () => null }
-
-/** News on its way into the store. */
-type Doing = {
-  readonly ref: RecordRef
-  readonly news: Signal
-  readonly due: Instant | null
-  /** When it took effect; null decides at each attempt. */
-  readonly at: Instant | null
-  /** What an end may be written as where its record is busy. */
-  readonly mayGoAhead: boolean
-  /** It is somebody's word, to be written down beside the store. */
-  readonly noted: boolean
 }
 
 const ATTEMPTS = 16
@@ -137,7 +121,7 @@ export class Ledger {
     if (this.#journal === null) return
     this.#debts.inherit(this.#journal.owed)
     await this.#debts.settle(null)
-    for (const { ref, news, record } of this.#journal.recent) await this.#again(ref, news, record)
+    for (const said of this.#journal.recent) await this.#sayOne(said)
   }
 
   /**
@@ -148,7 +132,17 @@ export class Ledger {
   async sayAgain(lost: readonly Lost[], replaced: boolean): Promise<void> {
     await this.#debts.settle(null)
     if (replaced) for (const lock of this.#mirror.standingLocks()) await this.#setAgain(lock)
-    for (const { ref, news, record } of lost) await this.#again(ref, news, record.record === 'session' ? record : null)
+    for (const { ref, news, record } of lost) await this.#sayOne({ ref, news, at: this.#clock.now(), record: sessionIn(record) })
+  }
+
+  /** What the store answers and does not take is owed, and holds up nothing else. @throws StoreFault while it does not answer */
+  async #sayOne(said: Journaled): Promise<void> {
+    try {
+      await this.#again(said.ref, said.news, said.record)
+    } catch (error) {
+      if (isUnreachable(error) || !this.#debts.hasRoom) throw error
+      await this.#debts.owe(said).catch((unwritten: unknown) => this.#unwritten(unwritten))
+    }
   }
 
   /** @param session it is about, as it was known */
@@ -230,12 +224,18 @@ export class Ledger {
   async #commit<R extends StoredRecord>(doing: Doing, known: Known, attempts = isRestrictive(doing.news.kind) ? ATTEMPTS_TAKING : ATTEMPTS): Promise<Applied<R>> {
     const { ref, news, due, at } = doing
     let epoch = this.#store.epochOf(ref)
-    let current: StoredRecord | null = (this.#debts.has(ref) ? null : known.stored()) ?? (await this.#store.load(ref))
+    const remembered = this.#debts.has(ref) ? null : known.stored()
+    let current: StoredRecord | null = remembered ?? (await this.#store.load(ref))
     let note: Promise<void> | null = null
     let patience = EARLY_MAX
     for (let attempt = 0; attempt < attempts; attempt++) {
       const { record, facts, rejected } = stepOf(ref, news)(current, at ?? this.#clock.now())
-      if (rejected !== null || facts.length === 0 || record === null) return { record: record as R | null, facts, rejected, position: null, assumed: null, journaled: false, cutOff: false } // a ref's record keeps its kind, here and below
+      const changes = rejected === null && facts.length > 0
+      if (!changes && current !== null && current === remembered && this.#mayBeBehind(news)) {
+        current = await this.#store.load(ref)
+        continue
+      }
+      if (!changes || record === null) return { record: record as R | null, facts, rejected, position: null, assumed: null, journaled: false, cutOff: false } // a ref's record keeps its kind, here and below
       note ??= this.#note(doing, current)
       const commit = this.#commitOf(doing, current, record, facts, epoch)
       const [answer] = await Promise.all([this.#write(commit), note])
@@ -258,6 +258,9 @@ export class Ledger {
     }
     throw new Error(`${refName(ref)} kept changing under ${attempts} attempts to write it`)
   }
+
+  /** That somebody's word changes nothing is said by the store alone: what is known here may have been undone, and its news on the way. */
+  #mayBeBehind(news: Signal): boolean { return isAwaited(news) && this.#store.confirmedUntil() !== Infinity }
 
   #commitOf({ ref, news, due, mayGoAhead }: Doing, current: StoredRecord | null, record: StoredRecord, facts: readonly Fact[], epoch: string): Commit {
     return {
@@ -295,7 +298,8 @@ export class Ledger {
     const cutOff = isUnreachable(cause)
     const { record, facts, rejected } = stepOf(ref, news)(before, now)
     if (rejected !== null || record === null) throw cause
-    if (facts.length === 0) return { record: record as R, facts, rejected: null, position: null, assumed: NO_TALLY, journaled: false, cutOff } // in force already; whether the store has it is not known
+    const isOwed = facts.length === 0 && stepOf(ref, news)(known.stored(), now).facts.length > 0
+    if (isOwed) return { record: record as R, facts, rejected: null, position: null, assumed: NO_TALLY, journaled: false, cutOff } // it is in force by what is owed already
     if (!this.#debts.hasRoom) throw cause
     const written = this.#debts.owe({ ref, news, at: now, record: sessionIn(before) }).then(() => this.#journal !== null, (error: unknown) => this.#unwritten(error))
     const assumed = await this.#mirror.assume(record, facts)
@@ -307,9 +311,9 @@ export class Ledger {
     if (record !== null) await this.#bearAgain(ref, record, news)
     const { rejected } = await this.#commit({ ref, news, due: null, at, mayGoAhead: false, noted: false }, UNKNOWN)
     if (rejected?.rejected === 'not_found') throw new StoreFault('failed', `${refName(ref)} is not in the store, and nothing is known of it that could be put there`)
+    const ahead = record === null ? null : lockAhead(record, news, this.#clock.now(), () => null) // by which it may have gone ahead before it was owed
+    if (ahead !== null) this.#behind(this.#liftAhead(ahead))
   }
 }
 
-const sessionIn = (record: StoredRecord | null): Session | null => (record?.record === 'session' ? record : null)
-const isSameLife = (a: StoredRecord | null, b: StoredRecord | null): boolean => a?.record === 'session' && b?.record === 'session' && a.id === b.id
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))

@@ -6,8 +6,8 @@ import type { SessionStore } from './store.ts'
 
 const PAGE = 500
 
-/** Versions begin anew only long after a lock was lifted; the instant of its setting does not. */
-const isNewer = (lock: Lock, known: Lock): boolean => lock.version > known.version || lock.since > known.since
+/** Versions begin anew when a lock was forgotten: after its end, or long after it was lifted, when it is not here any more. Clocks of two gateways say nothing. */
+const isNewer = (lock: Lock, known: Lock): boolean => lock.version > known.version || (known.until !== null && lock.since >= known.until)
 
 export class LockBook {
   readonly #store: SessionStore

@@ -190,7 +190,7 @@ export class Mirror {
     return this.#store.confirmedUntil() !== Infinity && elapsed - live.askedAt >= ASKED_EVERY
   }
 
-  /** The record as the store has it now, where that is newer: before a refusal that news on its way may turn. */
+  /** The record as the store has it now, where that is newer. */
   async refresh(live: LiveSession, elapsed: number): Promise<boolean> {
     live.askedAt = elapsed
     this.onRead('denied')
@@ -229,11 +229,15 @@ export class Mirror {
 
   /** These sessions are judged again though no record changed: time passed, claims changed. */
   touched(sessions: readonly LiveSession[]): Promise<Tally> {
+    return this.#moved(sessions, null)
+  }
+
+  #moved(sessions: readonly LiveSession[], announcement: Announcement | null): Promise<Tally> {
     for (const live of sessions) {
       live.stamp++
       live.view = null
     }
-    return this.onChange({ sessions, announcement: null })
+    return this.onChange({ sessions, announcement })
   }
 
   /** One announcement: what it closes is closed when this returns, judged when the promise settles. */
@@ -247,10 +251,8 @@ export class Mirror {
 
   #heardSession(record: Session, announcement: Announcement | null): Promise<Tally> {
     const live = this.#sessions.get(record.key)
-    if (live === undefined) {
-      if (this.#loading.has(record.key)) this.#overtaken.set(record.key, record)
-      return Promise.resolve(NO_TALLY)
-    }
+    if (live === undefined && this.#loading.has(record.key)) this.#overtaken.set(record.key, record)
+    if (live === undefined) return Promise.resolve(NO_TALLY)
     if (!isNewerSession(record, live.stored)) return live.early?.version === record.version ? live.early.judged : Promise.resolve(NO_TALLY)
     const asking = this.#replace(live, record)
     const judged = this.onChange({ sessions: [live], announcement })
@@ -279,12 +281,7 @@ export class Mirror {
   }
 
   #heardAnchor(anchor: Anchor, announcement: Announcement): Promise<Tally> {
-    const sessions = this.#anchors.take(anchor)
-    for (const live of sessions) {
-      live.stamp++
-      live.view = null
-    }
-    return this.onChange({ sessions, announcement })
+    return this.#moved(this.#anchors.take(anchor), announcement)
   }
 
   #worldChanged(announcement: Announcement | null): Promise<Tally> {

@@ -11,7 +11,8 @@ const LIFTED_KEPT = duration(DAY)
 const TOMBSTONE_SLACK = duration(7 * DAY)
 /** No elevation lives as long as these: what still points at a forgotten anchor has ended before. */
 const OPEN_ANCHOR_KEPT = duration(90 * DAY)
-const ENDED_ANCHOR_KEPT = duration(30 * DAY)
+/** The shortest that any anchor is kept after its last change. */
+export const ENDED_ANCHOR_KEPT = duration(30 * DAY)
 
 /** Where a record is found and when it may be forgotten. */
 export function placement(record: StoredRecord, now: Instant): Pick<Commit, 'index' | 'ties' | 'forgetAt'> {

@@ -20,7 +20,7 @@ export function rollOf(answer: unknown): Roll {
   const members: { name: string; endsAt: number; epoch: string; enforced: string; lease: number }[] = []
   for (let i = 0; i + 1 < flat.length; i += 2) {
     const [endsAt = '0', of = '', enforced = '', lease = '0'] = (flat[i + 1] ?? '').split('|')
-    members.push({ name: flat[i] ?? '', endsAt: Number(endsAt), epoch: of, enforced, lease: Number(lease) })
+    if (lease !== '0') members.push({ name: flat[i] ?? '', endsAt: Number(endsAt), epoch: of, enforced, lease: Number(lease) }) // who takes no lease decides nothing
   }
   return { now: Number(now), epoch, epochStart: Number(epochStart), settled: settled === '1', members }
 }

@@ -50,7 +50,7 @@ const sentinelHome = (home: RedisHome) => ({ ...home, username: home.sentinel?.u
 /** @returns the store, not yet open, and the clock that follows its time. @throws Error naming a file that can not be read */
 export async function redisStore(home: RedisHome, { store: { lease, macKeyFiles } }: Pick<Settings, 'store'>, { clock, ...ports }: RedisPorts): Promise<{ readonly store: RedisStore; readonly clock: StoreClock }> {
   const access = await accessOf(home, lease)
-  const storeClock = new StoreClock(clock)
+  const storeClock = new StoreClock(clock, () => performance.now())
   const locate = locator(home, access, await accessOf(sentinelHome(home), lease))
   const window = home.mode === 'single' ? lease + MARGIN : home.maxLag + FENCE_SLACK + lease + MARGIN
   const store = new RedisStore({ home, lease, window, access, locate, member: newGatewayId(), configuration: ports.configuration, observes: ports.observes }, { ...ports, clock: storeClock, seal: await sealOf(macKeyFiles) })

@@ -314,7 +314,7 @@ export class Shard {
 
   #enforced(entry: Entry, tally: Tally | null): void {
     this.#ports.metrics.applyLatency.observe(Math.max(0, this.clock.now() - entry.at) / 1000)
-    if (entry.awaited && tally !== null) this.#ears.send('ack', [this.#settings.member, entry.id, tallyText(tally)])
+    if (entry.awaited && tally !== null && !this.#settings.observes) this.#ears.send('ack', [this.#settings.member, entry.id, tallyText(tally)])
   }
 
   #acknowledged(message: string): void {
@@ -326,6 +326,6 @@ export class Shard {
   #surveyed(message: string): void {
     const [, id = '', selector = ''] = message.split('\x1f')
     const watcher = this.#ports.watcher()
-    if (watcher !== null) this.#ears.send('ack', [this.#settings.member, `q:${id}`, reachText(watcher.reach(JSON.parse(selector)))])
+    if (watcher !== null && !this.#settings.observes) this.#ears.send('ack', [this.#settings.member, `q:${id}`, reachText(watcher.reach(JSON.parse(selector)))])
   }
 }

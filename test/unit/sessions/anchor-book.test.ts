@@ -1,6 +1,8 @@
 // Anchors that sessions in memory are tied to, while the store fails: nothing is carried on what is not known, and it is asked for until it is.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Anchor } from '../../../src/core/anchor.ts'
 import type { AnchorNews } from '../../../src/core/signal.ts'
+import { instant } from '../../../src/core/time.ts'
 import { newSignalId } from '../../../src/runtime/id.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
 import { asks, TICKET, World } from './world.ts'
@@ -75,4 +77,22 @@ test('[ELV6] nobody asks for the anchor of an elevation that is over', async () 
   await vi.advanceTimersByTimeAsync(10_000)
   await turns()
   expect([asked(), faults]).toEqual([1, []])
+})
+
+test('[ELV6, SIG4] one that ended is not opened by the word before, though the clock of whoever brought that was ahead; only when it was forgotten do its versions begin anew', async () => {
+  await anchor('anchor.opened')
+  await world.tell('a', asks('e1'))
+  await turns()
+  const heard = (version: number, state: Anchor['state'], since: number): void => {
+    const record: Anchor = { record: 'anchor', ...TICKET, version, state, generation: instant(0), since: instant(world.clock.now() + since), note: '' }
+    void world.mirror.heard({ position: { epoch: '', sequence: 0 }, ref: TICKET, record, facts: [] })
+  }
+  expect(carried()).toBe(1)
+  heard(5, 'ended', 0)
+  for (const late of [1, 4]) {
+    heard(late, 'open', 900)
+    expect(carried()).toBe(0)
+  }
+  heard(1, 'open', 30 * 86_400_000)
+  expect(carried()).toBe(1)
 })

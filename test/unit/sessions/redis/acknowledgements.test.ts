@@ -175,3 +175,8 @@ test('[STO14] a roll is read as the library tells it', () => {
     members: [{ name: 'gw_a', endsAt: 1_500, epoch: '7', enforced: '7-3', lease: 1_000 }, { name: 'gw_b', endsAt: 1_400, epoch: '6', enforced: '', lease: 400 }],
   })
 })
+
+test('[STO16, STO17] who takes no lease is in no roll: a word from the command line decides nothing, however fresh its sign of life', () => {
+  const { members } = rollOf(['1000', '7', '900', '1', ['gw_a', '1500|7|7-3|1000|digest', 'gw_cli', '1000|7|7-3|0|digest']])
+  expect(members.map(({ name }) => name)).toEqual(['gw_a'])
+})

@@ -124,6 +124,14 @@ describe('what was lost', () => {
     }
   })
 
+  test('[STO16] so many may be lost there, but none from longer ago than a quarter of an hour: those the server has had for as long as it remembers operations', () => {
+    const old = chain(START, 3, 'old', '7', 0)
+    const young = chain(old.at(-1) ?? START, 3, 'young', '7', 16 * MINUTE)
+    const head = { id: '8-1', nonce: 'head' }
+    const found = following([...old, ...young]).replied(reply({ status: 'LOST', epoch: '8', base: { id: '6-0', nonce: 'unknown' }, head }))
+    expect(found).toEqual({ is: 'forked', known: false, rejoinAt: head, orphans: young.map(appliedOf).filter(({ news }) => news !== '') })
+  })
+
   test('[STO16] a log that went on and was trimmed past this member undid nothing; one that is behind it in the same epoch, or began that epoch elsewhere, did', () => {
     const log = chain(START, 3)
     expect(following(log).replied(reply({ status: 'LOST', head: { id: '7-50009', nonce: 'far' } }))).toEqual({ is: 'missed' })
