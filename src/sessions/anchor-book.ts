@@ -46,10 +46,10 @@ export class AnchorBook implements AnchorView {
     return record !== null && record.record === 'anchor' ? record : null
   }
 
-  /** Takes an announced anchor over; returns the sessions tied to it. */
-  take(anchor: Anchor): readonly LiveSession[] {
+  /** Takes an announced anchor over, or one that is assumed; returns the sessions tied to it. */
+  take(anchor: Anchor, assumed = false): readonly LiveSession[] {
     const entry = this.#entries.get(refName({ kind: anchor.kind, name: anchor.name }))
-    if (entry === undefined || (entry.anchor !== null && !isNewer(anchor, entry.anchor))) return []
+    if (entry === undefined || (!assumed && entry.anchor !== null && !isNewer(anchor, entry.anchor))) return []
     entry.anchor = anchor
     entry.known = true
     return [...entry.tied]

@@ -68,7 +68,7 @@ export class Debts {
     const name = refName(ref)
     let amended: StoredRecord = record
     for (const debt of this.#owed) if (debt.name === name) amended = stepOf(ref, debt.news)(amended, debt.at).record ?? amended
-    return amended as R // news keeps the kind of the record it is about
+    return { ...amended, version: record.version } as R // news keeps the kind of the record it is about; its version stays the store's
   }
 
   /**

@@ -302,7 +302,7 @@ export class Ledger {
     if (isOwed) return { record: record as R, facts, rejected: null, position: null, assumed: NO_TALLY, journaled: false, cutOff } // it is in force by what is owed already
     if (!this.#debts.hasRoom) throw cause
     const written = this.#debts.owe({ ref, news, at: now, record: sessionIn(before) }).then(() => this.#journal !== null, (error: unknown) => this.#unwritten(error))
-    const assumed = await this.#mirror.assume(record, facts)
+    const assumed = await this.#mirror.assume({ ...record, version: before?.version ?? 0 }, facts) // the store's next one is newer, whatever it is
     return { record: record as R, facts, rejected: null, position: null, assumed, journaled: await written, cutOff }
   }
 
@@ -310,7 +310,7 @@ export class Ledger {
   async #paid({ ref, news, at, record }: Journaled): Promise<void> {
     if (record !== null) await this.#bearAgain(ref, record, news)
     const { rejected } = await this.#commit({ ref, news, due: null, at, mayGoAhead: false, noted: false }, UNKNOWN)
-    if (rejected?.rejected === 'not_found') throw new StoreFault('failed', `${refName(ref)} is not in the store, and nothing is known of it that could be put there`)
+    if (record === null && rejected?.rejected === 'not_found') throw new StoreFault('failed', `${refName(ref)} is not in the store, and nothing is known of it that could be put there`)
     const ahead = record === null ? null : lockAhead(record, news, this.#clock.now(), () => null) // by which it may have gone ahead before it was owed
     if (ahead !== null) this.#behind(this.#liftAhead(ahead))
   }

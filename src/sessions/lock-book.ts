@@ -26,12 +26,12 @@ export class LockBook {
   find(selector: Selector): Lock | null { return this.#records.get(selectorName(selector)) ?? null }
   all(): readonly Lock[] { return [...this.#records.values()] }
 
-  /** Takes an announced lock over. False when a newer one is known. */
-  take(lock: Lock): boolean {
+  /** Takes an announced lock over, or one that is assumed. False when a newer one is known. */
+  take(lock: Lock, assumed = false): boolean {
     const name = selectorName(lock.selector)
     const overtaken = this.#overtaken?.get(name)
     if (this.#overtaken !== null && (overtaken === undefined || isNewer(lock, overtaken))) this.#overtaken.set(name, lock)
-    return this.#put(name, lock)
+    return this.#put(name, lock, assumed)
   }
 
   /** Reads all of them; what the store does not have any more is let go. One reading at a time. */
@@ -59,9 +59,9 @@ export class LockBook {
     }
   }
 
-  #put(name: string, lock: Lock): boolean {
+  #put(name: string, lock: Lock, assumed = false): boolean {
     const known = this.#records.get(name)
-    if (known !== undefined && !isNewer(lock, known)) return false
+    if (!assumed && known !== undefined && !isNewer(lock, known)) return false
     const cutOff = lock.selector.kind === 'issuedBefore'
     if (lock.state === 'lifted') {
       this.#records.delete(name)

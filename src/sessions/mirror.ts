@@ -161,8 +161,9 @@ export class Mirror {
   assume(record: StoredRecord, facts: readonly Fact[]): Promise<Tally> {
     const ref = refOfRecord(record)
     const announcement: Announcement = { position: { epoch: this.#store.epochOf(ref), sequence: 0 }, ref, record, facts }
-    if (record.record !== 'session') return this.heard(announcement)
     this.onAnnounced(announcement)
+    if (record.record === 'anchor') return this.#heardAnchor(record, announcement, true)
+    if (record.record === 'lock') return this.#lockBook.take(record, true) ? this.#worldChanged(announcement) : Promise.resolve(NO_TALLY)
     const live = this.#sessions.get(record.key)
     if (live === undefined) return Promise.resolve(NO_TALLY)
     void this.#replace(live, live.stored)
@@ -280,8 +281,8 @@ export class Mirror {
     live.newest = null
   }
 
-  #heardAnchor(anchor: Anchor, announcement: Announcement): Promise<Tally> {
-    return this.#moved(this.#anchors.take(anchor), announcement)
+  #heardAnchor(anchor: Anchor, announcement: Announcement, assumed = false): Promise<Tally> {
+    return this.#moved(this.#anchors.take(anchor, assumed), announcement)
   }
 
   #worldChanged(announcement: Announcement | null): Promise<Tally> {

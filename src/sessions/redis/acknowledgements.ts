@@ -41,7 +41,7 @@ const POLL_FIRST = 25
 const POLL_MAX = 200
 const REMEMBERED = 1_000
 
-type Wait = { readonly waiting: Set<string>; /** Those of the roll whose lease had run out. */ readonly late: Set<string>; total: number; readonly longest: number; tally: Tally; unknown: number; acknowledged: number }
+type Wait = { readonly waiting: Set<string>; /** Those of the roll whose lease had run out. */ readonly late: Set<string>; total: number; readonly longest: number; tally: Tally; unknown: number; readonly acknowledged: Set<string> }
 type Done = Promise<Enforcement>
 
 const sum = (a: Tally, b: Tally): Tally => ({ continued: a.continued + b.continued, regranted: a.regranted + b.regranted, narrowed: a.narrowed + b.narrowed, frozen: a.frozen + b.frozen, cut: a.cut + b.cut })
@@ -87,7 +87,7 @@ export class Acknowledgements {
   async #wait(id: string, roll: Roll): Done {
     const started = this.#ports.clock.elapsed()
     const here = roll.members.filter(({ endsAt }) => endsAt >= roll.now)
-    const wait: Wait = { waiting: new Set(here.map(({ name }) => name)), late: new Set(roll.members.filter(({ endsAt }) => endsAt < roll.now).map(({ name }) => name)), total: here.length, longest: Math.max(0, ...here.map(({ lease }) => lease)), tally: NO_TALLY, unknown: 0, acknowledged: 0 }
+    const wait: Wait = { waiting: new Set(here.map(({ name }) => name)), late: new Set(roll.members.filter(({ endsAt }) => endsAt < roll.now).map(({ name }) => name)), total: here.length, longest: Math.max(0, ...here.map(({ lease }) => lease)), tally: NO_TALLY, unknown: 0, acknowledged: new Set() }
     const until = Math.max(started + wait.longest * RATE + MARGIN, roll.settled ? 0 : started + roll.epochStart + this.#ports.window - roll.now)
     let settled = roll.settled
     for (let patience = POLL_FIRST; ; patience = Math.min(POLL_MAX, patience * 2)) {
@@ -96,7 +96,7 @@ export class Acknowledgements {
       const left = until - this.#ports.clock.elapsed()
       if (left <= 0) return this.#answer(wait, started)
       if ((await this.#next(id, Math.min(left, patience))) === 'said') continue
-      settled = (await this.#look(id, wait)) || settled
+      settled = (await this.#look(id, wait, settled)) || settled
     }
   }
 
@@ -105,7 +105,7 @@ export class Acknowledgements {
     for (const [member, tally] of this.#said.get(id) ?? []) {
       if (wait.late.delete(member)) wait.total++ // it has said so all the same
       else if (!wait.waiting.delete(member)) continue
-      wait.acknowledged++
+      wait.acknowledged.add(member)
       wait.tally = sum(wait.tally, tally)
     }
   }
@@ -121,14 +121,23 @@ export class Acknowledgements {
     return what
   }
 
-  /** A sign of life that shows the entry enforced is an acknowledgement, of unknown effect. @returns whether the epoch is settled */
-  async #look(id: string, wait: Wait): Promise<boolean> {
+  /**
+   * A sign of life that shows the entry enforced is an acknowledgement, of unknown effect. Who came into an epoch that was not settled is waited for
+   * too: what it does under its lease of the one before may be older.
+   * @returns whether the entry's epoch is settled; a server of another one can not tell
+   */
+  async #look(id: string, wait: Wait, settled: boolean): Promise<boolean> {
     const roll = await this.#ports.roll().catch(() => null)
-    if (roll === null) return false
-    for (const { name, enforced } of roll.members) {
-      if (epochOfId(enforced) !== epochOfId(id) || sequenceOf(enforced) < sequenceOf(id) || this.#said.get(id)?.has(name) === true) continue
-      if (!wait.waiting.delete(name)) continue
-      wait.acknowledged++
+    if (roll === null || roll.epoch !== epochOfId(id)) return false
+    for (const { name, endsAt, epoch, enforced } of roll.members) {
+      const shown = epochOfId(enforced) === roll.epoch && sequenceOf(enforced) >= sequenceOf(id)
+      if (!settled && epoch === roll.epoch && endsAt >= roll.now && !wait.acknowledged.has(name) && !wait.waiting.has(name)) {
+        wait.late.delete(name)
+        wait.waiting.add(name)
+        wait.total++
+      }
+      if (!shown || this.#said.get(id)?.has(name) === true || !wait.waiting.delete(name)) continue
+      wait.acknowledged.add(name)
       wait.unknown++
     }
     return roll.settled
@@ -136,8 +145,8 @@ export class Acknowledgements {
 
   #answer(wait: Wait, started: number): Enforcement {
     const expired = wait.waiting.size
-    this.#ports.told(expired === 0 ? 'acked' : wait.acknowledged === 0 ? 'lease' : 'partial', this.#ports.clock.elapsed() - started)
-    return { gateways: { total: wait.total, acknowledged: wait.acknowledged, expired }, exchanges: wait.tally, exchangesUnknown: wait.unknown + expired }
+    this.#ports.told(expired === 0 ? 'acked' : wait.acknowledged.size === 0 ? 'lease' : 'partial', this.#ports.clock.elapsed() - started)
+    return { gateways: { total: wait.total, acknowledged: wait.acknowledged.size, expired }, exchanges: wait.tally, exchangesUnknown: wait.unknown + expired }
   }
 }
 

@@ -1,13 +1,13 @@
 // One connection's life as the ear of a shard: subscribed, then a heartbeat after the other, each sent when the one before was answered and dealt with.
 // It ends at the first thing that goes wrong; its late answers never count. SPEC: STO15
 import type { Clock } from '../../runtime/clock.ts'
-import type { Link } from './link.ts'
+import type { Wire } from './link.ts'
 
 export type BeatOwner = {
   readonly clock: Clock
   /** Subscribed, checked and ready to ask. */
-  open(): Promise<Link>
-  ask(link: Link): Promise<unknown>
+  open(): Promise<Wire>
+  ask(link: Wire): Promise<unknown>
   /** Deals with an answer. @returns milliseconds until the next one is asked for; 0 at once */
   answered(beat: Beat, answer: unknown, sentAt: number): Promise<number>
   /** It has been silent for a while: another connection may help. */
@@ -20,7 +20,7 @@ export type BeatTimes = { readonly hedgeAfter: number; readonly deadAfter: numbe
 export class Beat {
   readonly #owner: BeatOwner
   readonly #times: BeatTimes
-  #link: Link | null = null
+  #link: Wire | null = null
   #ended = false
   #wake: () => void = () => {}
   /** Something arrived out of order: the next heartbeat is not waited for. */
@@ -32,7 +32,7 @@ export class Beat {
     void this.#run()
   }
 
-  get link(): Link | null { return this.#link }
+  get link(): Wire | null { return this.#link }
   get isOver(): boolean { return this.#ended }
 
   /** Asks now instead of at the next tick. */
@@ -61,7 +61,7 @@ export class Beat {
     }
   }
 
-  async #once(link: Link): Promise<number> {
+  async #once(link: Wire): Promise<number> {
     this.#urgent = false
     const sentAt = this.#owner.clock.elapsed()
     const hedge = setTimeout(() => this.#owner.late(this), this.#times.hedgeAfter)

@@ -3,7 +3,7 @@ import type { RecordRef, StoredRecord } from '../../core/record.ts'
 import { instant } from '../../core/time.ts'
 import type { Commit, CommitAnswer } from '../store.ts'
 import { StoreFault, StoreFull } from '../store-fault.ts'
-import { rollOf } from './acknowledgements.ts'
+import { type Roll, rollOf } from './acknowledgements.ts'
 import { bodyOf, keptOf, placeOfSelector, placeOfTie, recordOf, refText, type Seal, toldOf } from './entry.ts'
 import { LinkLost } from './link.ts'
 import type { Shard } from './shard.ts'
@@ -42,11 +42,11 @@ export function commitArgs(commit: Commit, way: Way): readonly (string | number)
   ]
 }
 
-/** Reads the library's answer, and begins to wait for those who have to acknowledge. @throws StoreFull, StoreFault */
-export function commitAnswer(shard: Shard, seal: Seal, commit: Commit, nonce: string, answer: unknown): CommitAnswer {
+/** Reads the library's answer, and begins to wait for those who have to acknowledge. @param again it was said before: what is done may be its own. @throws StoreFull, StoreFault */
+export function commitAnswer(shard: Shard, seal: Seal, commit: Commit, nonce: string, answer: unknown, again: boolean): CommitAnswer {
   const [is, first, second, third] = answer as readonly unknown[] // as commit.lua returns it
   switch (is) {
-    case 'OK': case 'DUP': return done(shard, commit, nonce, is, String(first), second)
+    case 'OK': case 'DUP': return done(shard, commit, nonce, again ? 'OK' : is, String(first), second)
     case 'CONFLICT': return conflict(shard, seal, commit, String(first), String(second), third)
     case 'EPOCH':
       if (!shard.accept(String(first), String(second), null)) throw new LinkLost('a server of an older epoch answered; nothing was written there')
@@ -57,14 +57,23 @@ export function commitAnswer(shard: Shard, seal: Seal, commit: Commit, nonce: st
   }
 }
 
-function done(shard: Shard, commit: Commit, nonce: string, is: 'OK' | 'DUP', id: string, roll: unknown): CommitAnswer {
-  if (commit.awaited) shard.acknowledgements.committed(id, rollOf(roll))
+/** What a master took that was replaced is said to the one of now. @throws LinkLost */
+function heard(shard: Shard, answer: unknown): Roll {
+  const roll = rollOf(answer)
+  if (!shard.accept(shard.dataSet, roll.epoch, null)) throw new LinkLost('a server of an older epoch answered')
+  return roll
+}
+
+function done(shard: Shard, commit: Commit, nonce: string, is: 'OK' | 'DUP', id: string, witnesses: unknown): CommitAnswer {
+  const roll = heard(shard, witnesses)
+  if (commit.awaited) shard.acknowledgements.committed(id, roll)
   if (is === 'OK' && commit.news !== null) shard.pledge(id, nonce, commit.ref, JSON.stringify(commit.news), bodyOf(commit.record))
   return { is, position: shard.positionOf(id) }
 }
 
-function conflict(shard: Shard, seal: Seal, { ref }: Commit, text: string, ahead: string, roll: unknown): CommitAnswer {
-  if (ahead !== '') shard.acknowledgements.committed(ahead, rollOf(roll))
+function conflict(shard: Shard, seal: Seal, { ref }: Commit, text: string, ahead: string, witnesses: unknown): CommitAnswer {
+  const roll = heard(shard, witnesses)
+  if (ahead !== '') shard.acknowledgements.committed(ahead, roll)
   const kept = keptOf(text)
   if (kept !== null) seal.checkRecord(shard.dataSet, refText(ref), kept)
   return { is: 'CONFLICT', record: kept === null ? null : recordOf(ref, kept.body), ahead: ahead === '' ? null : shard.positionOf(ahead) }

@@ -5,7 +5,7 @@ import type { ReconnectCause, StoreMetrics } from '../../runtime/metrics.ts'
 import { StoreFault } from '../store-fault.ts'
 import { Beat, type BeatOwner } from './beat.ts'
 import type { FunctionName } from './library.ts'
-import { type Link, LinkLost } from './link.ts'
+import { LinkLost, type Wire } from './link.ts'
 
 export type EarPorts = {
   readonly clock: Clock
@@ -14,8 +14,8 @@ export type EarPorts = {
   /** Milliseconds. */
   readonly lease: number
   /** A connection that is checked and subscribed. */
-  readonly open: () => Promise<Link>
-  readonly ask: (link: Link) => Promise<unknown>
+  readonly open: () => Promise<Wire>
+  readonly ask: (link: Wire) => Promise<unknown>
   /** @returns milliseconds until the next one; 0 at once */
   readonly answered: (beat: Beat, answer: unknown, sentAt: number) => Promise<number>
   /** None is left for the moment. */
@@ -75,8 +75,8 @@ export class Ears implements BeatOwner {
     for (const beat of this.#beats) beat.end(new StoreFault('closed', 'the store is closed'))
   }
 
-  open(): Promise<Link> { return this.#ports.open() }
-  ask(link: Link): Promise<unknown> { return this.#ports.ask(link) }
+  open(): Promise<Wire> { return this.#ports.open() }
+  ask(link: Wire): Promise<unknown> { return this.#ports.ask(link) }
 
   answered(beat: Beat, answer: unknown, sentAt: number): Promise<number> {
     this.#failures = 0

@@ -3,7 +3,7 @@
 import type { Fact } from '../../core/fact.ts'
 import type { RecordRef } from '../../core/record.ts'
 import type { Position, Tally, Watcher } from '../store.ts'
-import { type Entry, recordOf, refText, type Seal } from './entry.ts'
+import { type Entry, recordOf, refText, type Seal, sequenceOf } from './entry.ts'
 import { tallyOf } from './reply.ts'
 
 type Ports = {
@@ -26,7 +26,7 @@ const NOTHING = tallyOf('')
 
 export class Enforcing {
   readonly #ports: Ports
-  readonly #waiting: { id: string; left: number }[] = []
+  #waiting: { id: string; left: number }[] = []
   /** Everything up to this entry is enforced here. */
   upTo = ''
   #blocked = 0
@@ -40,11 +40,11 @@ export class Enforcing {
   /** An entry was neither enforced nor read again yet. */
   get blocked(): boolean { return this.#blocked > 0 }
 
-  /** From here on, whatever was waited for before. */
+  /** From here on; what comes after it was undone, what comes before it may still be judged. */
   restart(id: string): void {
-    this.#waiting.length = 0
+    this.#waiting = this.#waiting.filter(waiting => sequenceOf(waiting.id) <= sequenceOf(id))
     this.#generation++
-    this.upTo = id
+    if (this.#waiting.length === 0) this.upTo = id
   }
 
   /** What the entry closes is closed when this returns. */

@@ -105,6 +105,9 @@ export class Follower {
     this.#pledged.set(applied.nonce, applied)
   }
 
+  /** Own news that this epoch, as far as it is applied, does not have. */
+  unheard(epoch: string): readonly Applied[] { return [...this.#pledged.values()].filter(({ id }) => epochOfId(id) !== epoch) }
+
   /** Goes on from there, in that epoch of that data set; what was lost has been dealt with. */
   rejoin(at: Point, reply: Reply, keepJournal: boolean, lost: readonly Applied[]): void {
     const from = keepJournal ? this.#find(at) : null
@@ -117,8 +120,9 @@ export class Follower {
     this.turn(reply)
   }
 
-  /** Goes on in another epoch of the same history, from where it is. */
+  /** Goes on in another epoch of the same history, from where it is; what was never heard of an older one was said again. */
   turn({ epoch, dataSet, base }: Reply): void {
+    for (const [nonce, { id }] of this.#pledged) if (epochOfId(id) !== epoch || sequenceOf(id) <= this.#sequence()) this.#pledged.delete(nonce)
     this.epoch = epoch
     this.dataSet = dataSet
     this.#base = base.nonce

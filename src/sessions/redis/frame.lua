@@ -55,7 +55,8 @@ local function opened(p, nonce, shards)
   if m.run == run_id() then return m end
   local clock = clock_ms()
   m.off, m.now = math.max(0, m.tm - clock), math.max(clock, m.tm)
-  local epoch = int(math.max(tonumber(m.epoch or '0') + 1, math.floor(m.now / 1000)))
+  -- of two masters promoted from one history the later one has the greater, and never the same
+  local epoch = int(math.max(tonumber(m.epoch or '0') + 1, m.now) + (tonumber(string.sub(nonce, 1, 3), 16) or 0))
   if not m.cid then
     m.cid, m.born = nonce, int(m.now)
     redis.call('HSET', p .. 'm', 'cid', m.cid, 'seq', 0, 'fmt', FORMAT, 'born', m.born, 'P', shards)

@@ -50,8 +50,8 @@ local function history(p, m, applied, nonce)
   return there == nonce and 'OK' or 'FORK'
 end
 
--- KEYS m  ARGV nonce shards member applied appliedNonce enforced page lease window digest
--- -> status, epoch, cid, head, headNonce, now, epochStart, base, baseNonce, settled, born, entries
+-- KEYS m  ARGV nonce shards member applied appliedNonce enforced page lease window digest epoch. Who goes by this epoch has said again what it knew, and goes to no older master any more.
+-- -> status, epoch, cid, head, headNonce, now, epochStart, base, baseNonce, settled (1; 0; `late`: before this member came), born, entries
 local function heartbeat(k, a)
   local p = shard(k)
   local m, fault = opened(p, a[1], a[2])
@@ -60,12 +60,13 @@ local function heartbeat(k, a)
   if status == 'OK' then
     for _, e in ipairs(redis.call('XRANGE', p .. 'L', '(' .. a[4], '+', 'COUNT', a[7])) do entries[#entries + 1] = e[2][2] end
   end
-  if status == 'OK' then witness(p, m, a[3]) end
-  if status == 'OK' or status == 'NEW' then redis.call('HSET', p .. 'R', a[3], member_value(m, tonumber(a[8]), a[6], a[10])) end
+  local here = status == 'OK' and a[11] == m.epoch
+  if here then witness(p, m, a[3]) end
+  if here or status == 'NEW' then redis.call('HSET', p .. 'R', a[3], member_value(m, tonumber(a[8]), a[6], a[10])) end
   if status == 'NEW' then forget_dead(p, m) end
   settle(p, m, tonumber(a[9]))
   redis.call('HSET', p .. 'm', 'tm', int(m.now))
-  return { status, m.epoch, m.cid, m.head, m.headn, int(m.now), m.es, m.base, m.basen, m.set, m.born, entries }
+  return { status, m.epoch, m.cid, m.head, m.headn, int(m.now), m.es, m.base, m.basen, here and m.set or (m.set == '1' and 'late' or '0'), m.born, entries }
 end
 
 -- KEYS m  -> now, epoch, epochStart, settled, {member, value, ...}

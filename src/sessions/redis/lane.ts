@@ -2,20 +2,20 @@
 // nothing is sent twice. SPEC: STO17
 import { StoreFault } from '../store-fault.ts'
 import type { FunctionName } from './library.ts'
-import { type Link, LinkLost } from './link.ts'
+import { LinkLost, type Wire } from './link.ts'
 
 const WAITING_MAX = 10_000
 
 export class Lane {
-  readonly #open: () => Promise<Link>
+  readonly #open: () => Promise<Wire>
   readonly #patience: number
-  #link: Link | null = null
-  #opening: Promise<Link> | null = null
+  #link: Wire | null = null
+  #opening: Promise<Wire> | null = null
   #waiting = 0
   #closed = false
 
   /** @param patience longest wait for a connection, in milliseconds */
-  constructor(open: () => Promise<Link>, patience: number) {
+  constructor(open: () => Promise<Wire>, patience: number) {
     this.#open = open
     this.#patience = patience
   }
@@ -36,7 +36,7 @@ export class Lane {
     this.renew()
   }
 
-  async #ready(): Promise<Link> {
+  async #ready(): Promise<Wire> {
     if (this.#closed) throw new StoreFault('closed', 'the store is closed')
     if (this.#link !== null && !this.#link.isDown) return this.#link
     if (this.#waiting >= WAITING_MAX) throw new LinkLost(`${WAITING_MAX} calls wait for a connection to Redis`)
@@ -48,7 +48,7 @@ export class Lane {
     }
   }
 
-  #opened(): Promise<Link> {
+  #opened(): Promise<Wire> {
     this.#opening ??= this.#open().then(link => {
       if (this.#closed) link.destroy()
       this.#link = link
@@ -57,7 +57,7 @@ export class Lane {
     return this.#opening
   }
 
-  async #within(opening: Promise<Link>): Promise<Link> {
+  async #within(opening: Promise<Wire>): Promise<Wire> {
     const { promise, reject } = Promise.withResolvers<never>()
     const timer = setTimeout(() => reject(new LinkLost(`no connection to Redis within ${this.#patience} ms`)), this.#patience)
     try {

@@ -59,6 +59,9 @@ const isConnection = (message: string): boolean => /Connection is closed|ECONN|E
 /** A name to ask for and to check; an address is checked as it is, and must not be asked for (RFC 6066, section 3). */
 const serverNameOf = ({ host }: Address, name: string | null): { readonly servername?: string } => (name !== null ? { servername: name } : /^[\d.]+$|:/.test(host) ? {} : { servername: host })
 
+/** What the others need of a link. */
+export type Wire = Pick<Link, 'call' | 'command' | 'destroy' | 'isDown' | 'listen' | 'onDown'>
+
 export class Link {
   readonly address: Address
   readonly #redis: Redis

@@ -53,7 +53,8 @@ export async function redisStore(home: RedisHome, { store: { lease, macKeyFiles 
   const storeClock = new StoreClock(clock, () => performance.now())
   const locate = locator(home, access, await accessOf(sentinelHome(home), lease))
   const window = home.mode === 'single' ? lease + MARGIN : home.maxLag + FENCE_SLACK + lease + MARGIN
-  const store = new RedisStore({ home, lease, window, access, locate, member: newGatewayId(), configuration: ports.configuration, observes: ports.observes }, { ...ports, clock: storeClock, seal: await sealOf(macKeyFiles) })
+  const connect = async (shard: number, name: string, key: string): Promise<Link> => Link.open(await locate(shard), access, `narrowgate-${name}`, key)
+  const store = new RedisStore({ home, lease, window, connect, member: newGatewayId(), configuration: ports.configuration, observes: ports.observes }, { ...ports, clock: storeClock, seal: await sealOf(macKeyFiles) })
   return { store, clock: storeClock }
 }
 

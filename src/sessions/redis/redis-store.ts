@@ -117,11 +117,11 @@ export class RedisStore implements SessionStore {
     const nonce = newNonce()
     const args = commitArgs(commit, { nonce, shards: this.#settings.home.shards, dataSet: shard.dataSet, seal: this.#seal, aheadHere: commit.ahead !== null && this.#of(commit.ahead.ref) === shard })
     const urgent = how === 'commit_restrictive'
-    const first = await shard.call(how, args, urgent).catch((error: unknown) => { if (error instanceof LinkLost) return null; throw error })
-    const answer = first ?? (await shard.call(how, args, urgent)) // the same operation: what was done already is not done again
-    const found = commitAnswer(shard, this.#seal, commit, nonce, answer)
+    const once = async (again: boolean): Promise<CommitAnswer> => commitAnswer(shard, this.#seal, commit, nonce, await shard.call(how, args, urgent), again)
+    const first = await once(false).catch((error: unknown) => { if (error instanceof LinkLost) return null; throw error })
+    const found = first ?? (await once(true)) // the same operation: what was done already is not done again
     if (found.is === 'CONFLICT' && found.ahead === null && commit.ahead !== null && this.#of(commit.ahead.ref) !== shard) return { ...found, ahead: await this.#elsewhere(commit, commit.ahead) }
-    return first === null && found.is === 'DUP' ? { ...found, is: 'OK' } : found
+    return found
   }
 
   /** The lock that goes ahead lies in another shard: a second write. */

@@ -5,7 +5,7 @@ import { StoreFault } from '../store-fault.ts'
 import { entryOf } from './entry.ts'
 import type { Reply } from './follower.ts'
 
-export type Heartbeat = Reply & { readonly now: number; readonly settled: boolean; readonly epochStart: number; readonly born: Instant }
+export type Heartbeat = Reply & { readonly now: number; readonly settled: boolean; /** The epoch was settled before this member came. */ readonly late: boolean; readonly epochStart: number; readonly born: Instant }
 
 const STATUS: ReadonlySet<unknown> = new Set(['NEW', 'OK', 'FORK', 'LOST'])
 
@@ -14,7 +14,7 @@ export function heartbeatOf(answer: unknown): Heartbeat {
   const [status, epoch, dataSet, head, headNonce, now, epochStart, base, baseNonce, settled, born, entries] = answer as readonly unknown[]
   return {
     status: status as Reply['status'], epoch: String(epoch), dataSet: String(dataSet), head: { id: String(head), nonce: String(headNonce) }, base: { id: String(base), nonce: String(baseNonce) },
-    now: Number(now), settled: settled === '1', epochStart: Number(epochStart), born: instant(Number(born)), entries: (entries as readonly string[]).map(entryOf), // both as the library returns them
+    now: Number(now), settled: settled === '1', late: settled === 'late', epochStart: Number(epochStart), born: instant(Number(born)), entries: (entries as readonly string[]).map(entryOf), // both as the library returns them
   }
 }
 

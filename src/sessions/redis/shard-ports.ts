@@ -3,8 +3,7 @@ import type { RedisHome } from '../../config/settings.ts'
 import type { StoreMetrics } from '../../runtime/metrics.ts'
 import type { Watcher } from '../store.ts'
 import type { Seal } from './entry.ts'
-import type { Access } from './link.ts'
-import type { Locate } from './locator.ts'
+import type { Wire } from './link.ts'
 import type { StoreClock } from './store-clock.ts'
 
 export type ShardSettings = {
@@ -13,8 +12,8 @@ export type ShardSettings = {
   readonly lease: number
   /** Longest time for which an old master may be believed after a new one opened its epoch: fence, lease and margin. */
   readonly window: number
-  readonly access: Access
-  readonly locate: Locate
+  /** Another connection to the shard's master, checked for the library. */
+  readonly connect: (shard: number, name: string, key: string) => Promise<Wire>
   readonly member: string
   readonly configuration: () => string
   /** Decides nothing and enforces nothing: nobody waits for its acknowledgement. */

@@ -15,7 +15,7 @@ import { type Applied, Follower, type Step } from './follower.ts'
 import { Lane } from './lane.ts'
 import { Lease } from './lease.ts'
 import type { FunctionName } from './library.ts'
-import { Link, LinkLost } from './link.ts'
+import { LinkLost, type Wire } from './link.ts'
 import { Loaded } from './loaded.ts'
 import { newsOf, refsOf } from './orphans.ts'
 import { type Heartbeat, heartbeatOf, reachText, tallyOf, tallyText } from './reply.ts'
@@ -50,9 +50,13 @@ export class Shard {
   /** The epoch whose answers are taken; ahead of the follower's while what was lost is said again. */
   #reading: { readonly dataSet: string; readonly epoch: string } | null = null
   #recovering = false
+  /** When the last heartbeat was answered. */
+  #heardAt = -Infinity
   /** What went wrong since the last lease. */
   #trouble: LapseCause | null = null
   #leasedEpoch: string | null = null
+  /** The epoch did not wait for this member. */
+  #cameLate = false
   /** The connection since whose beginning nothing is owed any more. */
   #paidOver: Beat | null = null
   #warned = ''
@@ -111,9 +115,18 @@ export class Shard {
       this.#urgent.renew()
       return false
     }
+    if (reading !== null && epoch !== reading.epoch) this.#met({ dataSet, epoch })
     if (ref === null) return true
     this.#loaded.add(ref, this.clock.elapsed())
     return true
+  }
+
+  /** A newer master than the one that is heard: its history may be another one. */
+  #met(newer: { readonly dataSet: string; readonly epoch: string }): void {
+    this.#lease.suspend()
+    this.#ports.moved()
+    this.#heardAt = this.clock.elapsed()
+    this.#read(newer)
   }
 
   /** Own news the store took: said again if it is lost before it was heard. */
@@ -133,11 +146,9 @@ export class Shard {
 
   // ---- connections
 
-  async #connect(name: string): Promise<Link> {
-    return Link.open(await this.#settings.locate(this.#index), this.#settings.access, `narrowgate-${name}`, this.key)
-  }
+  #connect(name: string): Promise<Wire> { return this.#settings.connect(this.#index, name, this.key) }
 
-  async #listen(): Promise<Link> {
+  async #listen(): Promise<Wire> {
     const link = await this.#connect('sync')
     try {
       this.#warn(checkServer(infoOf(String(await link.command('INFO'))), this.#settings.home))
@@ -165,10 +176,10 @@ export class Shard {
 
   // ---- heartbeats
 
-  #ask(link: Link): Promise<unknown> {
+  #ask(link: Wire): Promise<unknown> {
     const { member, lease, window, configuration, home, observes } = this.#settings
     const { applied } = this.#follower
-    return link.call('hb', this.key, [newNonce(), home.shards, member, applied?.id ?? '', applied?.nonce ?? '', this.#enforcing.upTo, PAGE, observes ? 0 : lease, window, configuration()])
+    return link.call('hb', this.key, [newNonce(), home.shards, member, applied?.id ?? '', applied?.nonce ?? '', this.#enforcing.upTo, PAGE, observes ? 0 : lease, window, configuration(), this.#follower.epoch ?? ''])
   }
 
   async #answered(beat: Beat, answer: unknown, sentAt: number): Promise<number> {
@@ -176,13 +187,15 @@ export class Shard {
     if (this.#reading !== null && heartbeat.epoch !== this.#reading.epoch) this.clock.turned(this.#index)
     this.clock.observe(this.#index, heartbeat.now, sentAt)
     if (this.#recovering) return UNSETTLED
+    this.#assertNotReplaced(heartbeat)
     this.born = heartbeat.born
+    if (heartbeat.epoch !== this.#follower.epoch) this.#cameLate = heartbeat.late
     const step = this.#follower.replied(heartbeat)
     if (step.is === 'apply' || step.is === 'join') {
       if (this.#paidOver !== beat) await this.#ports.watcher()?.lost([], false)
       this.#paidOver = beat
       if (beat.isOver) return 0
-      return step.is === 'join' ? this.#join(beat, heartbeat) : this.#caughtUp(beat, step, heartbeat, sentAt)
+      return step.is === 'join' ? this.#join(beat, heartbeat) : this.#caughtUp(step, heartbeat, sentAt)
     }
     if (step.is === 'broken') {
       beat.end(new LinkLost('the entries of a heartbeat do not follow what is known here'))
@@ -192,6 +205,13 @@ export class Shard {
     return 0
   }
 
+  /** One that still answers is fenced before so long after its successor was heard. */
+  #assertNotReplaced({ dataSet, epoch }: Heartbeat): void {
+    const isOlder = dataSet === this.#reading?.dataSet && Number(epoch) < Number(this.#reading.epoch)
+    if (isOlder && this.clock.elapsed() < this.#heardAt + this.#settings.window) throw new LinkLost('a master that was replaced answered')
+    this.#heardAt = this.clock.elapsed()
+  }
+
   /** A promoted replica has to know this member: it is not here before one has heard of it. */
   async #join({ link }: Beat, heartbeat: Heartbeat): Promise<number> {
     if (this.#settings.home.mode === 'sentinel' && Number(await link?.command('WAIT', 1, WAIT_FOR_REPLICA)) < 1) throw new LinkLost('no replica took the word of this member in time')
@@ -199,13 +219,15 @@ export class Shard {
     return 0
   }
 
-  async #caughtUp(beat: Beat, step: Extract<Step, { is: 'apply' }>, heartbeat: Heartbeat, sentAt: number): Promise<number> {
+  async #caughtUp(step: Extract<Step, { is: 'apply' }>, heartbeat: Heartbeat, sentAt: number): Promise<number> {
     for (const entry of step.entries) if (this.#take(entry) === 'applied') this.#enforcing.tell(entry)
     if (step.more) return 0
-    if (heartbeat.epoch !== this.#follower.epoch) await this.#turnEpoch(heartbeat)
-    if (beat.isOver) return 0
+    if (heartbeat.epoch !== this.#follower.epoch) {
+      await this.#turnEpoch(heartbeat)
+      return 0
+    }
     if (!heartbeat.settled || this.#enforcing.blocked) return UNSETTLED
-    const settledAnew = this.#leasedEpoch !== null && Number(heartbeat.epoch) > Number(this.#leasedEpoch) // an older one is that of a master that was replaced
+    const settledAnew = this.#leasedEpoch !== null && !this.#cameLate && Number(heartbeat.epoch) > Number(this.#leasedEpoch) // an older one is that of a master that was replaced
     const wasConfirmed = this.clock.elapsed() < this.#lease.confirmedUntil
     const { lapses } = this.#lease
     this.#lease.grant({ sentAt, now: this.clock.elapsed(), settledAnew })
@@ -234,12 +256,14 @@ export class Shard {
   /** A new epoch of the same history: nothing was undone, but what was read lately may have been. */
   async #turnEpoch(heartbeat: Heartbeat): Promise<void> {
     this.#read(heartbeat)
-    await this.#doubt([])
+    const unheard = this.#follower.unheard(heartbeat.epoch)
+    if (unheard.length > 0) await this.#sayAgain(unheard, false)
+    await this.#doubt(refsOf(unheard))
     this.#follower.turn(heartbeat)
   }
 
   /** From here on answers of that epoch are taken; connections that may speak with another server are made anew. */
-  #read(heartbeat: Heartbeat): void {
+  #read(heartbeat: { readonly dataSet: string; readonly epoch: string }): void {
     const changed = this.#reading !== null && (this.#reading.epoch !== heartbeat.epoch || this.#reading.dataSet !== heartbeat.dataSet)
     this.#reading = heartbeat
     if (!changed) return

@@ -124,7 +124,7 @@ describe('what was lost', () => {
     }
   })
 
-  test('[STO16] so many may be lost there, but none from longer ago than a quarter of an hour: those the server has had for as long as it remembers operations', () => {
+  test('[STO16] of what may be lost there the last quarter of an hour is said again and nothing older: no longer does a server remember what it has done already', () => {
     const old = chain(START, 3, 'old', '7', 0)
     const young = chain(old.at(-1) ?? START, 3, 'young', '7', 16 * MINUTE)
     const head = { id: '8-1', nonce: 'head' }
