@@ -1,5 +1,6 @@
 // The only writer of records: load, apply the news, commit the result with its facts; on a conflict again with what is there now.
 // Ends that a busy record holds up land as a lock first; what a store lost is said again. SPEC: STO2-STO5, STO13, STO16, SIG1, SIG4
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Anchor, AnchorRef, Lock, Selector } from '../core/anchor.ts'
 import { tieBroken } from '../core/effective.ts'
 import { isOver } from '../core/elevation.ts'
@@ -8,7 +9,6 @@ import { lockRef, type RecordRef, refName, sessionRef, type StoredRecord, tiesOf
 import type { Session, SessionKey } from '../core/session.ts'
 import { type AnchorSignal, isRestrictive, type LockSignal, type SessionSignal, type Signal } from '../core/signal.ts'
 import type { Instant } from '../core/time.ts'
-import type { Rejected } from '../core/transitions/rule.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newSignalId } from '../runtime/id.ts'
 import { lockAhead } from './ahead.ts'
@@ -16,26 +16,11 @@ import { Debts, operationOf } from './debts.ts'
 import type { Journal } from './journal.ts'
 import type { Journaled } from './journal/entries.ts'
 import { type Mirror, NO_TALLY } from './mirror.ts'
-import { type Doing, isSameLife, type Known, sessionIn, UNKNOWN } from './doing.ts'
+import { type Applied, type Doing, isSameLife, type Known, sessionIn, UNKNOWN } from './doing.ts'
 import { isAwaited, stepOf } from './news.ts'
 import { placement } from './placement.ts'
-import type { Ahead, Commit, CommitAnswer, Lost, Position, SessionStore, Tally } from './store.ts'
+import type { Ahead, Commit, CommitAnswer, Lost, Position, SessionStore } from './store.ts'
 import { isUnreachable, StoreFault } from './store-fault.ts'
-
-export type Applied<R> = {
-  readonly record: R | null
-  readonly facts: readonly Fact[]
-  /** Why the news was not taken; null when it was, also when it changed nothing. */
-  readonly rejected: Rejected | null
-  /** Where the store put it; null when nothing had to be written, or when the store did not answer. */
-  readonly position: Position | null
-  /** The store did not answer restrictive news: it is enforced here from memory, and owed to the store. What it did to open exchanges. */
-  readonly assumed: Tally | null
-  /** News that is only assumed is written down for the store. */
-  readonly journaled: boolean
-  /** It is only assumed because the store is out of reach: others then lose their lease as well. */
-  readonly cutOff: boolean
-}
 
 const ATTEMPTS = 16
 /** What takes away tries longer. */
@@ -189,12 +174,8 @@ export class Ledger {
   }
 
   async #anchorsOf(session: Session): Promise<Map<string, Anchor>> {
-    const anchors = new Map<string, Anchor>()
-    for (const ref of tiesOf(session)) {
-      const record = await this.#store.load(ref)
-      if (record?.record === 'anchor') anchors.set(refName(ref), record)
-    }
-    return anchors
+    const found = await Promise.all(tiesOf(session).map(async ref => [refName(ref), await this.#store.load(ref)] as const))
+    return new Map(found.flatMap(([name, record]) => (record?.record === 'anchor' ? [[name, record] as const] : [])))
   }
 
   // ---- the write
@@ -316,4 +297,3 @@ export class Ledger {
   }
 }
 
-const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))

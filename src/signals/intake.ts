@@ -7,7 +7,8 @@ import type { Session, SessionId, SessionKey } from '../core/session.ts'
 import { after, type Duration, duration, type Instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newSignalId } from '../runtime/id.ts'
-import type { Applied, Ledger } from '../sessions/ledger.ts'
+import type { Applied } from '../sessions/doing.ts'
+import type { Ledger } from '../sessions/ledger.ts'
 import type { Enforcement, SessionStore, Tally } from '../sessions/store.ts'
 
 /** Who brings the news, and why. */

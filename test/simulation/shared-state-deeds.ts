@@ -1,7 +1,8 @@
 // What may happen to gateways that share a store, in any order: their own deeds, and those of the network, the servers and the machines under them.
 import * as fc from 'fast-check'
-import { type Mode, FENCE, KEYS, World } from './shared-state-world.ts'
+import type { Flaw } from './shared-state-model.ts'
 import { PUSHES } from './shared-state-network.ts'
+import { type End, FENCE, KEYS, type Mode, World } from './shared-state-world.ts'
 import { SimulatedTime } from './simulated-time.ts'
 
 type Deed = { readonly says: string; readonly run: (world: World) => void; readonly toString: () => string }
@@ -14,7 +15,8 @@ const who = fc.nat(3)
 const key = fc.constantFrom(...KEYS)
 const pick = fc.nat(7)
 
-const ends = fc.tuple(who, fc.constantFrom('terminate' as const, 'terminate' as const, 'elevation' as const, 'elevation' as const, 'ticket' as const, 'lock' as const), pick).map(([at, how, which]) => deed(`m${at} ${how} ${which}`, world => world.end(at, how, which)))
+export const ways = fc.constantFrom<End>('terminate', 'terminate', 'elevation', 'elevation', 'ticket', 'lock')
+const ends = fc.tuple(who, ways, pick).map(([at, how, which]) => deed(`m${at} ${how} ${which}`, world => world.end(at, how, which)))
 const grants = fc.tuple(who, fc.constantFrom('open' as const, 'elevate' as const, 'reopenTicket' as const), key).map(([at, what, which]) => deed(`m${at} ${what} ${which}`, world => world[what](at, which)))
 const requests = fc.tuple(who, pick).map(([at, which]) => deed(`m${at} request ${which}`, world => {
   const right = world.rights[which % world.rights.length]
@@ -40,9 +42,12 @@ const missed = fc.tuple(ends, who, fc.integer({ min: 100, max: 400 }), fc.intege
   member.down = 100
   world.later(from, () => run(world))
   world.later(from + ms, () => world.cut(member))
-  world.later(from + ms + 1_200, () => world.healed(member))
+  world.later(from + ms + 1_200, () => world.heal(member))
 }))
-const heals = who.map(at => deed(`m${at} heals`, world => world.heal(at)))
+const heals = who.map(at => deed(`m${at} heals`, world => {
+  const member = world.member(at)
+  if (member !== null) world.heal(member)
+}))
 const severs = fc.tuple(who, fc.nat(2)).map(([at, which]) => deed(`m${at} loses connection ${which}`, world => [...(world.member(at)?.cables ?? [])][which]?.hangUp()))
 
 const stops = fc.tuple(who, fc.constantFrom(150, 900, 1_500, 7_000)).map(([at, ms]) => deed(`m${at} stops for ${ms}`, world => world.stop(world.member(at), ms)))
@@ -65,10 +70,10 @@ export const schedules: fc.Arbitrary<Schedule> = fc.record({ mode: fc.constantFr
 
 const WELL_AFTER = 11_000
 
-/** @returns what happened how often. @throws Error what went wrong, and when */
-export function play({ mode, steps }: Schedule): Promise<ReadonlyMap<string, number>> {
+/** @returns what happened, how often. @throws Error what went wrong, and when */
+export function play({ mode, steps }: Schedule, flaw: Flaw | null = null): Promise<ReadonlyMap<string, number>> {
   return SimulatedTime.run(async time => {
-    const world = new World(time, mode)
+    const world = new World(time, mode, flaw)
     await world.start()
     for (const [{ run }, ms] of steps) {
       run(world)
@@ -76,8 +81,8 @@ export function play({ mode, steps }: Schedule): Promise<ReadonlyMap<string, num
     }
     world.mend()
     await world.pass(WELL_AFTER)
-    world.assertWell()
-    return world.seen
+    world.auditor.allIsWell()
+    return world.auditor.seen
   })
 }
 

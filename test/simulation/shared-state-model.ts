@@ -2,6 +2,8 @@
 // Its data is never changed, only replaced: an older one is what a replica that lags has, or a disk after a crash. Knows no network and no members.
 
 const S = '\x1f'
+/** What a server may be made to do wrong, so that a check can be seen to find it. */
+export type Flaw = 'forgets what was missed' | 'settles at once' | 'takes numbers for history'
 const ENTRY_PAGE = 500
 
 type Entry = { readonly id: string; readonly nonce: string; readonly text: string }
@@ -43,8 +45,10 @@ export class ModelServer {
   readonly #salt: number
   readonly #clock: () => number
   readonly #hears: Hearing
+  readonly #flaw: Flaw | null
 
-  constructor(run: number, data: Data | null, clock: () => number, hears: Hearing) {
+  constructor(run: number, data: Data | null, clock: () => number, hears: Hearing, flaw: Flaw | null) {
+    this.#flaw = flaw
     this.run = `run${run}`
     this.#salt = run % 7
     this.data = data
@@ -107,19 +111,20 @@ export class ModelServer {
   #heartbeat([nonce = '', , member = '', applied = '', appliedNonce = '', enforced = '', , lease = '', window = '', digest = '', epoch = '']: Args): unknown {
     let data = this.#opened(nonce)
     const { now } = this
-    const at = data.log.findIndex(({ id }) => id === applied)
-    const status = applied === '' ? 'NEW' : at < 0 ? 'LOST' : data.log[at]?.nonce === appliedNonce ? 'OK' : 'FORK'
+    const numbersOnly = this.#flaw === 'takes numbers for history'
+    const at = data.log.findIndex(({ id }) => id === applied || (numbersOnly && sequenceIn(id) === sequenceIn(applied)))
+    const status = applied === '' ? 'NEW' : at < 0 ? 'LOST' : data.log[at]?.nonce === appliedNonce || numbersOnly ? 'OK' : 'FORK'
     const isHere = status === 'OK' && epoch === String(data.epoch)
     const comes = isHere || status === 'NEW'
     if (comes) data = { ...data, roll: new Map(data.roll).set(member, [now + Number(lease), data.epoch, enforced, lease, digest].join('|')) }
     const cameNow = comes && epochIn(this.data?.roll.get(member)) !== data.epoch
     if (isHere && cameNow && !data.settled) data = { ...data, wit: data.epoch }
     const wasSettled = data.settled
-    if (!wasSettled) data = settle(data, now, Number(window))
+    if (!wasSettled) data = settle(data, now, this.#flaw === 'settles at once' ? 0 : Number(window))
     this.data = data = { ...data, tm: now }
     if (cameNow) this.#hears.entered(this, member)
     if (data.settled && !wasSettled) this.#hears.settled(this)
-    const entries = status === 'OK' ? data.log.slice(at + 1, at + 1 + ENTRY_PAGE).map(({ text }) => text) : []
+    const entries = status === 'OK' && this.#flaw !== 'forgets what was missed' ? data.log.slice(at + 1, at + 1 + ENTRY_PAGE).map(({ text }) => text) : []
     return [status, String(data.epoch), data.cid, data.head, data.headn, String(now), String(data.es), data.base, data.basen, data.settled ? (isHere ? '1' : 'late') : '0', String(data.born), entries]
   }
 
@@ -156,6 +161,7 @@ export class ModelServer {
   #witnesses(flags: string): unknown { return flags === 'a' ? this.#members() : [String(this.now), this.#epoch, '0', '1', []] }
 }
 
+const sequenceIn = (id: string): string => id.slice(id.indexOf('-') + 1)
 const epochIn = (value: string | undefined): number => Number(value?.split('|')[1] ?? 0)
 
 /** Settled when everybody who was here before has come, or can no longer act on anything older. */

@@ -1,7 +1,7 @@
 // The wires between members and servers, with the weather on them: what is slow, lost, doubled, late or cut, which servers there are and what became
 // of them. A cut wire keeps what it was given until it heals, as TCP does. Knows nothing of what is said.
 import { faultOf, LinkLost, type Wire } from '../../src/sessions/redis/link.ts'
-import { type Data, type Hearing, ModelServer } from './shared-state-model.ts'
+import { type Data, type Flaw, type Hearing, ModelServer } from './shared-state-model.ts'
 import { Process, type SimulatedTime } from './simulated-time.ts'
 
 export const START = 1_800_000_000_000
@@ -41,7 +41,7 @@ export class Host extends Process {
     this.history = [{ at: -Infinity, data: server.data }]
   }
 
-  /** The data as it was so long ago, but not from before what is known to be copied. */
+  /** The data as it was at an instant. */
   dataAt(at: number): Data | null { return this.history.findLast(one => one.at <= at)?.data ?? null }
 }
 
@@ -49,12 +49,14 @@ export class Network {
   readonly hosts: Host[] = []
   readonly #time: SimulatedTime
   readonly #hears: Omit<Hearing, 'published'>
+  readonly #flaw: Flaw | null
   #made = 0
   /** Until then whoever asks is told of the master before. */
   #rumourUntil = 0
 
-  constructor(time: SimulatedTime, hears: Omit<Hearing, 'published'>) {
+  constructor(time: SimulatedTime, hears: Omit<Hearing, 'published'>, flaw: Flaw | null) {
     this.#time = time
+    this.#flaw = flaw
     this.#hears = hears
   }
 
@@ -66,7 +68,7 @@ export class Network {
 
   /** @param skew of its clock, in milliseconds */
   start(data: Data | null, skew: number, rumour: number): Host {
-    const server = new ModelServer(++this.#made, data, () => START + Math.floor(this.#time.now) + skew, { ...this.#hears, published: (_, channel, message) => this.#publish(host, channel, message) })
+    const server = new ModelServer(++this.#made, data, () => START + Math.floor(this.#time.now) + skew, { ...this.#hears, published: (_, channel, message) => this.#publish(host, channel, message) }, this.#flaw)
     const host = new Host(server)
     this.hosts.push(host)
     this.#rumourUntil = this.#time.now + rumour

@@ -225,7 +225,7 @@ test('[STO5, STO15] the wall is set an hour ahead under a gateway on a shared st
   const flights = await fly(all, gate, 'base', await gate.token())
   const [wall, at] = [Date.now.bind(Date), gate.parts.clock.now()]
   vi.spyOn(Date, 'now').mockImplementation(() => wall() + HOUR)
-  push(flights)
+  void push(flights)
   await runOn(flights)
   expect(gate.parts.clock.now() - at).toBeLessThan(HOUR / 2)
 })
