@@ -213,7 +213,7 @@ describe('the six verbs', () => {
   const failing = (store: SessionStore): SessionStore => new Proxy(store, {
     get: (target, name): unknown => {
       const value: unknown = Reflect.get(target, name, target)
-      if (name === 'commitRestrictive') return () => Promise.reject(new StoreFault('failed', 'the disk is gone'))
+      if (name === 'commitRestrictive') return () => Promise.reject(new StoreFault('unreachable', 'the disk is gone'))
       return typeof value === 'function' ? value.bind(target) : value
     },
   })

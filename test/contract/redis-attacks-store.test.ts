@@ -13,6 +13,7 @@ import { SystemClock } from '../../src/runtime/clock.ts'
 import { newLockId, newSignalId } from '../../src/runtime/id.ts'
 import { Metrics } from '../../src/runtime/metrics.ts'
 import type { Applied } from '../../src/sessions/doing.ts'
+import { Journal } from '../../src/sessions/journal.ts'
 import { Ledger } from '../../src/sessions/ledger.ts'
 import { Mirror } from '../../src/sessions/mirror.ts'
 import { hashOf } from '../../src/sessions/redis/locator.ts'
@@ -53,6 +54,11 @@ async function proxy(port: number): Promise<ByteProxy> {
   open.push(started)
   return started
 }
+function directory(): string {
+  const path = mkdtempSync(join(tmpdir(), 'narrowgate-attack-'))
+  onTestFinished(() => rmSync(path, { recursive: true }))
+  return path
+}
 
 const turn = (): Promise<void> => new Promise(done => void setImmediate(done))
 const word = <N>(news: N) => ({ id: newSignalId(), by: 'operator', note: '', ...news })
@@ -71,11 +77,10 @@ async function known(name: string, ...all: readonly Gateway[]): Promise<Session>
 }
 
 test('[STO16, STO18, ENF9] an announcement that a gateway can not believe is not enforced by it: no acknowledgement, and no lease before it can read the record', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'narrowgate-attack-'))
-  onTestFinished(() => rmSync(directory, { recursive: true }))
+  const path = directory()
   const [old = '', fresh = ''] = ['old', 'fresh'].map(name => {
-    writeFileSync(join(directory, name), name.repeat(16), { mode: 0o600 })
-    return join(directory, name)
+    writeFileSync(join(path, name), name.repeat(16), { mode: 0o600 })
+    return join(path, name)
   })
   const [early, behind] = [await gateway({ macKeyFiles: [fresh, old] }), await gateway({ macKeyFiles: [old] })]
   const set = await lock(early, BOB, 'deny')
@@ -139,10 +144,10 @@ test('[STO13, STO14] the end of a busy record lands as a lock also where that li
   await expect.poll(() => [one, other].map(({ mirror }) => mirror.lock(selector)), PATIENT).toEqual([null, null])
 })
 
-test('[STO14, STO16] two histories that went on from one place are told apart also where the log does not reach back: what only the lost one had is said again', async () => {
+test('[STO14, STO16] two histories that gave an epoch the same number are told apart also where the log does not reach back: what only the lost one had is said again', async () => {
   const one = await gateway()
   const epochIs = (number: number): readonly (string | number)[] => ['HSET', 'ng:{0}:m', 'epoch', number, 'run', 'another']
-  const [soon, meta] = [9_000_000_000_000, 'ng:{0}:m']
+  const [soon, meta, theSame] = [9_000_000_000_000, 'ng:{0}:m', /\.9000000000001$/]
   await one.store.commitRestrictive(one.closing('before'))
   const keys = (await server.command('KEYS', 'ng:*')) as readonly string[] // as Redis answers
   for (const key of keys) await server.command('COPY', key, `old:${key}`)
@@ -154,7 +159,7 @@ test('[STO14, STO16] two histories that went on from one place are told apart al
   const told = (name: string): readonly (string | number)[] => ['FCALL', 'ng1_commit', 1, meta, ...wordsOf(one.closing(name), name)] // a nonce that is no number adds nothing to the epoch it opens
   const foreign = Array.from({ length: 9 }, (_, i) => told(`foreign${i}`))
   await is([epochIs(soon), told('opener')])
-  await expect.poll(() => one.store.epochOf({ kind: 'lock', name: '' }), PATIENT).toMatch(/\.9\d{12}$/)
+  await expect.poll(() => one.store.epochOf({ kind: 'lock', name: '' }), PATIENT).toMatch(theSame)
   await one.confirmed()
   const ends = [one.closing('lost-1'), one.closing('lost-2')]
   for (const end of ends) await one.store.commitRestrictive(end)
@@ -163,7 +168,27 @@ test('[STO14, STO16] two histories that went on from one place are told apart al
   await is([['DEL', ...now], ...keys.map(key => ['COPY', `old:${key}`, key]), ...foreign.slice(0, 1), epochIs(soon), ...foreign.slice(1), ['XTRIM', 'ng:{0}:L', 'MAXLEN', 1]])
   await expect.poll(() => counted(one.member.metrics.store.forks), PATIENT).toBe(1)
   await one.proven()
+  expect(one.store.epochOf({ kind: 'lock', name: '' })).toMatch(theSame)
   for (const { ref } of ends) expect(await one.store.load(ref)).toMatchObject({ state: 'ended' })
+})
+
+test('[STO19] the journal does not say again what changed nothing: a ticket closed twice and opened again stays open over a restart', async () => {
+  const one = await gateway()
+  const path = join(directory(), 'journal')
+  const ticket = { kind: 'ticket', name: 'manual//T-1' } as const
+  const first = await Journal.open(path, () => one.clock.now())
+  const ledger = new Ledger(one.store, one.mirror, one.clock, first)
+  const sent = ['anchor.ended', 'anchor.ended', 'anchor.opened'] as const
+  for (const kind of sent) await ledger.applyToAnchor(ticket, word({ kind }))
+  expect(first.recent).toHaveLength(1)
+  await first.close()
+  const second = await Journal.open(path, () => one.clock.now())
+  const restarted = new Ledger(one.store, one.mirror, one.clock, second)
+  const said: string[] = []
+  restarted.onSaidAgain = result => void said.push(result)
+  await restarted.recall()
+  expect([said, await one.store.load(ticket)]).toMatchObject([['known'], { state: 'open', version: 2 }])
+  await second.close()
 })
 
 test('[STO16, ENF1] a record that was read before a recovery and arrives behind it is not taken in: it is read again', async () => {

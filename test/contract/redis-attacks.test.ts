@@ -208,25 +208,6 @@ describe('a debt that cannot be paid', () => {
   })
 })
 
-test('[STO19] the journal does not say again what changed nothing: a ticket closed twice and opened again stays open over a restart', async () => {
-  const one = await gateway()
-  const path = join(directory(), 'journal')
-  const ticket = { kind: 'ticket', name: 'manual//T-1' } as const
-  const first = await Journal.open(path, () => one.clock.now())
-  const ledger = new Ledger(one.store, one.mirror, one.clock, first)
-  const sent = ['anchor.ended', 'anchor.ended', 'anchor.opened'] as const
-  for (const kind of sent) await ledger.applyToAnchor(ticket, word({ kind }))
-  expect(first.recent).toHaveLength(1)
-  await first.close()
-  const second = await Journal.open(path, () => one.clock.now())
-  const restarted = new Ledger(one.store, one.mirror, one.clock, second)
-  const said: string[] = []
-  restarted.onSaidAgain = result => void said.push(result)
-  await restarted.recall()
-  expect([said, await one.store.load(ticket)]).toMatchObject([['known'], { state: 'open', version: 2 }])
-  await second.close()
-})
-
 describe('an end that goes ahead as a lock', () => {
   type Busy = { readonly one: Gateway; readonly other: Gateway; readonly session: Session; readonly tap: StoreTap; readonly writes: () => number }
   /** The first write of the session meets a record that somebody has just changed; `then` sees the later ones. */
