@@ -4,7 +4,7 @@ import type { Lock, LockEffect, LockId, Selector } from '../core/anchor.ts'
 import { lockRef } from '../core/record.ts'
 import type { RefusalReason } from '../core/reason.ts'
 import type { Session } from '../core/session.ts'
-import type { Signal } from '../core/signal.ts'
+import type { LockSignal, Signal } from '../core/signal.ts'
 import type { Instant } from '../core/time.ts'
 import { transitionLock } from '../core/transition.ts'
 import type { Ahead } from './store.ts'
@@ -26,6 +26,7 @@ export function lockAhead(session: Session, news: Signal, now: Instant, standing
   if (meant === null || meant.until <= now) return null
   if (standing(meant.selector) !== null) return null
   const { id, by, note } = news
-  const { record, facts } = transitionLock(null, { kind: 'lock.set', lock: `lck_${id.slice(4)}` as LockId, ...meant, id, by, note }, now) // as random as the signal it stands for
-  return record === null || facts.length === 0 ? null : { ref: lockRef(meant.selector), record, facts, forgetAt: meant.until, expectedVersion: 0 }
+  const set: LockSignal = { kind: 'lock.set', lock: `lck_${id.slice(4)}` as LockId, ...meant, id, by, note } // as random as the signal it stands for
+  const { record, facts } = transitionLock(null, set, now)
+  return record === null || facts.length === 0 ? null : { ref: lockRef(meant.selector), record, facts, forgetAt: meant.until, news: set, expectedVersion: 0 }
 }

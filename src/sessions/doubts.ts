@@ -1,7 +1,7 @@
 // What comes into doubt, because announcements were missed or a server lost some: sessions that hold nothing open are let go, the others, their anchors
 // and every lock are read again. What the store does not have any more ends here. Until all of it is read nothing is confirmed. SPEC: STO16
 import { type RecordRef, refName, sessionRef, tiesOf } from '../core/record.ts'
-import type { Session, SessionKey } from '../core/session.ts'
+import { isNewerSession, type Session, type SessionKey } from '../core/session.ts'
 import type { AnchorBook } from './anchor-book.ts'
 import type { LiveSession } from './live-session.ts'
 import type { LockBook } from './lock-book.ts'
@@ -80,10 +80,11 @@ export class Doubts {
   /** Of a record that nobody of ours wrote, nobody knows what it may do. */
   async #readAgain(live: LiveSession): Promise<void> {
     const { store, anchors, replace, onRead } = this.#known
+    const known = live.stored
     onRead()
     const found = await store.load(sessionRef(live.record.key)).catch((error: unknown) => { if (isForged(error)) return null; throw error })
     const record = found?.record === 'session' ? found : lost(live.stored)
     await anchors.knowAll(tiesOf(record))
-    replace(live, record)
+    if (live.stored === known || isNewerSession(record, live.stored)) replace(live, record) // else an announcement has overtaken the reading
   }
 }

@@ -117,7 +117,9 @@ export class Ledger {
   async sayAgain(lost: readonly Lost[], replaced: boolean): Promise<void> {
     await this.#debts.settle(null)
     if (replaced) for (const lock of this.#mirror.standingLocks()) await this.#setAgain(lock)
-    for (const { ref, news, record } of lost) await this.#sayOne({ ref, news, at: this.#clock.now(), record: sessionIn(record) })
+    const ends = new Set(lost.flatMap(({ ref, news }) => (ref.kind === 'lock' ? [] : [news.id])))
+    const needed = lost.filter(({ ref, news }) => ref.kind !== 'lock' || !ends.has(news.id)) // where the end itself is said, no lock has to stand for it
+    for (const { ref, news, record } of needed) await this.#sayOne({ ref, news, at: this.#clock.now(), record: sessionIn(record) })
   }
 
   /** What the store answers and does not take is owed, and holds up nothing else. @throws StoreFault while it does not answer */

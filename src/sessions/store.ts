@@ -37,7 +37,7 @@ export type Commit = {
 }
 
 /** A record that is announced and enforced like any other; the one it stands for settles behind it. */
-export type Ahead = Pick<Commit, 'ref' | 'record' | 'facts' | 'forgetAt'> & { readonly expectedVersion: number }
+export type Ahead = Pick<Commit, 'ref' | 'record' | 'facts' | 'forgetAt' | 'news'> & { readonly expectedVersion: number }
 
 export type CommitAnswer =
   | { readonly is: 'OK'; readonly position: Position }

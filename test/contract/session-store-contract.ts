@@ -238,7 +238,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         const changed = commitOf(session, asking('1', TICKET, now), now)
         await store.commit(changed)
         const { ref, record, facts } = lockCommit(now, { kind: 'session', value: session.id })
-        const ahead: Ahead = { ref, record, facts, forgetAt: null, expectedVersion: 0 }
+        const ahead: Ahead = { ref, record, facts, forgetAt: null, news: null, expectedVersion: 0 }
         return { ahead, current: changed.record, end: commitOf(session, signal('sig_end', { kind: 'session.terminated', reason: 'revoked' }), now, { ahead, awaited: true }) }
       }
 

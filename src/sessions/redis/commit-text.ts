@@ -1,7 +1,8 @@
 // A commit as the library takes it, and what it answers: the texts that are signed, the places in the index, who has to acknowledge. SPEC: STO14, STO18
 import type { RecordRef, StoredRecord } from '../../core/record.ts'
+import type { Signal } from '../../core/signal.ts'
 import { instant } from '../../core/time.ts'
-import type { Commit, CommitAnswer } from '../store.ts'
+import type { Ahead, Commit, CommitAnswer } from '../store.ts'
 import { StoreFault, StoreFull } from '../store-fault.ts'
 import { type Roll, rollOf } from './acknowledgements.ts'
 import { bodyOf, keptOf, placeOfSelector, placeOfTie, recordOf, refText, type Seal, toldOf } from './entry.ts'
@@ -17,6 +18,8 @@ type Way = {
   readonly aheadHere: boolean
 }
 
+const newsText = (news: Signal | null): string => (news === null ? '' : JSON.stringify(news))
+
 /** Version, MAC and body. */
 function written({ dataSet, seal }: Way, ref: RecordRef, record: StoredRecord, told: string, news: string): readonly [string, string, string] {
   const body = bodyOf(record)
@@ -24,16 +27,16 @@ function written({ dataSet, seal }: Way, ref: RecordRef, record: StoredRecord, t
   return [version, seal.sign(dataSet, refText(ref), version, body, toldOf(told, news)), body]
 }
 
-function aheadArgs(way: Way, { ref, record, facts, forgetAt, expectedVersion }: NonNullable<Commit['ahead']>): readonly (string | number)[] {
-  const told = JSON.stringify(facts)
-  return [refText(ref), expectedVersion, ...written(way, ref, record, told, ''), forgetAt ?? '', told, '']
+function aheadArgs(way: Way, { ref, record, facts, forgetAt, expectedVersion, news }: Ahead): readonly (string | number)[] {
+  const [told, said] = [JSON.stringify(facts), newsText(news)]
+  return [refText(ref), expectedVersion, ...written(way, ref, record, told, said), forgetAt ?? '', told, said]
 }
 
 /** In the order that commit.lua names. @throws TypeError for what is not JSON */
 export function commitArgs(commit: Commit, way: Way): readonly (string | number)[] {
   const { ref, record, facts, index, ties, forgetAt, due, expectedVersion, expectedEpoch, ahead } = commit
   const told = JSON.stringify(facts)
-  const news = commit.news === null ? '' : JSON.stringify(commit.news)
+  const news = newsText(commit.news)
   const places = [...new Set([...index.map(placeOfSelector), ...ties.map(placeOfTie)])].join('')
   return [
     way.nonce, way.shards, commit.operation, refText(ref), expectedVersion === 'any' ? '' : expectedVersion, expectedEpoch === 'any' ? '' : expectedEpoch,
@@ -47,7 +50,7 @@ export function commitAnswer(shard: Shard, seal: Seal, commit: Commit, nonce: st
   const [is, first, second, third] = answer as readonly unknown[] // as commit.lua returns it
   switch (is) {
     case 'OK': case 'DUP': return done(shard, commit, nonce, again ? 'OK' : is, String(first), second)
-    case 'CONFLICT': return conflict(shard, seal, commit, String(first), String(second), third)
+    case 'CONFLICT': return conflict(shard, seal, commit, nonce, String(first), String(second), third)
     case 'EPOCH':
       if (!shard.accept(String(first), String(second), null)) throw new LinkLost('a server of an older epoch answered; nothing was written there')
       return { is, epoch: `${String(first)}.${String(second)}` }
@@ -71,9 +74,10 @@ function done(shard: Shard, commit: Commit, nonce: string, is: 'OK' | 'DUP', id:
   return { is, position: shard.positionOf(id) }
 }
 
-function conflict(shard: Shard, seal: Seal, { ref }: Commit, text: string, ahead: string, witnesses: unknown): CommitAnswer {
+function conflict(shard: Shard, seal: Seal, { ref, ahead: lock }: Commit, nonce: string, text: string, ahead: string, witnesses: unknown): CommitAnswer {
   const roll = heard(shard, witnesses)
   if (ahead !== '') shard.acknowledgements.committed(ahead, roll)
+  if (ahead !== '' && lock !== null) shard.pledge(ahead, `${nonce}a`, lock.ref, newsText(lock.news), bodyOf(lock.record))
   const kept = keptOf(text)
   if (kept !== null) seal.checkRecord(shard.dataSet, refText(ref), kept)
   return { is: 'CONFLICT', record: kept === null ? null : recordOf(ref, kept.body), ahead: ahead === '' ? null : shard.positionOf(ahead) }

@@ -125,8 +125,8 @@ export class RedisStore implements SessionStore {
   }
 
   /** The lock that goes ahead lies in another shard: a second write. */
-  async #elsewhere({ operation, awaited }: Commit, { ref, record, facts, forgetAt, expectedVersion }: Ahead): Promise<Position | null> {
-    const answer = await this.commitRestrictive({ operation: `${operation}#ahead`, ref, record, facts, forgetAt, expectedVersion, expectedEpoch: 'any', index: [], ties: [], due: null, news: null, awaited, ahead: null })
+  async #elsewhere({ operation, awaited }: Commit, { ref, record, facts, forgetAt, news, expectedVersion }: Ahead): Promise<Position | null> {
+    const answer = await this.commitRestrictive({ operation: `${operation}#ahead`, ref, record, facts, forgetAt, expectedVersion, expectedEpoch: 'any', index: [], ties: [], due: null, news, awaited, ahead: null })
     return answer.is === 'OK' ? answer.position : null
   }
 

@@ -192,6 +192,7 @@ export class Shard {
     if (heartbeat.epoch !== this.#follower.epoch) this.#cameLate = heartbeat.late
     const step = this.#follower.replied(heartbeat)
     if (step.is === 'apply' || step.is === 'join') {
+      this.#read(heartbeat)
       if (this.#paidOver !== beat) await this.#ports.watcher()?.lost([], false)
       this.#paidOver = beat
       if (beat.isOver) return 0

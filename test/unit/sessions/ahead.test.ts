@@ -8,7 +8,7 @@ import type { ElevationId } from '../../../src/core/elevation.ts'
 import type { Session } from '../../../src/core/session.ts'
 import type { SessionNews, SessionSignal, SignalId } from '../../../src/core/signal.ts'
 import type { Instant } from '../../../src/core/time.ts'
-import { transition } from '../../../src/core/transition.ts'
+import { transition, transitionLock } from '../../../src/core/transition.ts'
 import { lockAhead } from '../../../src/sessions/ahead.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from '../core/world.ts'
 
@@ -72,4 +72,12 @@ test('[STO13, ENF6, ENF7] from its first instant to its last it takes whatever t
     expect(scopes(may(ELEVATED, null, now))).toContain('db:read')
     expect(scopes(locked).filter(scope => !scopes(over).includes(scope))).toEqual([])
   }))
+})
+
+test('[STO13, STO16] a lock that went ahead can be said again to a store that lost it, as the same news', () => {
+  for (const [, news] of SAYS) {
+    const lock = ahead(news)
+    expect(lock?.news).toMatchObject({ kind: 'lock.set', id: 'sig_abc', by: 'operator', note: 'why' })
+    if (lock?.news?.kind === 'lock.set') expect(transitionLock(null, lock.news, NOW).record).toEqual(lock.record)
+  }
 })
