@@ -14,6 +14,8 @@ export class Right {
   readonly life: SessionId
   /** null: to have a session at all. */
   readonly elevation: ElevationId | null
+  /** Of the ticket, when it was asked for: a later end of the ticket ends it. */
+  generation = Infinity
   /** It was there once. */
   given = false
   /** Since when some server does not have it any more; null while all do. */
@@ -45,7 +47,7 @@ export class Right {
 
   /** Does this record, by itself, say that it is over? */
   endedBy(record: StoredRecord): boolean {
-    if (record.record === 'anchor') return this.elevation !== null && record.state === 'ended'
+    if (record.record === 'anchor') return this.elevation !== null && record.state === 'ended' && record.generation > this.generation
     if (record.record === 'lock') return record.state === 'set' && [`subject:${subjectOf(this.key)}`, `session:${this.life}`, `elevation:${this.elevation ?? ''}`].includes(`${record.selector.kind}:${record.selector.value}`)
     if (record.key !== this.key || record.id !== this.life) return false
     return record.state.is !== 'live' || (this.elevation !== null && record.elevations.some(({ id, state }) => id === this.elevation && state.is !== 'active'))

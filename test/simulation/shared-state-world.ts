@@ -56,10 +56,12 @@ export function openAt({ ledger, store }: Desk, key: SessionKey, session: Sessio
   })
 }
 
-export async function elevateAt({ ledger, mirror }: Desk, key: SessionKey, life: SessionId, id: ElevationId): Promise<void> {
+export async function elevateAt({ ledger, mirror }: Desk, right: Right, id: ElevationId): Promise<void> {
+  const { key, life } = right
   const tied = await mirror.anchor(TICKET)
   if (tied?.state === 'ended') return
-  const asked = elevation(id, { for: duration(HOUR), max: duration(HOUR), ties: [{ anchor: TICKET, generation: tied?.generation ?? instant(0), reason: 'ticket_closed' }], state: { is: 'requested', expiresAt: null } })
+  right.generation = tied?.generation ?? 0
+  const asked = elevation(id, { for: duration(HOUR), max: duration(HOUR), ties: [{ anchor: TICKET, generation: instant(right.generation), reason: 'ticket_closed' }], state: { is: 'requested', expiresAt: null } })
   await ledger.applyToSession(key, { ...word(), life, kind: 'elevation.requested', elevation: asked, askedUntil: null })
 }
 
@@ -136,8 +138,9 @@ export class World {
     const life = this.member(at)?.desk.mirror.peek(key)?.record.id ?? this.rights.findLast(right => right.key === key && right.elevation === null)?.life
     if (life === undefined) return
     const id = `elv_${this.#made++}` as ElevationId // a test word
-    this.auditor.rights.push(new Right(key, life, id))
-    this.#doing(at, ({ desk }) => elevateAt(desk, key, life, id))
+    const right = new Right(key, life, id)
+    this.auditor.rights.push(right)
+    this.#doing(at, ({ desk }) => elevateAt(desk, right, id))
   }
 
   reopenTicket(at: number): void { this.#doing(at, ({ desk }) => desk.ledger.applyToAnchor(TICKET, { ...word(), kind: 'anchor.opened' })) }

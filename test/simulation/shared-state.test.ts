@@ -43,7 +43,7 @@ test('[STO6, ENF9, STORE-41] with the store of a single gateway nothing is decid
     const desk = new Desk(store, clock, async () => { for (let i = 0; i < 3; i++) await nextTurn() })
     await desk.mirror.start()
     const rights = KEYS.flatMap((key, i) => [new Right(key, `ses_${i}` as SessionId, null), new Right(key, `ses_${i}` as SessionId, `elv_${i}` as ElevationId)]) // test words
-    for (const { key, life, elevation } of rights) await (elevation === null ? openAt(desk, key, life, 0) : elevateAt(desk, key, life, elevation))
+    for (const right of rights) await (right.elevation === null ? openAt(desk, right.key, right.life, 0) : elevateAt(desk, right, right.elevation))
     for (const right of rights) {
       right.given = true
       await desk.request(right)
