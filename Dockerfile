@@ -26,5 +26,5 @@ USER 65532:65532
 VOLUME /var/lib/narrowgate
 EXPOSE 8080 9464
 # node is process 1 and takes SIGTERM itself: it drains. The semi-space is sized for objects that live as long as a request.
-ENTRYPOINT ["node", "--max-semi-space-size=64", "--min-semi-space-size=64", "dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=32", "--min-semi-space-size=32", "dist/main.js"]
 CMD ["run", "-c", "/etc/narrowgate/gateway.yaml"]

@@ -224,7 +224,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const steps = gatherSteps(recorder, minter, () => room.world.settings.audit.trail.fsync)
   const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics)
   const http = new HttpClient()
-  closers.unshift(() => http.close())
+  closers.unshift(() => reassessor.close(), () => http.close())
   const tools = { clock, http, parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
   const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key })

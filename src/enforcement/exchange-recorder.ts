@@ -9,6 +9,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { type Metrics, observer } from '../runtime/metrics.ts'
 import type { Exchange, Inquiry } from './exchange.ts'
 import type { Hub } from './hub.ts'
+import type { Ended } from './reassess.ts'
 import type { Recorder } from './recorder.ts'
 
 /** Ends that come from a peer or the wire rather than from a lost right. */
@@ -59,8 +60,9 @@ export class ExchangeRecorder implements Recorder {
   }
 
   completed(exchange: Exchange, status: number): void {
-    this.#closed(exchange, status, null, true)
-    observer(this.#metrics.requestDuration, 'route', exchange.place.route.name).observe((this.#clock.now() - exchange.openedAt) / 1000)
+    const now = this.#clock.now()
+    this.#closed(exchange, now, status, null)
+    observer(this.#metrics.requestDuration, 'route', exchange.place.route.name).observe((now - exchange.openedAt) / 1000)
   }
 
   regranted(exchange: Exchange): void { this.#judged('regranted', exchange, null, null, null) }
@@ -71,9 +73,9 @@ export class ExchangeRecorder implements Recorder {
     this.#judged('frozen', exchange, reason, null, null)
   }
 
-  cut(exchange: Exchange, reason: Reason, because: string, changedAt: Instant | null): void {
+  cut({ exchange, reason, because, changedAt, endedAt }: Ended): void {
     const { place, kind } = exchange
-    const latency = changedAt === null ? null : Math.max(0, this.#clock.now() - changedAt)
+    const latency = changedAt === null ? null : Math.max(0, endedAt - changedAt)
     if (exchange.channel.status !== 0) this.#metrics.limited(reason) // before the answer it is a refusal, and counted there
     if (WIRE.has(reason)) {
       if (reason.startsWith('upstream_')) this.#metrics.upstreamErrors.inc({ upstream: place.route.upstream, reason })
@@ -82,11 +84,11 @@ export class ExchangeRecorder implements Recorder {
       if (latency !== null) this.#metrics.revocationLatency.observe({ source: because.startsWith('sig_') ? 'signal' : 'other', action: reason }, latency / 1000)
       this.#judged('cut', exchange, reason, because, latency)
     }
-    this.#closed(exchange, exchange.channel.status === 0 ? null : exchange.channel.status, reason, false)
+    this.#closed(exchange, endedAt, exchange.channel.status === 0 ? null : exchange.channel.status, reason)
   }
 
-  #closed({ id, live, permit, bytesUp, bytesDown, openedAt }: Exchange, status: number | null, reason: Reason | null, complete: boolean): void {
-    this.#trail.closed({ exchange: id, session: live?.record.id ?? null, grant: grantName(permit.grant), status, bytesUp, bytesDown, ms: this.#clock.now() - openedAt, reason, complete })
+  #closed({ id, live, permit, bytesUp, bytesDown, openedAt }: Exchange, endedAt: Instant, status: number | null, reason: Reason | null): void {
+    this.#trail.closed({ exchange: id, session: live?.record.id ?? null, grant: grantName(permit.grant), status, bytesUp, bytesDown, ms: endedAt - openedAt, reason, complete: reason === null })
   }
 
   #judged(what: 'cut' | 'frozen' | 'resumed' | 'regranted', { id, live, permit, place }: Exchange, reason: Reason | null, because: string | null, latencyMs: number | null): void {

@@ -10,7 +10,7 @@ import { WIRE } from './exchange-recorder.ts'
 import type { Inflight } from './inflight.ts'
 
 /** How long one slice may hold the event loop, in milliseconds. */
-const SLICE = 8
+const SLICE = 4
 const CLOCK_EVERY = 16
 
 /** What is told of each verdict that changed something: the record, the metrics. */
@@ -18,8 +18,17 @@ export interface Witness {
   regranted(exchange: Exchange): void
   frozen(exchange: Exchange, reason: Reason): void
   resumed(exchange: Exchange): void
-  /** @param changedAt when the change was accepted, or the time came; null for an end that comes from the wire */
-  cut(exchange: Exchange, reason: Reason, because: string, changedAt: Instant | null): void
+  cut(ended: Ended): void
+}
+
+/** An exchange that the gateway ended. */
+export type Ended = {
+  readonly exchange: Exchange
+  readonly reason: Reason
+  readonly because: string
+  /** When the change was accepted, or the time came; null for an end that comes from the wire. */
+  readonly changedAt: Instant | null
+  readonly endedAt: Instant
 }
 
 type Count = { -readonly [K in keyof Tally]: Tally[K] }
@@ -31,6 +40,8 @@ export class Reassessor {
   readonly #keeper: GateKeeper
   readonly #inflight: Inflight
   readonly #witness: Witness
+  /** Cut in a slice and not told yet: where thousands are cut, the last of them does not wait for the records of the others. */
+  #untold: Ended[] = []
 
   constructor(keeper: GateKeeper, inflight: Inflight, witness: Witness) {
     this.#keeper = keeper
@@ -48,6 +59,7 @@ export class Reassessor {
   /** One exchange whose gate was found closed. */
   doubt(exchange: Exchange): void {
     this.#judge(exchange, BY_TIME, EMPTY())
+    this.close()
   }
 
   /** These may have lost or regained their right by the mere passing of time. */
@@ -65,7 +77,7 @@ export class Reassessor {
     for (const [i, exchange] of exchanges.entries()) {
       if (!this.#tried(exchange, act)) failed++
       if (i % CLOCK_EVERY === CLOCK_EVERY - 1 && performance.now() - started > SLICE) {
-        await new Promise(resolve => setImmediate(resolve))
+        await nextTurn()
         started = performance.now()
       }
     }
@@ -75,7 +87,26 @@ export class Reassessor {
   async #judgeAll(exchanges: readonly Exchange[], cause: Cause): Promise<Tally> {
     const count = EMPTY()
     const failed = await this.inSlices(exchanges, exchange => this.#judge(exchange, cause, count))
+    for (let until = performance.now() + SLICE; this.#untold.length > 0; until = performance.now() + SLICE) {
+      this.#tellUntil(until)
+      if (this.#untold.length > 0) await nextTurn()
+    }
     return { ...count, cut: count.cut + failed }
+  }
+
+  /** Tells at once what is not told yet: nothing comes behind it. */
+  close(): void {
+    this.#tellUntil(Infinity)
+  }
+
+  #tellUntil(until: number): void {
+    const untold = this.#untold
+    let told = 0
+    while (told < untold.length && performance.now() < until) {
+      const ended = untold[told++]
+      if (ended !== undefined) this.#witness.cut(ended)
+    }
+    this.#untold = untold.slice(told)
   }
 
   #tried(exchange: Exchange, act: (exchange: Exchange) => void): boolean {
@@ -147,18 +178,23 @@ export class Reassessor {
   #cut(exchange: Exchange, reason: Reason, cause: Cause, count: Count): void {
     count.cut++
     const due = exchange.until <= this.#keeper.clock.now() ? instant(exchange.until) : null // an end by time took effect when it was due
-    this.end(exchange, reason, cause.because, cause.at ?? due)
+    this.#untold.push(this.#ended(exchange, reason, cause.because, cause.at ?? due))
   }
 
-  /** Ends an exchange for a reason of the gateway's own. */
+  /** Ends an exchange for a reason of the gateway's own, and tells it. */
   end(exchange: Exchange, reason: Reason, because: string, changedAt: Instant | null): void {
-    if (exchange.state === 'ended') return
+    if (exchange.state !== 'ended') this.#witness.cut(this.#ended(exchange, reason, because, changedAt))
+  }
+
+  #ended(exchange: Exchange, reason: Reason, because: string, changedAt: Instant | null): Ended {
     exchange.state = 'ended'
     exchange.reason = reason
     exchange.channel.cut(reason)
     this.#inflight.remove(exchange)
-    this.#witness.cut(exchange, reason, because, changedAt)
+    return { exchange, reason, because, changedAt, endedAt: this.#keeper.clock.now() }
   }
 }
+
+const nextTurn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
 
 const EMPTY = (): Count => ({ continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 })

@@ -33,6 +33,8 @@ const KEEP_ALIVE = 4_000
 const CONNECT_TIMEOUT_MAX = 10_000
 /** How long ends that nobody waits for may hold the event loop in one turn, in milliseconds. */
 const BEHIND_SLICE = 0.5
+/** Longest wait of the first of them, in milliseconds, while ever more come. */
+const BEHIND_AT_LAST = 500
 /** Heard by nobody: one for all, as the trace of each would cost more than the rest. */
 const GIVEN_UP = new Error('given up')
 
@@ -61,6 +63,9 @@ export class Upstream {
   readonly #ca: string | null
   /** At most one for each connection. */
   #behind: (() => void)[] = []
+  /** How many there were in the turn before, and since when the first of them waits. */
+  #behindBefore = 0
+  #behindSince = 0
   #used = 0
   #closed = false
 
@@ -97,19 +102,24 @@ export class Upstream {
   }
 
   /**
-   * Ends soon what was sent whole, a few at a time: to give up a connection takes longer than to end an answer, and no byte of it counts any more.
+   * Ends soon what was sent whole, a few at a time and behind a cut of many: to give up a connection takes longer than to end an answer,
+   * and no byte of it counts any more.
    * @param end aborts the answer and releases the handler
    */
   endBehind(end: () => void): void {
-    if (this.#behind.push(end) === 1) setImmediate(() => this.#endSome())
+    if (this.#behind.push(end) > 1) return
+    this.#behindBefore = 1
+    this.#behindSince = performance.now()
+    setImmediate(() => this.#endSome())
   }
 
   #endSome(): void {
-    const until = performance.now() + BEHIND_SLICE
+    const now = performance.now()
+    const grows = this.#behind.length > this.#behindBefore && now - this.#behindSince < BEHIND_AT_LAST
     let done = 0
-    do this.#behind[done++]?.()
-    while (done < this.#behind.length && performance.now() < until)
+    while (!grows && done < this.#behind.length && performance.now() - now < BEHIND_SLICE) this.#behind[done++]?.()
     this.#behind = this.#behind.slice(done)
+    this.#behindBefore = this.#behind.length
     if (this.#behind.length > 0) setImmediate(() => this.#endSome())
   }
 

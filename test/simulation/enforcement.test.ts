@@ -93,7 +93,7 @@ const seen = new Map<string, number>()
 const count = (what: string): void => void seen.set(what, (seen.get(what) ?? 0) + 1)
 
 const counted = (what: string) => ({ permit }: Exchange): void => count(`${what} ${permit.grant.is}`)
-const WITNESS: Witness = { regranted: counted('regranted'), frozen: counted('froze'), resumed: counted('resumed'), cut: counted('ended') }
+const WITNESS: Witness = { regranted: counted('regranted'), frozen: counted('froze'), resumed: counted('resumed'), cut: ({ exchange }) => counted('ended')(exchange) }
 
 // ---- the two worlds side by side
 

@@ -46,7 +46,7 @@ beforeEach(async () => {
   inflight = new Inflight()
   const witness: Witness = {
     regranted: ({ id }) => void told.push(`${id} regranted`), frozen: ({ id }, reason) => void told.push(`${id} frozen: ${reason}`),
-    resumed: ({ id }) => void told.push(`${id} resumed`), cut: ({ id }, reason) => void told.push(`${id} cut: ${reason}`),
+    resumed: ({ id }) => void told.push(`${id} resumed`), cut: ({ exchange: { id }, reason }) => void told.push(`${id} cut: ${reason}`),
   }
   reassessor = new Reassessor(keeper, inflight, witness)
   sweeper = new Sweeper(keeper, inflight, reassessor, () => duration(HELD))
@@ -186,4 +186,17 @@ test('[ENF3] a fault while one is judged ends that one, closed, and no other', (
   lapse()
   sweeper.sweep()
   expect([broken.state, standing(whole), inflight.size]).toEqual(['ended', ['frozen', 'stale'], 1])
+})
+
+test('[ENF3, AUD3] where many are cut at once, the last is cut before the first is recorded, and a gateway that closes meanwhile records the rest', async () => {
+  for (const id of ['e', 'f', 'g']) admitted(id)
+  onCut = id => void told.push(`${id} ends`)
+  world.mirror.onChange = async () => ({ continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 })
+  await world.tell('a', { kind: 'session.terminated', reason: 'revoked' })
+  const judged = reassessor.changed({ sessions: [live], announcement: null })
+  expect(told).toEqual(['e ends', 'f ends', 'g ends'])
+  reassessor.close()
+  expect(told.slice(3)).toEqual(['e cut: revoked', 'f cut: revoked', 'g cut: revoked'])
+  expect(await judged).toMatchObject({ cut: 3 })
+  expect(told).toHaveLength(6) // each once
 })
