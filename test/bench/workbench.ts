@@ -3,13 +3,13 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { descendants } from './cpu.ts'
 import type { Programs } from './programs.ts'
+import { freePort } from '../support/free-port.ts'
 
 /** Every proxy, and what decides for it, runs here. */
 export const PROXY_CORE = 0
@@ -23,15 +23,6 @@ const OUTPUT_KEPT = 8_192
 const runFile = promisify(execFile)
 
 export type Started = { readonly name: string; readonly pid: number; readonly child: ChildProcess; /** The last 8 KiB of what it printed. */ readonly output: () => string }
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
-}
 
 const hasEnded = ({ child }: Started): boolean => child.exitCode !== null || child.signalCode !== null
 

@@ -1,8 +1,6 @@
 // Whole gateways over a store that lost everything, lost the last of it, or is not there when they start: what was ended stays ended, credentials from
 // before a total loss are refused until an operator accepts it, and probes are told why nobody is ready. SPEC: STO11, STO16, STO17, STO19, ADM16
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
@@ -13,6 +11,7 @@ import { acceptLoss } from '../../src/sessions/data-set.ts'
 import { storeAt, TestGateway, type GatewayPlan } from '../support/gateway.ts'
 import { eventually, RedisServer } from '../support/redis-server.ts'
 import { Desk } from './redis-desk.ts'
+import { freePort } from '../support/free-port.ts'
 
 const ROUTES = `
 - name: api
@@ -69,15 +68,6 @@ test('[STO11, STO16, STORE-25] §11.25 two gateways lose their data set: old cre
 }, 40_000)
 
 // ---- starts
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const address = server.address()
-  server.close()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
-}
 
 /** A gateway that ran, and was stopped: what it left behind is all there is. */
 type Left = { readonly start: () => Promise<Gateway>; readonly probe: (path: string) => Promise<{ readonly status: number; readonly text: string }> }

@@ -1,7 +1,5 @@
 // What is wrong with a request, its body, its caller's patience or the upstream's answer: a clear refusal or a visible end, nothing told of
 // the inside, nothing left open, a metric and a record. Through real sockets and a whole gateway.
-import { createServer, type Server } from 'node:net'
-import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -11,6 +9,7 @@ import { type Answer, TestGateway } from '../support/gateway.ts'
 import { headerOf, RawClient, type RawResponse, request, requestOnce } from '../support/raw-client.ts'
 import { answers, BROKEN, BROKEN_BODY, neverAnswers, RawUpstream, surplus } from '../support/raw-upstream.ts'
 import { TokenIssuer } from '../support/token-issuer.ts'
+import { freePort } from '../support/free-port.ts'
 
 /** Longest silence of an upstream before its response head, in milliseconds. */
 const UPSTREAM_TIMEOUT = 700
@@ -31,15 +30,6 @@ async function eventually(holds: () => boolean | Promise<boolean>, what: string,
     if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`)
     await new Promise(resolve => setTimeout(resolve, 10))
   }
-}
-
-async function freePort(): Promise<number> {
-  const server: Server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return address !== null && typeof address === 'object' ? address.port : 0
 }
 
 /** The upstream objects of the gateway, found under exchanges that are open. */

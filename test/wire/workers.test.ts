@@ -4,7 +4,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -14,6 +13,7 @@ import { trailFiles } from '../../src/audit/tail.ts'
 import { RecordingUpstream } from '../support/recording-upstream.ts'
 import { eventually, RedisServer } from '../support/redis-server.ts'
 import { TokenIssuer } from '../support/token-issuer.ts'
+import { freePort } from '../support/free-port.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts')
 const BOUND = 20_000
@@ -31,15 +31,6 @@ let running: ChildProcess | null
 let lines: Line[]
 let streams: Stream[]
 let ports: { readonly main: number; readonly admin: number; readonly ops: number }
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo // it listens on TCP
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 const config = (url: string, drain: string): string => `
 version: 1

@@ -8,6 +8,7 @@ import { load } from '../../../src/config/load.ts'
 import type { ListenerSettings, Service, Settings } from '../../../src/config/settings.ts'
 import { processEnvironment } from '../../../src/config/source.ts'
 import { type WaitingRoom, waitingRoom } from '../../../src/waiting.ts'
+import { freePort } from '../../support/free-port.ts'
 
 const log = { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() }
 let settings: Settings
@@ -25,15 +26,6 @@ afterEach(async () => {
 })
 
 /** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo // it listens on TCP
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 const listener = (name: string, port: number, serves: readonly Service[]): ListenerSettings => ({ name, host: '127.0.0.1', port, serves, tls: null })
 const enter = async (listeners: readonly ListenerSettings[]): Promise<WaitingRoom> => (room = await waitingRoom({ ...settings, listeners }, log))
 const ask = (port: number, path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: 'close' } })

@@ -12,6 +12,7 @@ import { tokensOf } from '../../../src/admin/token-file.ts'
 import { sha256 } from '../../../src/runtime/id.ts'
 import { VERSION } from '../../../src/version.ts'
 import { AdminDesk } from '../../contract/admin-desk.ts'
+import { freePort } from '../../support/free-port.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ng-cli-'))
 let desk: AdminDesk
@@ -43,15 +44,6 @@ function start(words: readonly string[], env: Terminal['env']): Running {
 
 const run = (line: string, as = 'operator', env: Terminal['env'] = {}): Promise<Ran> =>
   start(line.split(' '), { NARROWGATE_SERVER: `http://127.0.0.1:${desk.port}`, NARROWGATE_TOKEN_FILE: join(directory, as), ...env }).ended
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo // it listens on a port
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 test('[ADM10] data on stdout in the format asked for, talk on stderr', async () => {
   const { record: { id } } = await desk.session('reader')
