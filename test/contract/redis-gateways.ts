@@ -90,11 +90,15 @@ export function wordsOf({ operation, ref, record, facts, news }: Commit, nonce: 
   return [nonce, 1, operation, refText(ref), '', '', record.version, '', bodyOf(record), '', '', '', JSON.stringify(facts), facts.length, JSON.stringify(news), '']
 }
 
-/** Ends the connections on which members hear, and no others. */
-export async function deafen(server: RedisServer): Promise<void> {
+async function hangUp(server: RedisServer, names: readonly string[]): Promise<void> {
   const clients = String(await server.command('CLIENT', 'LIST')).split('\n')
-  for (const line of clients) if (line.includes('name=narrowgate-sync')) await server.command('CLIENT', 'KILL', 'ID', /^id=(\d+)/.exec(line)?.[1] ?? '')
+  for (const line of clients) if (names.some(name => line.includes(`name=narrowgate-${name}`))) await server.command('CLIENT', 'KILL', 'ID', /^id=(\d+)/.exec(line)?.[1] ?? '')
 }
+
+/** Ends the connections on which members hear, and no others. */
+export const deafen = (server: RedisServer): Promise<void> => hangUp(server, ['sync'])
+/** Ends all others of members. */
+export const hangUpCalls = (server: RedisServer): Promise<void> => hangUp(server, ['calls', 'urgent'])
 
 /** The server's own time in milliseconds. */
 export async function timeOf(server: RedisServer): Promise<number> {

@@ -12,7 +12,7 @@ import type { Announcement } from '../../src/sessions/store.ts'
 import { ByteProxy } from '../support/byte-proxy.ts'
 import { RedisServer } from '../support/redis-server.ts'
 import { StoreTap } from '../support/tapped-store.ts'
-import { counted, deafen, Gateway, type GatewayPlan, logOf, seeded } from './redis-gateways.ts'
+import { counted, deafen, Gateway, type GatewayPlan, hangUpCalls, logOf, seeded } from './redis-gateways.ts'
 import { anchorCommit, asking, commitOf, hearing, NO_TALLY, opening, positionOf, sessionOf, signal } from './session-store-contract.ts'
 
 const END: SessionNews = { kind: 'session.terminated', reason: 'revoked' }
@@ -288,5 +288,30 @@ describe('an answer', () => {
     const after = await behind.store.load(ref).catch(() => behind.store.load(ref)) // one more connection may be of the old one
     expect(sessionOf(after).state.is).toBe('revoked')
     expect((await behind.mirror.load(key))?.record.state.is).toBe('revoked')
+  })
+
+  test.for(['a replica', 'a promoted server to which nobody wrote'])('[STO14, STO16, STORE-13] §11.13 of %s is not taken, while the master that is heard takes an end', async which => {
+    const replica = await RedisServer.start({ replicaOf: server })
+    onTestFinished(() => replica.dispose())
+    await server.waitForReplicas(1)
+    const one = await gateway()
+    const { proxy, behind } = await proxied()
+    const { key } = await one.opened('a')
+    const ref = sessionRef(key)
+    await expect.poll(() => replica.command('EXISTS', `ng:{0}:r:${refText(ref)}`), { timeout: 10_000 }).toBe(1)
+    await replica.command('REPLICAOF', ...(which === 'a replica' ? ['127.0.0.1', 1] : ['NO', 'ONE'])) // what happens from here on it does not hear of
+    const { position } = await one.ledger.applyToSession(key, signal('sig_end', END))
+    if (position === null) throw new Error('the end was not taken')
+    expect(await one.store.enforced(position)).toMatchObject({ gateways: { total: 2, acknowledged: 2, expired: 0 } })
+    proxy.retarget(replica.port)
+    await hangUpCalls(server)
+    const reads = [() => behind.store.load(ref), () => behind.mirror.load(key), () => behind.store.find({ kind: 'all', value: '' }, 1), () => behind.store.list('session', '', 1), () => behind.store.changed([{ ref, version: 1 }])]
+    for (const read of reads) await expect(read()).rejects.toMatchObject({ code: 'unreachable' })
+    await behind.proven() // it goes on hearing the master
+    const [now, epoch, since, settled] = (await replica.command('FCALL_RO', 'ng1_members', 1, 'ng:{0}:m')) as readonly string[] // as the library returns it
+    expect([epoch, since, settled]).toEqual(['', now, '0'])
+    if (which === 'a replica') return
+    await deafen(server)
+    await expect.poll(() => behind.mirror.load(key).then(live => live?.record.state.is, () => 'not taken'), { timeout: 10_000 }).toBe('revoked')
   })
 })

@@ -3,7 +3,7 @@
 
 const S = '\x1f'
 /** What a server may be made to do wrong, so that a check can be seen to find it. */
-export type Flaw = 'forgets what was missed' | 'settles at once' | 'takes numbers for history'
+export type Flaw = 'forgets what was missed' | 'settles at once' | 'takes numbers for history' | 'answers in the epoch before its own'
 const ENTRY_PAGE = 500
 
 type Entry = { readonly id: string; readonly nonce: string; readonly text: string }
@@ -62,7 +62,7 @@ export class ModelServer {
     switch (name) {
       case 'hb': return this.#heartbeat(args)
       case 'commit': case 'commit_restrictive': return this.#commit(args)
-      case 'get': return [this.#epoch, this.data?.cid ?? '', String(this.now), ...args.map(ref => this.data?.records.get(ref) ?? '')]
+      case 'get': return [this.#epochRead, this.data?.cid ?? '', String(this.now), ...args.map(ref => this.data?.records.get(ref) ?? '')]
       case 'check': return [this.#stamp, ...args.flatMap((ref, i) => (i % 2 === 0 && versionOf(this.data?.records.get(ref)) !== args[i + 1] ? [i / 2 + 1] : []))]
       case 'list': return [this.#stamp, '0', ...[...(this.data?.records ?? [])].filter(([ref]) => ref.startsWith(`${args[0] ?? ''}/`)).map(([ref, text]) => ref + S + text)]
       case 'find': return [this.#stamp, ...[...(this.data?.records ?? [])].filter(([, text]) => (text.split(S)[2] ?? '').includes(args[0] ?? '')).map(([ref]) => ref)]
@@ -80,8 +80,9 @@ export class ModelServer {
   }
 
   get now(): number { return Math.max(this.#clock() + (this.data?.off ?? 0), this.data?.tm ?? 0) }
-  get #stamp(): string { return `${this.data?.cid ?? ''}.${this.#epoch}` }
-  get #epoch(): string { return this.data === null ? '' : String(this.data.epoch) }
+  get #stamp(): string { return `${this.data?.cid ?? ''}.${this.#epochRead}` }
+  /** None before this process has begun its own. */
+  get #epochRead(): string { return this.data?.run === this.run || this.#flaw === 'answers in the epoch before its own' ? String(this.data?.epoch ?? '') : '' }
 
   /** The first write on a new process opens a new epoch. */
   #opened(nonce: string): Data {
@@ -157,8 +158,12 @@ export class ModelServer {
     return this.data
   }
 
-  #members(): unknown { return [String(this.now), this.#epoch, String(this.data?.es ?? 0), this.data?.settled === true ? '1' : '0', [...(this.data?.roll ?? [])].flat()] }
-  #witnesses(flags: string): unknown { return flags === 'a' ? this.#members() : [String(this.now), this.#epoch, '0', '1', []] }
+  #members(): unknown {
+    const epoch = this.#epochRead
+    return [String(this.now), epoch, String(epoch === '' ? this.now : this.data?.es), epoch !== '' && this.data?.settled === true ? '1' : '0', [...(this.data?.roll ?? [])].flat()]
+  }
+
+  #witnesses(flags: string): unknown { return flags === 'a' ? this.#members() : [String(this.now), this.#epochRead, '0', '1', []] }
 }
 
 const sequenceIn = (id: string): string => id.slice(id.indexOf('-') + 1)

@@ -12,7 +12,8 @@ import { play, schedules, type Schedule, told, ways } from './shared-state-deeds
 import { Desk } from './shared-state-member.ts'
 import type { Flaw } from './shared-state-model.ts'
 import { Right } from './shared-state-rights.ts'
-import { elevateAt, endAt, KEYS, openAt, reachedBy } from './shared-state-world.ts'
+import { elevateAt, endAt, FENCE, KEYS, openAt, reachedBy, World } from './shared-state-world.ts'
+import { SimulatedTime } from './simulated-time.ts'
 
 /** `SEED=… RUNS=…` explores elsewhere, or repeats what a soak has found. */
 const SEED = Number(process.env['SEED'] ?? 41)
@@ -34,6 +35,58 @@ test.each(flaws)('[STORE-41] they find a server that %s', async (flaw, says) => 
   const [found] = (counterexample ?? []) as readonly Schedule[] // of one argument
   expect(found === undefined ? '' : told(found)).toMatch(/^(single|sentinel)\n/)
 }, LIMIT)
+
+const fresh: readonly (readonly [string, Flaw | null, string])[] = [['allows nothing that ended', null, 'nothing'], ['would, if that answered in the epoch before its own', 'answers in the epoch before its own', 'Theorem 2']]
+test.each(fresh)('[STO14, STO16, STORE-13, STORE-41] a gateway that hears the old master and reads from the promoted one, to which nobody wrote yet, %s', async (_, flaw, says) => {
+  const found = await SimulatedTime.run(async time => {
+    const world = new World(time, 'sentinel', flaw)
+    await world.start()
+    world.end(0, 'elevation', 0) // has its connection for ends from now on
+    world.join() // knows no session yet, and so has to read
+    await world.pass(300)
+    const [right] = world.rights
+    if (right === undefined) throw new Error('nothing was given')
+    world.promote(0, FENCE.sentinel, 0, 0)
+    world.end(0, 'terminate', 0) // the old master takes it, and every member acknowledges it
+    await world.pass(100)
+    expect([right.acknowledged, world.member(3)?.desk.isConfirmed]).toEqual([true, true])
+    for (const cable of [...(world.member(3)?.cables ?? [])].slice(1)) cable.hangUp() // all but the one it hears on
+    await world.pass(10)
+    world.request(3, right)
+    try {
+      await world.pass(400)
+      world.mend()
+      await world.pass(11_000)
+      world.auditor.allIsWell()
+      return 'nothing'
+    } catch (error) {
+      return String(error)
+    }
+  })
+  expect(found).toContain(says)
+})
+
+test('[STO15, STO16, STORE-24, STORE-41] a master that stood still from the beginning of its epoch until the window of its successor was over gives no lease without a probation', async () => {
+  await SimulatedTime.run(async time => {
+    const world = new World(time, 'sentinel', null)
+    await world.start()
+    world.restart(0, 1)
+    await world.pass(26)
+    world.stop(world.network.newest, 5_000)
+    await world.pass(300)
+    world.promote(0, 0, 0, 0)
+    const left = world.member(0)
+    if (left === null) throw new Error('nobody is there')
+    world.cut(left, [world.network.newest])
+    await world.pass(6_000)
+    world.end(1, 'terminate', 0)
+    await world.pass(300)
+    expect(world.auditor.seen.get('acknowledged')).toBe(1)
+    world.mend()
+    await world.pass(11_000)
+    world.auditor.allIsWell()
+  })
+})
 
 test('[STO6, ENF9, STORE-41] with the store of a single gateway nothing is decided on the old state after an acknowledgement, however many ends come at once', async () => {
   const ending = fc.tuple(ways, fc.nat(7), fc.nat(6))

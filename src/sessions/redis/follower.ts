@@ -36,6 +36,8 @@ const JOURNAL_MAX = 100_000
 /** How long news is said again to another data set. */
 const WITNESSED_FOR = 15 * 60_000
 
+const once = (all: readonly Applied[]): Applied[] => [...new Map(all.map(each => [each.nonce, each])).values()]
+
 export class Follower {
   applied: Point | null = null
   epoch: string | null = null
@@ -49,6 +51,8 @@ export class Follower {
   #older: Applied[] = []
   /** Committed by this member and not heard of yet, by nonce. */
   readonly #pledged = new Map<string, Applied>()
+  /** News that was lost and said again, until everything is heard that was there then: another may have said it, so that it comes under another nonce, or under none. */
+  #said: readonly Applied[] = []
   readonly #journalMax: number
 
   constructor(page: number, journalMax: number = JOURNAL_MAX) {
@@ -64,7 +68,7 @@ export class Follower {
     if (reply.status === 'LOST' && reply.epoch === epochOfId(this.applied.id) && reply.base.nonce === this.#base && sequenceOf(reply.head.id) > this.#sequence()) return { is: 'missed' } // one that is behind has lost something
     const at = this.#find(reply.base)
     if (at === null) return { is: 'forked', orphans: this.#witnessed(), known: false, rejoinAt: reply.head }
-    return { is: 'forked', orphans: [...this.#journal.slice(at + 1), ...this.#pledged.values()], known: true, rejoinAt: reply.base }
+    return { is: 'forked', orphans: once([...this.#journal.slice(at + 1), ...this.#pledged.values(), ...this.#said]), known: true, rejoinAt: reply.base }
   }
 
   #following(reply: Reply): Step {
@@ -105,8 +109,11 @@ export class Follower {
     this.#pledged.set(applied.nonce, applied)
   }
 
-  /** Own news that this epoch, as far as it is applied, does not have. */
-  unheard(epoch: string): readonly Applied[] { return [...this.#pledged.values()].filter(({ id }) => epochOfId(id) !== epoch) }
+  /** News that this epoch, as far as it is applied, may not have: its own, and what was said again to another. */
+  unheard(epoch: string): readonly Applied[] { return once([...[...this.#pledged.values()].filter(({ id }) => epochOfId(id) !== epoch), ...this.#said]) }
+
+  /** Everything the server had when it was asked is applied, what was said again before included. */
+  caughtUp(): void { this.#said = [] }
 
   /** Goes on from there, in that epoch of that data set; what was lost has been dealt with. */
   rejoin(at: Point, reply: Reply, keepJournal: boolean, lost: readonly Applied[]): void {
@@ -116,6 +123,7 @@ export class Follower {
       this.#journal = [{ ...at, ref: null, news: '', body: '', at: instant(0) }]
     } else this.#journal = this.#journal.slice(0, from + 1)
     for (const { nonce } of lost) this.#pledged.delete(nonce) // what was said again meanwhile is pledged anew
+    if (lost.length > 0) this.#said = lost.filter(({ news }) => news !== '')
     this.applied = at
     this.turn(reply)
   }
@@ -130,9 +138,9 @@ export class Follower {
 
   /** Restrictive news of the last quarter of an hour, its own included. */
   #witnessed(): Applied[] {
-    const all = [...this.#older, ...this.#journal, ...this.#pledged.values()].filter(({ news }) => news !== '')
+    const all = [...this.#older, ...this.#journal, ...this.#pledged.values(), ...this.#said].filter(({ news }) => news !== '')
     const newest = all.reduce((last, { at }) => Math.max(last, at), 0)
-    return all.filter(({ at }) => at > newest - WITNESSED_FOR).slice(-this.#journalMax)
+    return once(all.filter(({ at }) => at > newest - WITNESSED_FOR)).slice(-this.#journalMax)
   }
 
   #remember(applied: Applied): void {

@@ -29,10 +29,14 @@ local function meta(p)
   return m
 end
 
+-- The epoch a reader may go by. A replica, or a master that nobody has written to since it was promoted or started, has none: the number in its data is
+-- that of the master before, which may still take writes and acknowledge them.
+local function begun(run, epoch) return run == run_id() and epoch or '' end
+
 -- What a reader compares with its own epoch before it believes a word.
 local function stamp(p)
-  local v = redis.call('HMGET', p .. 'm', 'cid', 'epoch')
-  return (v[1] or '') .. '.' .. (v[2] or '')
+  local v = redis.call('HMGET', p .. 'm', 'cid', 'epoch', 'run')
+  return (v[1] or '') .. '.' .. begun(v[3], v[2])
 end
 
 -- Appends `e` {nonce, flags, ref, v, mac, body, facts, news} to the log and publishes the same bytes. Its id is <epoch>-<sequence>.

@@ -69,11 +69,13 @@ local function heartbeat(k, a)
   return { status, m.epoch, m.cid, m.head, m.headn, int(m.now), m.es, m.base, m.basen, here and m.set or (m.set == '1' and 'late' or '0'), m.born, entries }
 end
 
--- KEYS m  -> now, epoch, epochStart, settled, {member, value, ...}
+-- KEYS m  -> now, epoch, epochStart, settled, {member, value, ...}. Before an epoch of its own is begun: one that starts now and is not settled, without a number.
 local function members(k)
   local p = shard(k)
   local m = meta(p)
-  return { int(m.now), m.epoch, m.es, m.set, redis.call('HGETALL', p .. 'R') }
+  local here = redis.call('HGETALL', p .. 'R')
+  if m.run ~= run_id() then return { int(m.now), '', int(m.now), '0', here } end
+  return { int(m.now), m.epoch, m.es, m.set, here }
 end
 
 -- KEYS m  ARGV member  -> 1 when it was there

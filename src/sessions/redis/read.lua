@@ -4,7 +4,7 @@
 local function get(k, a)
   local p = shard(k)
   local m = meta(p)
-  local out = { m.epoch or '', m.cid or '', int(m.now) }
+  local out = { begun(m.run, m.epoch), m.cid or '', int(m.now) }
   for i = 1, #a do out[i + 3] = redis.call('GET', p .. 'r:' .. a[i]) or '' end
   return out
 end

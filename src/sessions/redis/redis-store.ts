@@ -100,7 +100,7 @@ export class RedisStore implements SessionStore {
     const shard = this.#of(ref)
     const name = refText(ref)
     const [epoch, dataSet, , text] = (await this.#call(shard, 'get', [name])) as readonly string[] // as `get` returns it
-    if (!shard.accept(dataSet ?? '', epoch ?? '', ref)) throw new LinkLost('a server of an older epoch answered; what it said is not taken')
+    if (!shard.accept(dataSet ?? '', epoch ?? '', ref)) throw new LinkLost('a server of an older epoch, or that has begun none, answered; what it said is not taken')
     const kept = keptOf(text ?? '')
     if (kept !== null) this.#seal.checkRecord(dataSet ?? '', name, kept)
     return kept
@@ -130,11 +130,11 @@ export class RedisStore implements SessionStore {
     return answer.is === 'OK' ? answer.position : null
   }
 
-  /** Of the shard as it is: what a server of an older epoch says is not taken. */
+  /** Of the shard as it is: what a server of an older epoch, or of none yet, says is not taken. */
   async #read(shard: Shard, name: 'check' | 'find' | 'list', args: readonly (string | number)[]): Promise<readonly unknown[]> {
     const [stamp, ...rest] = (await this.#call(shard, name, args)) as readonly unknown[] // as the library returns it
     const [dataSet = '', epoch = ''] = String(stamp).split('.')
-    if (!shard.accept(dataSet, epoch, null)) throw new LinkLost('a server of an older epoch answered; what it said is not taken')
+    if (!shard.accept(dataSet, epoch, null)) throw new LinkLost('a server of an older epoch, or that has begun none, answered; what it said is not taken')
     return rest
   }
 

@@ -27,6 +27,8 @@ const PAGE = 500
 const UNSETTLED = 15
 const CALL_PATIENCE = 500
 const WAIT_FOR_REPLICA = 300
+/** A server looks once a second whether replicas follow it; and the margin of the window. */
+const UNNOTICED = 1_100
 
 export class Shard {
   readonly clock: StoreClock
@@ -50,6 +52,8 @@ export class Shard {
   /** The epoch whose answers are taken; ahead of the follower's while what was lost is said again. */
   #reading: { readonly dataSet: string; readonly epoch: string } | null = null
   #recovering = false
+  /** When something lost was said again. */
+  #saidAt = -Infinity
   /** When the last heartbeat was answered. */
   #heardAt = -Infinity
   /** What went wrong since the last lease. */
@@ -107,7 +111,7 @@ export class Shard {
 
   async roll(): Promise<Roll> { return rollOf(await this.call('members', [], true)) }
 
-  /** Is an answer from that epoch younger than what is known here? One from before a change of epoch is thrown away, with its connection. */
+  /** Is an answer from that epoch younger than what is known here? One from before a change of epoch, or of a server that has begun none, is thrown away, with its connection. */
   accept(dataSet: string, epoch: string, ref: RecordRef | null): boolean {
     const reading = this.#reading
     if (reading !== null && (dataSet !== reading.dataSet || Number(epoch) < Number(reading.epoch))) {
@@ -227,11 +231,12 @@ export class Shard {
       await this.#turnEpoch(heartbeat)
       return 0
     }
+    if (sentAt >= this.#saidAt) this.#follower.caughtUp()
     if (!heartbeat.settled || this.#enforcing.blocked) return UNSETTLED
     const settledAnew = this.#leasedEpoch !== null && !this.#cameLate && Number(heartbeat.epoch) > Number(this.#leasedEpoch) // an older one is that of a master that was replaced
     const wasConfirmed = this.clock.elapsed() < this.#lease.confirmedUntil
     const { lapses } = this.#lease
-    this.#lease.grant({ sentAt, now: this.clock.elapsed(), settledAnew })
+    this.#lease.grant({ sentAt, now: this.clock.elapsed(), settledAnew: settledAnew && this.#settledSoon(heartbeat) })
     if (this.#lease.lapses > lapses) this.#lapsed(settledAnew ? 'epoch' : (this.#trouble ?? 'stall'))
     this.#trouble = null
     if (settledAnew) this.#ports.metrics.settleDuration.observe(Math.max(0, heartbeat.now - heartbeat.epochStart) / 1000)
@@ -241,6 +246,15 @@ export class Shard {
     this.#ports.moved()
     if (!wasConfirmed && this.clock.elapsed() < this.#lease.confirmedUntil) this.#ports.watcher()?.confirmed()
     return beatEvery(this.#settings.lease)
+  }
+
+  /**
+   * Later than that, the master may have stood still since it began, until the window of another one was over, and not have noticed yet that nobody
+   * follows it. A single one has no other.
+   */
+  #settledSoon({ now, epochStart }: Heartbeat): boolean {
+    const { home, lease, window } = this.#settings
+    return home.mode === 'single' || now - epochStart <= window - lease - UNNOTICED
   }
 
   /** Something announced can neither be believed nor read: nothing is confirmed until it can. */
@@ -300,6 +314,7 @@ export class Shard {
 
   async #sayAgain(orphans: readonly Applied[], replaced: boolean): Promise<void> {
     await this.#ports.watcher()?.lost(newsOf(orphans), replaced)
+    this.#saidAt = this.clock.elapsed()
   }
 
   async #doubt(refs: readonly RecordRef[]): Promise<void> {

@@ -110,9 +110,26 @@ describe('what was lost', () => {
       expect(found).toEqual({ is: 'forked', known: true, rejoinAt: base, orphans: [...log.slice(kept).map(appliedOf), ...own] })
       follower.rejoin(base, reply({ epoch }), true, found.is === 'forked' ? found.orphans : [])
       expect([follower.epoch, other.map(entry => follower.take(entry))]).toEqual([epoch, other.map(() => 'applied')])
+      follower.caughtUp()
       const again = follower.replied(reply({ status: 'LOST', epoch: '9', base }))
       expect(again).toEqual({ is: 'forked', known: true, rejoinAt: base, orphans: other.map(appliedOf) }) // what was dealt with is forgotten, pledges too
     }))
+  })
+
+  test('[STO16] what was said again is said once more to a server that lost that too, until everything was heard that the first one had: another may have said it there', () => {
+    const log = chain(START, 4)
+    const news = log.map(appliedOf).filter(each => each.news !== '')
+    const forked = (follower: Follower, epoch: string): readonly Applied[] => {
+      const found = follower.replied(reply({ status: 'LOST', epoch, base: START }))
+      return found.is === 'forked' ? found.orphans : []
+    }
+    const follower = following(log)
+    follower.rejoin(START, reply({ epoch: '8' }), true, forked(follower, '8'))
+    expect([follower.unheard('8'), follower.unheard('9'), forked(follower, '9')]).toEqual([news, news, news])
+    follower.turn(reply({ epoch: '9' })) // the same history went on there, without what was said to 8
+    expect([follower.unheard('10'), forked(follower, '10')]).toEqual([news, news])
+    follower.caughtUp()
+    expect([follower.unheard('10'), forked(follower, '10')]).toEqual([[], []])
   })
 
   test('[STO16] where the histories part before everything known here, all that is known may be lost', () => {
