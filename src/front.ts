@@ -22,6 +22,7 @@ import type { Heard } from './enforcement/hub.ts'
 import type { Parts } from './gateway.ts'
 import { type Certificate, readCertificate } from './proxy/certificate.ts'
 import { Listener } from './proxy/listener.ts'
+import type { Door } from './proxy/room.ts'
 import { newEvaluationId } from './runtime/id.ts'
 import { writeSecretFile } from './runtime/secret-file.ts'
 
@@ -147,11 +148,13 @@ export class Front {
   #openProxy(settings: ListenerSettings, tls: Certificate | null): Promise<Address> {
     const { pipeline, noise, metrics, clock } = this.#parts
     const refused = (reason: Reason, source: string): void => noise.refused({ ...NOBODY, evaluation: newEvaluationId(), source, method: '', host: '', path: '', reason })
+    const door: Door = { serves: settings.serves, isMisdirected: (serverName, host) => listener.isMisdirected(serverName, host) }
     const listener = new Listener({
-      host: settings.host, port: settings.port, tls, limits: this.#parts.settings().limits, clock,
-      onRequest: (arrival, secure) => pipeline.serve(arrival, secure, settings.serves),
-      onFault: (reason, source) => {
-        metrics.requests.inc({ route: '', method: 'other', code: String(REASONS[reason].status), protocol: 'http1', decision: 'refuse', reason, elevated: 'false' })
+      host: settings.host, port: settings.port, tls, protocols: settings.protocols, limits: this.#parts.settings().limits, clock,
+      proxies: settings.proxyProtocol ? () => this.#parts.settings().trustedProxies : null,
+      onRequest: arrival => pipeline.serve(arrival, door),
+      onFault: (reason, source, protocol) => {
+        metrics.requests.inc({ route: '', method: 'other', code: String(REASONS[reason].status), protocol, decision: 'refuse', reason, elevated: 'false' })
         metrics.limited(reason)
         refused(reason, source)
       },

@@ -22,6 +22,7 @@ import { Sweeper } from './enforcement/sweeper.ts'
 import { Front, openDoors, ownToken } from './front.ts'
 import { Identifier } from './identity/identify.ts'
 import { buildProviders } from './identity/provider.ts'
+import { viaOf } from './proxy/http/via.ts'
 import { closeUnused, openWorld } from './proxy/open-world.ts'
 import { Pipeline } from './proxy/pipeline.ts'
 import type { ProxyRoom } from './proxy/room.ts'
@@ -40,7 +41,7 @@ import { Mirror } from './sessions/mirror.ts'
 import type { SessionStore } from './sessions/store.ts'
 import { Timekeeper } from './sessions/timekeeper.ts'
 import { Intake } from './signals/intake.ts'
-import { committed, heard, observe, record } from './telling.ts'
+import { committed, heard, observe, record, witnessOf } from './telling.ts'
 import { ContextMinter } from './upstream/context.ts'
 import { readContextKey } from './upstream/context-key.ts'
 import { VERSION } from './version.ts'
@@ -222,20 +223,19 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const contextKey = settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : null
   const minter = await ContextMinter.open(contextKey ?? (await readContextKey(settings.context.keyFile ?? '')), settings.context.issuer, clock)
   const steps = gatherSteps(recorder, minter, () => room.world.settings.audit.trail.fsync)
-  const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics)
+  const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics, () => room.world.settings.limits.exchanges)
   const http = new HttpClient()
   closers.unshift(() => reassessor.close(), () => http.close())
   const tools = { clock, http, parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
   const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key })
-  const sweeper = new Sweeper(keeper, inflight, reassessor, () => room.world.settings.store.hold.streams)
+  const sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => room.world.settings.store.hold.streams, frozen: upstream => room.world.upstreams.get(upstream)?.frozenShare ?? Infinity })
   const hold = new Hold(keeper, () => room.world.settings.store.hold.requests, () => metrics.limitReached.inc({ limit: 'held_requests' }))
   const room: ProxyRoom = {
-    world: await openWorld(settings, null), keeper, mirror, ledger, store, timekeeper, intake, identifier, admission, hold, inflight, reassessor,
-    steps, minter, metrics, log,
+    world: await openWorld(settings, null, witnessOf(metrics)), keeper, mirror, ledger, store, timekeeper, intake, identifier, admission, hold, inflight, reassessor,
+    steps, minter, metrics, log, via: viaOf(gateway),
     refused: refused => record(refused, trail, noise), completed: (exchange, status) => recorder.completed(exchange, status),
   }
-  closers.unshift(() => Promise.all([...room.world.upstreams.values()].map(upstream => upstream.close())))
   const pipeline = new Pipeline(room, new SelfService(room, hub))
   mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier })
   mirror.onRead = reason => metrics.store.readThrough.inc({ reason })
@@ -279,7 +279,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const swap = async (next: Settings): Promise<void> => {
     const providers = await buildProviders(next.providers, tools)
     const nextDoors = await openDoors(next, await ownToken(next), { clock, log })
-    const [before, world] = [room.world, await openWorld(next, room.world)] // last: from here on nothing can fail
+    const [before, world] = [room.world, await openWorld(next, room.world, witnessOf(metrics))] // last: from here on nothing can fail
     room.world = world
     digest = next.digest
     identifier.replace(providers, next.policy.sessions.key)
@@ -287,10 +287,10 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     ownLog.level = next.logLevel
     await mirror.replacePolicy(next.policy)
     for (const live of mirror.all()) timekeeper.watch(live) // other limits, other ends
-    await closeUnused(before, world)
+    closeUnused(before, world)
   }
   const front = new Front(parts, { file: source?.file ?? '', running: () => running.running, reload: by => running.reload(by) }, doors)
-  closers.unshift(() => front.shut(), () => sweeper.stop(), () => source?.close())
+  closers.unshift(() => front.shut(), () => sweeper.stop(), () => source?.close(), () => room.world.upstreams.forEach(upstream => upstream.close()))
   const running = new Gateway(parts, { front, source, swap, closers })
   timekeeper.start()
   sweeper.start()

@@ -11,7 +11,7 @@ import type { Identifier } from './identity/identify.ts'
 import type { Metrics } from './runtime/metrics.ts'
 import { census, counted } from './sessions/census.ts'
 import type { Announcement } from './sessions/store.ts'
-import type { Upstream } from './upstream/upstream.ts'
+import type { Upstream, UpstreamWitness } from './upstream/upstream.ts'
 
 /** Refusals of known sessions are evidence; those of nobody are noise, and bounded. */
 export function record(refused: Refused, trail: Trail, noise: Noise): void {
@@ -26,12 +26,18 @@ export function heard(announcement: Announcement, { drainer, hub, identifier }: 
   hub.tell({ is: 'announced', announcement, session: changed.record === 'session' ? changed.id : null })
 }
 
+/** Counts what becomes of an upstream's addresses. */
+export const witnessOf = ({ upstreamEjections, upstreamRetries }: Metrics): UpstreamWitness => ({
+  ejected: upstream => upstreamEjections.inc({ upstream }), retried: (upstream, on) => upstreamRetries.inc({ upstream, on }),
+})
+
 export function observe(metrics: Metrics, parts: Omit<Parts, 'pipeline' | 'drainer' | 'trailFile'>, upstreams: () => Iterable<Upstream>): void {
   const { mirror, inflight, noise, clock, store, trail, ledger } = parts
   metrics.observe({
     ...census(mirror, clock),
     exchanges: () => counted(inflight.all(), ({ place, kind }) => ({ route: place.route.name, kind })),
     upstreams: () => [...upstreams()].map(({ name, busy }) => ({ labels: { upstream: name }, value: busy })),
+    addresses: () => [...upstreams()].flatMap(({ name, addresses }) => (['well', 'out'] as const).map(state => ({ labels: { upstream: name, state }, value: addresses[state] }))),
     mirrored: () => mirror.size, locks: () => mirror.locks.size, owed: () => ledger.owed,
     records: () => [{ labels: { lane: 'trail' }, value: trail.counts.records }, { labels: { lane: 'noise' }, value: noise.written }], trailFailures: () => trail.counts.failures, trailDropped: () => trail.counts.dropped, noiseDropped: () => noise.dropped,
     viewAge: () => (store.confirmedUntil() === Infinity ? 0 : Math.max(0, clock.elapsed() - store.confirmedUntil()) / 1000),

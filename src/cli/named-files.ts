@@ -7,7 +7,7 @@ import { buildProviders, type ProviderTools } from '../identity/provider.ts'
 import { SystemClock } from '../runtime/clock.ts'
 import { openLog } from '../runtime/log.ts'
 import { readContextKey } from '../upstream/context-key.ts'
-import { Upstream } from '../upstream/upstream.ts'
+import { readSecrets } from '../upstream/upstream.ts'
 
 const TOOLS: ProviderTools = { clock: new SystemClock(), http: { getJson: () => Promise.reject(new Error('nothing is fetched')) }, parseYaml: plainYaml, notice: () => {} }
 
@@ -21,7 +21,7 @@ export async function fileProblems(settings: Settings): Promise<readonly string[
     ...listeners.map(listener => () => openDoors({ ...settings, listeners: [listener], admin: nobody }, null, ports)),
     () => openDoors({ ...settings, listeners: [], admin: { ...settings.admin, breakGlassTokenFile: null } }, null, ports),
     () => openDoors({ ...settings, listeners: [], admin: { ...settings.admin, tokenFile: null } }, null, ports),
-    ...[...upstreams.values()].map(upstream => () => Upstream.open(upstream)),
+    ...[...upstreams.values()].map(upstream => () => readSecrets(upstream)),
     ...(context.keyFile === null ? [] : [context.keyFile]).map(file => () => readContextKey(file)),
   ]
   const problems: string[] = []

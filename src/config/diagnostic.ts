@@ -24,6 +24,8 @@ const kindOf = (value: unknown): string => {
   return { string: 'text', number: 'a number', boolean: 'true or false', object: 'a map' }[typeof value as 'string'] ?? typeof value // of YAML's kinds only
 }
 
+const shown = (value: unknown): string => (typeof value === 'string' ? `'${value.slice(0, 64)}'` : typeof value === 'boolean' ? String(value) : kindOf(value))
+
 const EXPECTED: { readonly [type: string]: string } = {
   string: 'text', int: 'a whole number', number: 'a number', boolean: 'true or false', object: 'a map', record: 'a map', array: 'a list',
 }
@@ -96,7 +98,7 @@ class Diagnostic {
   #union(issue: Extract<Issue, { code: 'invalid_union' }>, path: Path, value: unknown): void {
     const inner = chosen(issue)
     if (inner.length > 0) return inner.forEach(each => this.say(each))
-    this.#report.error(path, `expected ${formsOf(issue)}, found ${typeof value === 'string' ? `'${value.slice(0, 64)}'` : kindOf(value)}`)
+    this.#report.error(path, `expected ${formsOf(issue)}, found ${shown(value)}`)
   }
 
   #badKey(issue: Extract<Issue, { code: 'invalid_key' }>, path: Path): void {
@@ -111,7 +113,7 @@ class Diagnostic {
     if (isUnsupportedValue(path, value)) return this.#report.error(path, `'${String(value)}' ${NOT_YET}`)
     if (!/^Invalid (input|option)/.test(issue.message)) return this.#report.error(path, issue.message)
     const known = issue.values.map(String)
-    const found = typeof value === 'string' ? `'${value.slice(0, 64)}'` : kindOf(value)
+    const found = shown(value)
     this.#report.error(path, `expected ${known.length === 1 ? '' : 'one of '}${known.join(', ')}, found ${found}`, typeof value === 'string' ? didYouMean(value, known) : null)
   }
 }

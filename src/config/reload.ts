@@ -2,16 +2,17 @@
 import type { ListenerSettings, Settings } from './settings.ts'
 
 const socketsOf = (listeners: readonly ListenerSettings[]): string =>
-  listeners.map(({ name, host, port, serves, tls }) => `${name} ${host}:${port} ${[...serves].sort().join(',')} ${tls === null ? 'http' : 'https'}`).sort().join('\n')
+  listeners.map(({ name, host, port, serves, tls, protocols, proxyProtocol }) =>
+    `${name} ${host}:${port} ${[...serves].sort().join(',')} ${tls === null ? 'http' : 'https'} ${protocols.join(',')} ${proxyProtocol ? 'proxied' : 'direct'}`).sort().join('\n')
 
-const LIMITS = ['headerBytes', 'headersTimeout', 'idleTimeout', 'connections', 'mirroredSessions'] as const
+const LIMITS = ['headerBytes', 'headers', 'headersTimeout', 'idleTimeout', 'connections', 'streamsPerConnection', 'mirroredSessions'] as const
 
 /** What is taken at the start alone: how a refusal calls it, and its values. */
 const FIXED: readonly (readonly [name: string, of: (settings: Settings) => unknown])[] = [
   ['`stateDir`', ({ stateDir }) => stateDir],
   ['`store`', ({ store, ephemeral }) => [store.home, store.lease, store.macKeyFiles, ephemeral]],
   ['`server.workers`', ({ workers }) => workers],
-  ['the name or address of a listener or what it serves', ({ listeners }) => socketsOf(listeners)],
+  ['the name or address of a listener, what it serves or what it speaks', ({ listeners }) => socketsOf(listeners)],
   ...LIMITS.map(limit => [`\`server.limits.${limit}\``, ({ limits }: Settings) => limits[limit]] as const),
   ['`context`', ({ context }) => context],
   ['`audit`', ({ audit }) => audit],

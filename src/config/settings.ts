@@ -7,6 +7,9 @@ import type { Duration } from '../core/time.ts'
 export const SERVICES = ['proxy', 'keys', 'admin', 'health', 'metrics'] as const
 export type Service = (typeof SERVICES)[number]
 
+export const HTTP_PROTOCOLS = ['http1', 'http2'] as const
+export type HttpProtocol = (typeof HTTP_PROTOCOLS)[number]
+
 export type ListenerSettings = {
   readonly name: string
   /** Empty listens on every address. */
@@ -15,6 +18,10 @@ export type ListenerSettings = {
   readonly port: number
   readonly serves: readonly Service[]
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null
+  /** With TLS chosen by ALPN; HTTP/2 in clear text is taken by prior knowledge. Only `http1` where callers are not served. */
+  readonly protocols: readonly HttpProtocol[]
+  /** Every connection begins with a PROXY v2 header, and comes from one of `trustedProxies`. */
+  readonly proxyProtocol: boolean
 }
 
 export type ClaimNames = { readonly tenant: string | null; readonly owner: string | null; readonly client: string | null }
@@ -42,25 +49,61 @@ export type ApiKeySettings = Provider & {
 
 export type ProviderSettings = JwtSettings | ApiKeySettings
 
+/** Host in lower case, IPv6 without brackets. */
+export type UpstreamAddress = { readonly host: string; readonly port: number; /** Its share, from 1. */ readonly weight: number }
+
+/** With all of it null the system's authorities and the host's own name count. */
+export type UpstreamTls = { readonly caFile: string | null; readonly certFile: string | null; readonly keyFile: string | null; readonly serverName: string | null }
+
+/** Asked of each address; any answer of 200 to 299 within `timeout` counts as healthy. */
+export type HealthCheck = { readonly path: string; readonly every: Duration; readonly timeout: Duration; readonly healthyAfter: number; readonly unhealthyAfter: number }
+
+/** So many faults in a row, of connecting, by a reset or as 502 to 504, take an address out; `atMost` is a percentage of the addresses. */
+export type Ejection = { readonly failures: number; readonly for: Duration; readonly atMost: number }
+
+/** `connect`: nothing was sent; `refused`: HTTP/2 said REFUSED_STREAM, or GOAWAY below the stream. */
+export const RETRIABLE = ['connect', 'refused'] as const
+export type Retriable = (typeof RETRIABLE)[number]
+
 export type UpstreamSettings = {
   readonly name: string
-  /** Scheme, host and port, no path: `http://deploy:8080`. */
+  /** Scheme, host and port of the first address, for logs. */
   readonly origin: string
-  readonly caFile: string | null
+  /** At least one, none twice. */
+  readonly addresses: readonly UpstreamAddress[]
+  /** Null speaks in clear text. */
+  readonly tls: UpstreamTls | null
+  readonly protocol: HttpProtocol
   /** Longest wait for the response head. */
   readonly timeout: Duration
   /** Connections at most. */
   readonly connections: number
+  /** Streams at most on one HTTP/2 connection. */
+  readonly streams: number
+  readonly health: HealthCheck | null
+  readonly ejection: Ejection | null
+  /** 0 attempts beyond the first: never. */
+  readonly retries: { readonly attempts: number; readonly on: readonly Retriable[] }
+  /** How often names are looked up again. */
+  readonly resolve: Duration
+  /** A PROXY v2 header opens every connection, which then serves one caller's address; never with HTTP/2. */
+  readonly proxyProtocol: boolean
   /** A header injected from a file: lower-case name. */
   readonly inject: { readonly header: string; readonly valueFile: string } | null
 }
 
 export type LimitSettings = {
   readonly headerBytes: number
+  /** Fields of one head. */
+  readonly headers: number
   readonly bodyBytes: number
   readonly headersTimeout: Duration
   readonly idleTimeout: Duration
   readonly connections: number
+  /** Open on one HTTP/2 connection of a caller. */
+  readonly streamsPerConnection: number
+  /** Open exchanges in all. */
+  readonly exchanges: number
   readonly mirroredSessions: number
 }
 

@@ -2,24 +2,46 @@
 // No falling through to another route; within one, the first rule whose selector matches decides. SPEC: DEC2-DEC4
 import type { Condition } from './condition.ts'
 import type { Evaluation, Target } from './evaluation.ts'
+import { isCommonMethod } from './method.ts'
 import { coversPath, lowerCase, NO_PARAMS, type PathParams, type PathPattern, paramsOf, type Reading } from './path-pattern.ts'
 import type { ScopeName } from './scope.ts'
 import type { Duration } from './time.ts'
+
+/** Null sets no bound; `maxBytes` is set wherever `fields` holds something. */
+export type MessageRules = {
+  /** Of one whole message. */
+  readonly maxBytes: number | null
+  readonly perSecond: number | null
+  /** By JSON pointer (RFC 6901) the texts that may stand there; each must be there. Where it holds something, only JSON text messages pass. */
+  readonly fields: ReadonlyMap<string, ReadonlySet<string>>
+}
 
 export type Rule = {
   /** `<route>#<position>`, from 1: what logs call it. */
   readonly name: string
   readonly effect: 'allow' | 'deny'
-  /** Upper case; null allows any method. GET covers HEAD, never an upgrade. */
+  /** Upper case; null covers the common ones, a denial every one. GET covers HEAD, never an upgrade. */
   readonly methods: ReadonlySet<string> | null
   readonly paths: readonly PathPattern[] | null
   readonly upgrade: string | null
   readonly anonymous: boolean
   readonly scope: ScopeName | null
   readonly condition: Condition | null
+  /** What a WebSocket's messages from the caller must keep to; null where they are not looked at. */
+  readonly messages: MessageRules | null
 }
 
 export type HostPattern = { readonly is: 'exact'; readonly host: string } | { readonly is: 'suffix'; readonly suffix: string } | { readonly is: 'any' }
+
+/** Origins as browsers write them, compared exactly; header names in lower case. */
+export type Cors = { readonly origins: readonly string[]; readonly headers: readonly string[]; readonly maxAge: Duration; readonly credentials: boolean }
+
+/** What the upstream is told instead, after the decision. */
+export type Rewrite = {
+  readonly host: { readonly is: 'preserve' } | { readonly is: 'upstream' } | { readonly is: 'name'; /** With its port where it was written. */ readonly host: string }
+  /** Canonical, without a last slash, so that the root is empty: `to + path.slice(from.length)`, and `/` where that is empty. */
+  readonly path: { readonly from: string; readonly to: string } | null
+}
 
 export type Route = {
   readonly name: string
@@ -33,6 +55,10 @@ export type Route = {
   readonly staleness: Duration
   readonly encodedSlash: 'reject' | 'opaque'
   readonly upstreamFolds: { readonly case: boolean; readonly params: boolean }
+  /** Null: the gateway answers no preflight, and OPTIONS is a method like any other. */
+  readonly cors: Cors | null
+  /** Null leaves host and path as they were judged. */
+  readonly rewrite: Rewrite | null
   readonly rules: readonly Rule[]
 }
 
@@ -85,7 +111,7 @@ export function routeOf(table: RouteTable, target: Target, reading: Reading = 'e
 }
 
 const methodFits = (rule: Rule, method: string): boolean =>
-  rule.methods === null || rule.methods.has(method) || (method === 'HEAD' && rule.methods.has('GET'))
+  rule.methods === null ? rule.effect === 'deny' || isCommonMethod(method) : rule.methods.has(method) || (method === 'HEAD' && rule.methods.has('GET'))
 
 function fits(rule: Rule, action: Evaluation['action'], segments: readonly string[], reading: Reading): boolean {
   if (rule.upgrade !== action.upgrade && !(rule.effect === 'deny' && rule.upgrade === null)) return false
@@ -105,15 +131,24 @@ export function placeOf(route: Route, action: Evaluation['action'], target: Targ
   return { route, rule, params: own === NO_PARAMS ? params : { ...own, ...params } }
 }
 
-const FOLDABLE = /[A-Z;]/
+const FOLDABLE = /[A-Z;]|%[C-F]/
+/** Letters beyond ASCII, some of which are the plain ones in another case or form: ı, ſ, full width. */
+const ESCAPED_LETTERS = /(?:%[89A-F][0-9A-F])+/g
 /** Where parameters of a segment begin, also for an upstream that decodes first. */
 const PARAMS = /;|%3B/
 
 function folded(route: Route, segments: readonly string[]): readonly string[] {
   const { case: fold, params } = route.upstreamFolds
   const plain = params ? segments.map(segment => segment.split(PARAMS, 1)[0] ?? '').filter((segment, i, all) => segment !== '' || i === all.length - 1) : segments
-  return fold ? plain.map(lowerCase) : plain
+  return fold ? plain.map(segment => lowerCase(segment.includes('%') ? segment.replace(ESCAPED_LETTERS, plainLetters) : segment)) : plain
 }
+
+const ASCII = /^[!-~]+$/
+
+const plainLetters = (escaped: string): string => Array.from(decodeURIComponent(escaped), letter => {
+  const plain = letter.normalize('NFKC').toUpperCase().toLowerCase()
+  return ASCII.test(plain) ? plain : encodeURIComponent(letter)
+}).join('')
 
 /** Would an upstream that folds case or drops `;params` meet another first-matching rule than the path itself meets? */
 export function isAmbiguous(table: RouteTable, place: Place, action: Evaluation['action'], target: Target): boolean {

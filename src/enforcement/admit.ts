@@ -2,12 +2,11 @@
 // judge is asked again. Nothing else calls the upstream's dispatch.
 // Elevated requests of one turn share one write: judged and registered, then written, then each dispatched after one more look at its gate.
 // SPEC: ENF2, AUD2, RULES 1
-import { type Decision, grantName, type Refusal, refuse } from '../core/decision.ts'
+import { type Decision, type Grant, grantName, type Refusal, refuse } from '../core/decision.ts'
 import { evaluate } from '../core/evaluate.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
 import type { Metrics } from '../runtime/metrics.ts'
-import type { Upstream, UpstreamHandler } from '../upstream/upstream.ts'
 import { type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from './exchange.ts'
 import type { Gathering, GatherStep } from './gather.ts'
 import type { Inflight } from './inflight.ts'
@@ -15,11 +14,14 @@ import type { Reassessor } from './reassess.ts'
 import type { Recorder } from './recorder.ts'
 
 /** The protocol's side of an exchange: its channel, and what goes upstream once it is admitted. */
-export interface Relay extends Channel, UpstreamHandler {
-  readonly upstream: Upstream
+export interface Relay extends Channel {
+  readonly exchange: Exchange | null
+  readonly upstream: { readonly name: string }
   /** Why it could not be relayed even if the judge lets it, such as a body over its limit. */
-  readonly obstacle: Reason | null
+  obstacle(grant: Grant): Reason | null
   admitted(exchange: Exchange): void
+  /** Sends it upstream. Called by admission alone. */
+  dispatch(): void
   /** It was admitted, but nothing was sent upstream and nothing will be. */
   refused(reason: Reason): void
 }
@@ -38,16 +40,19 @@ export class Admission {
   readonly #reassessor: Reassessor
   readonly #steps: readonly GatherStep[]
   readonly #metrics: Metrics
+  readonly #most: () => number
   #asked = 0
   #batch: Admitted[] = []
 
-  constructor(keeper: GateKeeper, inflight: Inflight, recorder: Recorder, reassessor: Reassessor, steps: readonly GatherStep[], metrics: Metrics) {
+  /** @param most open exchanges in all */
+  constructor(keeper: GateKeeper, inflight: Inflight, recorder: Recorder, reassessor: Reassessor, steps: readonly GatherStep[], metrics: Metrics, most: () => number) {
     this.#steps = steps
     this.#keeper = keeper
     this.#inflight = inflight
     this.#recorder = recorder
     this.#reassessor = reassessor
     this.#metrics = metrics
+    this.#most = most
   }
 
   /**
@@ -61,7 +66,8 @@ export class Admission {
     if (inquiry.live !== null && mirror.byId(inquiry.live.record.id) !== inquiry.live) return refuse('stale') // it made way in memory: news no longer reaches it
     const decision = this.#judge(inquiry, now)
     if (decision.effect === 'refuse') return decision
-    if (relay.obstacle !== null) return refuse(relay.obstacle)
+    const obstacle = relay.obstacle(decision.grant)
+    if (obstacle !== null) return refuse(obstacle)
     const wanted: Gathering = { inquiry, grant: decision.grant, until: decision.until, upstream: relay.upstream.name, done: gathered?.done ?? NOTHING_DONE }
     if (this.#steps.some(({ needed }) => needed(wanted))) return gathered === null ? { ...wanted, done: new Map() } : wanted
     if (this.#isFull(inquiry)) return refuse('limit_reached')
@@ -75,7 +81,7 @@ export class Admission {
       return refuse('record_failed')
     }
     if (decision.grant.is === 'elevation' || decision.grant.is === 'observed') this.#afterWrite(exchange, relay)
-    else relay.upstream.dispatch(relay)
+    else relay.dispatch()
     return null
   }
 
@@ -89,9 +95,9 @@ export class Admission {
   }
 
   #isFull({ live, policy }: Inquiry): boolean {
-    if (live === null || live.pins < policy.sessions.exchangesPerSession) return false
-    this.#metrics.limitReached.inc({ limit: 'exchanges_per_session' })
-    return true
+    const limit = this.#inflight.size >= this.#most() ? 'exchanges' : live !== null && live.pins >= policy.sessions.exchangesPerSession ? 'exchanges_per_session' : null
+    if (limit !== null) this.#metrics.limitReached.inc({ limit })
+    return limit !== null
   }
 
   #drop(exchange: Exchange): void {
@@ -118,7 +124,7 @@ export class Admission {
   /** Not on another grant than what was gathered and written for it. */
   #dispatch({ exchange, relay, grant }: Admitted): void {
     if (!exchange.open) this.#reassessor.doubt(exchange)
-    if (exchange.open && grantName(exchange.permit.grant) === grant) relay.upstream.dispatch(relay)
+    if (exchange.open && grantName(exchange.permit.grant) === grant) relay.dispatch()
     else this.#refuse(exchange, relay, exchange.reason ?? 'stale')
   }
 

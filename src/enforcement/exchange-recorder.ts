@@ -14,7 +14,7 @@ import type { Recorder } from './recorder.ts'
 
 /** Ends that come from a peer or the wire rather than from a lost right. */
 export const WIRE: ReadonlySet<Reason> = new Set<Reason>([
-  'caller_closed', 'upstream_reset', 'upstream_malformed', 'upstream_timeout', 'upstream_unavailable', 'upstream_busy', 'request_timeout', 'body_too_large', 'frozen_peer_closed',
+  'caller_closed', 'upstream_reset', 'upstream_malformed', 'upstream_timeout', 'upstream_unavailable', 'upstream_busy', 'request_timeout', 'body_too_large', 'frozen_peer_closed', 'protocol_error',
 ])
 
 function about({ id, live, evaluation, place }: Inquiry | Exchange, grant: Grant, until: Instant | null, upstream: string) {

@@ -28,7 +28,7 @@ export interface Channel {
 }
 
 /** `request` until the response head is on its way, then what it turned out to be. */
-type ExchangeKind = 'request' | 'download' | 'upload' | 'sse'
+type ExchangeKind = 'request' | 'download' | 'upload' | 'sse' | 'websocket'
 
 /** The proof of freshness and the clocks every gate asks, and whether what proved a credential is still in the configuration. */
 export type GateKeeper = {

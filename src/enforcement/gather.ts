@@ -39,7 +39,7 @@ export function gatherSteps(recorder: Recorder, minter: ContextMinter, fsync: ()
     },
     {
       name: 'context', failure: 'internal_error',
-      needed: request => request.inquiry.live !== null && minter.ready(aboutOf(request)) === null,
+      needed: request => request.inquiry.live !== null && !minter.isReady(aboutOf(request)),
       run: request => minter.mint(aboutOf(request)),
       undo: () => undefined,
     },

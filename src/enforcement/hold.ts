@@ -9,11 +9,11 @@ const LOOK_EVERY = 25
 /** Let go in one turn of the event loop: each of them is judged in it, and the proof of freshness needs its turns too. */
 const AT_ONCE = 64
 
-/** A response somebody waits for; `destroyed` when nobody does any more. */
+/** An answer somebody waits for; `gone` when nobody does any more. */
 interface Waiting {
-  readonly destroyed: boolean
-  once(event: 'close', listener: () => void): unknown
-  off(event: 'close', listener: () => void): unknown
+  readonly gone: boolean
+  /** @returns takes the listener away */
+  onClose(listener: () => void): () => void
 }
 
 type Proof = Pick<GateKeeper, 'clock' | 'confirmedUntil'>
@@ -55,7 +55,7 @@ export class Hold {
     const now = this.#proof.clock.elapsed()
     const deadline = this.#deadlines.get(caller) ?? now + this.#patience()
     this.#deadlines.set(caller, deadline)
-    if (caller.destroyed) return Promise.resolve(false)
+    if (caller.gone) return Promise.resolve(false)
     if (this.fresh) {
       const first = !this.#judgedFresh.has(caller)
       this.#judgedFresh.add(caller)
@@ -74,13 +74,12 @@ export class Hold {
 
   #join(caller: Waiting, deadline: number): Promise<boolean> {
     return new Promise(resolve => {
-      const gone = (): void => settle(false)
       const settle = (fresh: boolean): void => {
-        caller.off('close', gone)
+        forget()
         this.#leave(caller)
         resolve(fresh)
       }
-      caller.once('close', gone)
+      const forget = caller.onClose(() => settle(false))
       this.#waits.set(caller, { deadline, settle })
       this.#timer ??= setInterval(() => this.#look(), LOOK_EVERY).unref()
     })

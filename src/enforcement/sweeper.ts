@@ -1,5 +1,5 @@
-// What needs no exact instant, a few times a second: time limits on the wire, frozen exchanges that are held too long, and the lease:
-// everything open is judged again when the proof of freshness lapses and when it returns. SPEC: ENF9, ENF6, WIRE14
+// What needs no exact instant, a few times a second: time limits on the wire, frozen exchanges that are held too long or too many, and the lease:
+// everything open is judged again when the proof of freshness lapses and when it returns. SPEC: ENF9, ENF6, ENF11, WIRE14
 import type { Duration, Instant } from '../core/time.ts'
 import type { Exchange, GateKeeper } from './exchange.ts'
 import { isFresh } from './hold.ts'
@@ -8,19 +8,26 @@ import type { Reassessor } from './reassess.ts'
 
 const EVERY = 250
 
+export type HoldLimits = {
+  /** Longest that a lapsed lease holds an open exchange. */
+  readonly streams: () => Duration
+  /** Frozen exchanges towards an upstream, at most. */
+  readonly frozen: (upstream: string) => number
+}
+
 export class Sweeper {
   readonly #keeper: GateKeeper
   readonly #inflight: Inflight
   readonly #reassessor: Reassessor
-  readonly #holdStreams: () => Duration
+  readonly #limits: HoldLimits
   #timer: NodeJS.Timeout | null = null
   #fresh = true
 
-  constructor(keeper: GateKeeper, inflight: Inflight, reassessor: Reassessor, holdStreams: () => Duration) {
+  constructor(keeper: GateKeeper, inflight: Inflight, reassessor: Reassessor, limits: HoldLimits) {
     this.#keeper = keeper
     this.#inflight = inflight
     this.#reassessor = reassessor
-    this.#holdStreams = holdStreams
+    this.#limits = limits
   }
 
   start(): void {
@@ -41,6 +48,7 @@ export class Sweeper {
       void this.#reassessor.doubtAll(this.#those(exchange => this.#isDue(exchange, now, lockable)))
     }
     if (!this.#fresh) void this.#reassessor.inSlices(this.#those(exchange => this.#isHeldTooLong(exchange)), exchange => this.#endHeld(exchange))
+    this.#share()
     for (const exchange of this.#inflight.all()) exchange.channel.tick(now)
   }
 
@@ -65,7 +73,18 @@ export class Sweeper {
   }
 
   #isHeldTooLong({ state, reason, frozenAt }: Exchange): boolean {
-    return state === 'frozen' && reason === 'stale' && this.#keeper.clock.now() - frozenAt > this.#holdStreams()
+    return state === 'frozen' && reason === 'stale' && this.#keeper.clock.now() - frozenAt > this.#limits.streams()
+  }
+
+  /** Those frozen first make way: what is frozen keeps connections from those who may go on. */
+  #share(): void {
+    const frozen = Map.groupBy(this.#those(({ state }) => state === 'frozen'), ({ place }) => place.route.upstream)
+    for (const [upstream, exchanges] of frozen) {
+      const over = exchanges.length - this.#limits.frozen(upstream)
+      if (over <= 0) continue
+      const oldest = exchanges.toSorted((a, b) => a.frozenAt - b.frozenAt).slice(0, over)
+      void this.#reassessor.inSlices(oldest, exchange => this.#reassessor.end(exchange, 'limit_reached', 'frozen share', null))
+    }
   }
 
   /** Asked again: the lease may have come back while others were ended. */

@@ -2,34 +2,47 @@
 import { NOBODY, type Refused } from '../audit/record.ts'
 import { chainOf, identityOf } from '../core/principal.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
+import type { Grant } from '../core/decision.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Target } from '../core/evaluation.ts'
 import type { Place } from '../core/route.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
 import type { Verified } from '../identity/credential.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
+import type { Source } from './describe/source.ts'
+import { isTooEarly } from './http/early-data.ts'
 import type { Head } from './http/head.ts'
-import type { Arrival, HttpRelay, RelayOwner } from './http/relay.ts'
+import { trailersUp } from './http/outgoing.ts'
+import { type Passing, type ResponseHead, responseHead } from './http/response-head.ts'
+import type { Arrival } from './arrival.ts'
+import type { AnswerHead } from '../upstream/handler.ts'
+import type { RelayOwner } from './http/relay.ts'
+import type { WebSocketOwner } from './websocket/relay.ts'
 import type { World } from './room.ts'
 
-/** What the pipeline does for the requests it let go. */
+/** A relay, as far as its request asks. */
+export type Carried = { readonly exchange: Exchange | null; readonly status: number }
+
+/** What is done for the requests that were let go. */
 export interface AskOwner {
-  outgoing(ask: Ask, relay: HttpRelay): readonly string[]
+  passing(ask: Ask): Passing
+  outgoing(ask: Ask, relay: Carried): readonly string[]
   doubt(exchange: Exchange): void
   end(exchange: Exchange, reason: Reason): void
   refuse(ask: Ask, reason: Reason): void
-  headSent(relay: HttpRelay): void
-  completed(relay: HttpRelay): void
+  headSent(exchange: Exchange): void
+  completed(ask: Ask, relay: Carried): void
 }
 
-export class Ask implements RelayOwner {
+const NO_HEADERS: ReadonlySet<string> = new Set()
+
+export class Ask implements RelayOwner, WebSocketOwner {
   readonly arrival: Arrival
   /** The configuration it was placed under. */
   world: World
   readonly head: Head
   readonly target: Target
-  readonly source: string
-  readonly secure: boolean
+  readonly source: Source
   encodedSlash = false
   /** Its listener also answers with our keys. */
   keys = false
@@ -44,28 +57,45 @@ export class Ask implements RelayOwner {
   /** The store was asked whether there is news. */
   asked = false
   readonly #owner: AskOwner
+  #passing: Passing | null = null
 
-  constructor(arrival: Arrival, world: World, head: Head, target: Target, source: string, secure: boolean, owner: AskOwner) {
+  constructor(arrival: Arrival, world: World, head: Head, target: Target, source: Source, owner: AskOwner) {
     this.arrival = arrival
     this.world = world
     this.head = head
     this.target = target
     this.source = source
-    this.secure = secure
     this.#owner = owner
   }
 
   /** What a refusal says of this request. */
   refused(evaluation: string, reason: Reason): Refused {
-    const { verified, live, place, arrival: { request }, target: { host, path }, source, purposes } = this
+    const { verified, live, place, arrival: { method }, target: { host, path }, source: { address: source }, purposes } = this
     const known = verified === null ? NOBODY : { subject: identityOf(verified.principal), actors: chainOf(verified.principal), tenant: verified.principal.tenant, credential: verified.evidence.credential }
-    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method: request.method ?? '', host, path, reason, purposes }
+    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, reason, purposes }
   }
 
-  outgoing(relay: HttpRelay): readonly string[] { return this.#owner.outgoing(this, relay) }
+  get sourceAddress(): string { return this.source.address }
+  get passing(): Passing { return (this.#passing ??= this.#owner.passing(this)) }
+  isTooEarly(grant: Grant): boolean { return isTooEarly(this.head.earlyData, this.arrival.method, grant.is === 'elevation') }
+
+  trailersUp(): readonly string[] {
+    const { trailers } = this.arrival
+    return trailers.length === 0 ? trailers : trailersUp(trailers, this.kept)
+  }
+
+  /** Names that stay here beyond those that always do: API keys, purposes, what is injected. */
+  get kept(): ReadonlySet<string> { return (this.place === null ? undefined : this.world.keptHeaders.get(this.place.route)) ?? NO_HEADERS }
+
+  outgoing(relay: Carried): readonly string[] { return this.#owner.outgoing(this, relay) }
+  responseHead(_relay: Carried, head: AnswerHead): ResponseHead | null { return responseHead(head, this.passing) }
   doubt(exchange: Exchange): void { this.#owner.doubt(exchange) }
   end(exchange: Exchange, reason: Reason): void { this.#owner.end(exchange, reason) }
-  refuse(_relay: HttpRelay, reason: Reason): void { this.#owner.refuse(this, reason) }
-  headSent(relay: HttpRelay): void { this.#owner.headSent(relay) }
-  completed(relay: HttpRelay): void { this.#owner.completed(relay) }
+  refuse(_relay: Carried, reason: Reason): void { this.#owner.refuse(this, reason) }
+
+  headSent({ exchange }: Carried): void {
+    if (exchange !== null) this.#owner.headSent(exchange)
+  }
+
+  completed(relay: Carried): void { this.#owner.completed(this, relay) }
 }

@@ -1,5 +1,7 @@
-// The certificate of a listener, read from its files and tried before anything uses it. Errors name listener and file, never the content.
-// SPEC: CFG3, CFG10
+// The certificate of a listener, read from its files and tried before anything uses it, and the hosts it speaks for. Errors name listener and file,
+// never the content. SPEC: CFG3, CFG10, WIRE22
+import { X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import type { ListenerSettings } from '../config/settings.ts'
 import { readSecretFile } from '../runtime/secret-file.ts'
@@ -28,4 +30,19 @@ export async function readCertificate({ name, tls }: ListenerSettings): Promise<
   if (!works({ key })) fail(`${tls.keyFile}: is not a private key in PEM without a passphrase`)
   if (!works({ cert, key })) fail(`${tls.keyFile}: is not the key of ${tls.certFile}`)
   return { cert, key }
+}
+
+/** What a certificate is good for: its alternative names, wildcards of one label and addresses; never its common name. */
+export class CertificateNames {
+  readonly #certificate: X509Certificate
+
+  constructor({ cert }: Certificate) {
+    this.#certificate = new X509Certificate(cert)
+  }
+
+  /** @param host lower case, without a port; IPv6 in brackets or without */
+  cover(host: string): boolean {
+    const bare = host.startsWith('[') ? host.slice(1, -1) : host
+    return (isIP(bare) === 0 ? this.#certificate.checkHost(bare, { subject: 'never' }) : this.#certificate.checkIP(bare)) !== undefined
+  }
 }

@@ -1,60 +1,70 @@
-// Sockets in, requests out: plain or TLS, one request at a time per connection, strict parsing, and an answer for what cannot be parsed.
-// SPEC: WIRE3, WIRE8, WIRE14
-import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http'
+// Sockets in, requests out: who is calling where a proxy says so, plain or TLS, and which protocol takes the connection. SPEC: WIRE8, WIRE14, WIRE16, WIRE22, WIRE23
+import { createServer, type Server } from 'node:http'
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
-import type { LimitSettings } from '../config/settings.ts'
-import { type Reason, REASONS } from '../core/reason.ts'
+import { TLSSocket, type TlsOptions } from 'node:tls'
+import { type Cidr, inCidr, parseCidr } from '../conditions/cidr.ts'
+import type { HttpProtocol, LimitSettings } from '../config/settings.ts'
+import type { Reason } from '../core/reason.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { Certificate } from './certificate.ts'
-import type { Arrival } from './http/relay.ts'
+import type { Arrival } from './arrival.ts'
+import { type Certificate, CertificateNames } from './certificate.ts'
+import { firstBytes } from './first-bytes.ts'
+import { Http1Connections, http1Options } from './http/http1-connections.ts'
+import type { ConnectionLimit } from './http2/http2-connection.ts'
+import { Http2Connections } from './http2/http2-connections.ts'
+import { prefaceOf } from './http2/preface.ts'
+import { type Origin, readProxyHeader } from './proxy-protocol.ts'
 
 type ListenOptions = {
   readonly host: string
   readonly port: number
   /** PEM texts; null for plain HTTP. */
   readonly tls: Certificate | null
+  /** With TLS chosen by ALPN, without by the first bytes (RFC 9113 §3.3); `Upgrade: h2c` is never taken. */
+  readonly protocols: readonly HttpProtocol[]
+  /** Who may say for whom it calls, in a PROXY v2 header that every connection then begins with; null where nobody is asked. */
+  readonly proxies: (() => readonly string[]) | null
   readonly limits: LimitSettings
   readonly clock: Clock
-  readonly onRequest: (arrival: Omit<Arrival, 'contentLength'>, secure: boolean) => void
-  /** A connection that was refused or ended before it made a request. */
-  readonly onFault: (reason: Reason, source: string) => void
+  readonly onRequest: (arrival: Arrival) => void
+  /** A connection or request that was refused or ended before it was one to be judged. */
+  readonly onFault: (reason: Reason, source: string, protocol: HttpProtocol) => void
   /** A limit of connections was met; the connection is gone. */
-  readonly onLimit: (limit: 'connections' | 'pipelined_requests', source: string) => void
+  readonly onLimit: (limit: 'connections' | 'pipelined_requests' | ConnectionLimit, source: string) => void
 }
 
-/** Requests one connection may have sent ahead of their answers. */
-const PIPELINED_MAX = 32
-const CHECK_EVERY = 1_000
+/** A connection's listener on a server, as node registered it. */
+type Take = (socket: Socket) => void
 
-type Turn = { readonly request: IncomingMessage; readonly response: ServerResponse; readonly expectsContinue: boolean }
-type Connection = { current: ServerResponse | null; readonly waiting: Turn[] }
-
-const serverOptions = ({ limits }: ListenOptions): ServerOptions => ({
-  maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersTimeout, requestTimeout: 0, keepAliveTimeout: limits.idleTimeout,
-  connectionsCheckingInterval: CHECK_EVERY, insecureHTTPParser: false, requireHostHeader: false, noDelay: true,
-})
+const ALPN: { readonly [protocol in HttpProtocol]: string } = { http1: 'http/1.1', http2: 'h2' }
+const secureContext = ({ cert, key }: Certificate): TlsOptions => ({ cert, key, minVersion: 'TLSv1.2' })
 
 export class Listener {
   readonly #options: ListenOptions
   readonly #server: Server
-  readonly #connections = new WeakMap<Duplex, Connection>()
+  readonly #http1: Http1Connections
+  readonly #http2: Http2Connections
   readonly #sockets = new Set<Socket>()
+  /** By TCP socket: whom a proxy named. */
+  readonly #named = new WeakMap<Socket, string>()
+  #names: CertificateNames | null
 
   constructor(options: ListenOptions) {
     this.#options = options
-    const { tls, limits } = options
-    this.#server = tls === null ? createServer(serverOptions(options)) : createTlsServer({ ...serverOptions(options), cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] })
+    const { tls, limits, clock, protocols, onRequest, onFault, onLimit } = options
+    this.#names = tls === null ? null : new CertificateNames(tls)
+    const alpn = protocols.toReversed().map(protocol => ALPN[protocol])
+    this.#server = tls === null ? createServer(http1Options(limits)) : createTlsServer({ ...http1Options(limits), ...secureContext(tls), ALPNProtocols: alpn, handshakeTimeout: limits.headersTimeout })
     this.#server.maxConnections = limits.connections
-    this.#server.maxRequestsPerSocket = 0
-    this.#server.on('connection', (socket: Socket) => this.#opened(socket))
-    this.#server.on('request', (request, response) => this.#arrived({ request, response, expectsContinue: false }))
-    this.#server.on('checkContinue', (request, response) => this.#arrived({ request, response, expectsContinue: true }))
-    this.#server.on('checkExpectation', (request, response) => this.#answer(request.socket, 'expectation_failed', response))
-    this.#server.on('clientError', (error, socket) => this.#unparsable(error, socket))
-    this.#server.on('connect', (_request, socket) => this.#answer(socket, 'method_refused', null))
-    this.#server.on('drop', dropped => options.onLimit('connections', dropped?.remoteAddress ?? ''))
+    this.#server.on('drop', dropped => onLimit('connections', dropped?.remoteAddress ?? ''))
+    const owner = { limits, clock, onRequest, onLimit }
+    this.#http1 = new Http1Connections(this.#server, {
+      ...owner, secure: tls !== null, callerOf: socket => this.#callerOf(socket),
+      onFault: (reason, source) => onFault(reason, source, 'http1'), onPipelined: source => onLimit('pipelined_requests', source),
+    })
+    this.#http2 = new Http2Connections({ ...owner, onFault: (reason, source) => onFault(reason, source, 'http2') })
+    this.#route()
   }
 
   async listen(): Promise<AddressInfo> {
@@ -67,14 +77,25 @@ export class Listener {
   }
 
   /** Connections from now on get this certificate; open ones keep theirs. */
-  secure({ cert, key }: Certificate): void {
-    if (this.#server instanceof TlsServer) this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' })
+  secure(certificate: Certificate): void {
+    if (!(this.#server instanceof TlsServer)) return
+    this.#server.setSecureContext(secureContext(certificate))
+    this.#names = new CertificateNames(certificate)
   }
 
-  /** No new connections; idle ones close now, the others after their answer. */
+  /**
+   * The TLS client named one server and asks for another, for which the certificate does not speak: it is not meant to ask here (RFC 9110 §15.5.20).
+   * @param host lower case, without its port
+   */
+  isMisdirected(serverName: string | null, host: string): boolean {
+    return serverName !== null && serverName !== host && this.#names?.cover(host) === false
+  }
+
+  /** No new connections; idle ones close now, the others after their answers. */
   stop(): void {
     this.#server.close()
     this.#server.closeIdleConnections()
+    this.#http2.stop()
   }
 
   /** Whatever is left ends now. */
@@ -83,69 +104,80 @@ export class Listener {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  #opened(socket: Socket): void {
+  // ---- from a socket to its protocol
+
+  /** What node:http itself does with a connection comes last: behind our own look at it. */
+  #route(): void {
+    const http1 = taken(this.#server, this.#options.tls === null ? 'connection' : 'secureConnection')
+    if (this.#options.tls === null) return void this.#server.on('connection', socket => this.#opened(socket, () => this.#plain(socket, http1)))
+    const handshake = taken(this.#server, 'connection')
+    this.#server.on('connection', (socket: Socket) => this.#opened(socket, () => handshake(socket)))
+    this.#server.on('secureConnection', (socket: TLSSocket) => this.#secured(socket, http1))
+  }
+
+  #opened(socket: Socket, next: () => void): void {
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
     socket.on('error', () => {})
+    const { proxies } = this.#options
+    if (proxies === null) return next()
+    if (!believed(proxies(), socket.remoteAddress ?? '')) return this.#drop(socket)
+    firstBytes(socket, { within: this.#options.limits.headersTimeout, look: readProxyHeader, told: origin => this.#introduced(socket, origin, next), late: () => this.#drop(socket) })
   }
 
-  /** A pipelined request waits for the answer before it: judged when its turn comes, and cut without cutting another. */
-  #arrived(turn: Turn): void {
-    const { socket } = turn.request
-    let connection = this.#connections.get(socket)
-    if (connection === undefined) this.#connections.set(socket, (connection = { current: null, waiting: [] }))
-    if (connection.current !== null && !connection.current.closed) {
-      if (connection.waiting.push(turn) > PIPELINED_MAX) this.#overrun(socket)
-      else if (connection.waiting.length === 1) this.#after(connection.current, connection)
-      return
-    }
-    this.#serve(connection, turn)
+  #introduced(socket: Socket, origin: Origin, next: () => void): void {
+    if (origin.is === 'malformed') return this.#drop(socket)
+    if (origin.is === 'caller') this.#named.set(socket, origin.address)
+    next()
   }
 
-  #overrun(socket: Socket): void {
-    if (!socket.destroyed) this.#options.onLimit('pipelined_requests', socket.remoteAddress ?? '')
+  /** Not a word to whoever cannot say for whom it calls. */
+  #drop(socket: Socket): void {
+    this.#options.onFault('bad_request', socket.remoteAddress ?? '', this.#options.protocols[0] ?? 'http1')
     socket.destroy()
   }
 
-  #after(response: ServerResponse, connection: Connection): void {
-    response.once('close', () => {
-      const next = connection.waiting.shift()
-      if (next === undefined || next.request.socket.destroyed) return
-      this.#serve(connection, next)
-      if (connection.waiting.length > 0) this.#after(next.response, connection)
+  #plain(socket: Socket, http1: Take): void {
+    const { protocols, limits } = this.#options
+    if (!protocols.includes('http2')) return http1(socket)
+    firstBytes(socket, {
+      within: limits.headersTimeout, look: prefaceOf, told: protocol => this.#speak(protocol, socket, http1),
+      late: () => (protocols.includes('http1') ? this.#http1.answer(socket, 'request_timeout') : void socket.destroy()),
     })
   }
 
-  /** In the next tick: a body that begins with broken framing in the same bytes as its head is answered before, and the head goes nowhere. */
-  #serve(connection: Connection, { request, response, expectsContinue }: Turn): void {
-    connection.current = response
-    const { clock, tls, onRequest } = this.#options
-    const arrival = { request, response, expectsContinue, raw: rawSocket(request.socket), at: clock.now() }
-    process.nextTick(() => {
-      if (!response.writableEnded && !response.destroyed) onRequest(arrival, tls !== null)
-    })
+  #secured(socket: TLSSocket, http1: Take): void {
+    this.#speak(socket.alpnProtocol === ALPN.http2 ? 'http2' : 'http1', socket, http1)
   }
 
-  #unparsable(error: Error, socket: Duplex): void {
-    const code = 'code' in error ? error.code : ''
-    const reason: Reason = code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'request_timeout' : 'bad_request'
-    this.#answer(socket, reason, null)
+  #speak(protocol: HttpProtocol, socket: Socket, http1: Take): void {
+    if (!this.#options.protocols.includes(protocol)) return this.#drop(socket)
+    if (protocol === 'http1') return http1(socket)
+    const { peer, serverName } = this.#callerOf(socket)
+    this.#http2.take(socket, { peer, serverName, secure: this.#options.tls !== null })
   }
 
-  /** Outside of any response: a problem for whoever reads it, then the end of the connection. */
-  #answer(socket: Duplex, reason: Reason, response: ServerResponse | null): void {
-    const source = 'remoteAddress' in socket && typeof socket.remoteAddress === 'string' ? socket.remoteAddress : ''
-    this.#options.onFault(reason, source)
-    const current = response ?? this.#connections.get(socket)?.current ?? null
-    const pending = current !== null && !current.writableFinished ? current : null
-    if (!socket.writable || (pending !== null && (pending.headersSent || (response === null && pending.req.complete)))) return void socket.destroy()
-    const { status, says } = REASONS[reason]
-    const body = JSON.stringify({ type: `urn:narrowgate:reason:${reason}`, title: reason.replaceAll('_', ' '), status, detail: says, reason })
-    const head = ['content-type', 'application/problem+json', 'content-length', String(Buffer.byteLength(body)), 'cache-control', 'no-store', 'connection', 'close']
-    if (pending !== null) return void pending.writeHead(status, head).end(body)
-    const lines = head.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${head[i + 1] ?? ''}\r\n`] : []))
-    socket.end(`HTTP/1.1 ${status} ${reason}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy())
+  #callerOf(socket: Socket): { readonly raw: Socket; readonly peer: string; readonly serverName: string | null } {
+    const raw = rawSocket(socket)
+    const asked = socket instanceof TLSSocket && typeof socket.servername === 'string' ? socket.servername.toLowerCase() : ''
+    return { raw, peer: this.#named.get(raw) ?? raw.remoteAddress ?? '', serverName: asked === '' ? null : asked }
   }
+}
+
+/** Takes node's own listener off, to be called when we say so. */
+function taken(server: Server, event: 'connection' | 'secureConnection'): Take {
+  const [own] = server.listeners(event)
+  if (own === undefined) throw new TypeError(`node:http listens to no ${event}`)
+  server.removeAllListeners(event)
+  return socket => { own.call(server, socket) }
+}
+
+const blocks = new WeakMap<readonly string[], readonly Cidr[]>()
+
+function believed(proxies: readonly string[], address: string): boolean {
+  let list = blocks.get(proxies)
+  if (list === undefined) blocks.set(proxies, (list = proxies.flatMap(block => parseCidr(block) ?? [])))
+  return list.some(block => inCidr(block, address))
 }
 
 /** The TCP socket under a TLS one: only it can be reset. */

@@ -1,17 +1,17 @@
 // Opens everything one configuration names, before anything of it is used: a reload that fails here changed nothing. SPEC: CFG1, CFG10
 import type { Settings } from '../config/settings.ts'
 import type { Route } from '../core/route.ts'
-import { Upstream } from '../upstream/upstream.ts'
-import { dashed } from './http/outgoing.ts'
+import { Upstream, type UpstreamWitness } from '../upstream/upstream.ts'
+import { dashed } from './http/header-names.ts'
 import type { World } from './room.ts'
 
 /** An upstream that did not change keeps its connections; one with files is opened anew, they may have changed. */
-async function upstreamsOf(settings: Settings, before: World | null): Promise<ReadonlyMap<string, Upstream>> {
+async function upstreamsOf(settings: Settings, before: World | null, witness: UpstreamWitness): Promise<ReadonlyMap<string, Upstream>> {
   const upstreams = new Map<string, Upstream>()
   for (const [name, wanted] of settings.upstreams) {
     const known = before?.upstreams.get(name)
-    const same = known !== undefined && wanted.caFile === null && wanted.inject === null && JSON.stringify(known.settings) === JSON.stringify(wanted)
-    upstreams.set(name, same ? known : await Upstream.open(wanted))
+    const same = known !== undefined && wanted.tls?.caFile == null && wanted.tls?.certFile == null && wanted.inject === null && JSON.stringify(known.settings) === JSON.stringify(wanted)
+    upstreams.set(name, same ? known : await Upstream.open(wanted, witness))
   }
   return upstreams
 }
@@ -26,13 +26,13 @@ function keptOn(route: Route, settings: Settings): ReadonlySet<string> {
 }
 
 /** @throws when a file an upstream names cannot be read */
-export async function openWorld(settings: Settings, before: World | null): Promise<World> {
-  const upstreams = await upstreamsOf(settings, before)
+export async function openWorld(settings: Settings, before: World | null, witness: UpstreamWitness): Promise<World> {
+  const upstreams = await upstreamsOf(settings, before, witness)
   return { settings, upstreams, keptHeaders: new Map(settings.policy.routes.map(route => [route, keptOn(route, settings)])) }
 }
 
 /** Upstreams of the world before that the new one does not use. */
-export async function closeUnused(before: World, now: World): Promise<void> {
+export function closeUnused(before: World, now: World): void {
   const used = new Set(now.upstreams.values())
-  for (const upstream of before.upstreams.values()) if (!used.has(upstream)) await upstream.close()
+  for (const upstream of before.upstreams.values()) if (!used.has(upstream)) upstream.close()
 }

@@ -1,6 +1,4 @@
-// From a Reason to the bytes a caller reads: problem+json with its challenge, for HTTP. Readable also while a body is still coming.
-// SPEC: WIRE8, WIRE9, DEC6
-import type { IncomingMessage, ServerResponse } from 'node:http'
+// From a Reason to what a caller reads: problem+json with its challenge. How it goes out is the protocol's own affair. SPEC: WIRE8, WIRE9, DEC6
 import { type Reason, REASONS } from '../core/reason.ts'
 import { newEvaluationId } from '../runtime/id.ts'
 
@@ -18,10 +16,14 @@ export type RefusalText = {
   readonly offers: readonly Offer[]
   /** Seconds; null leaves the header out. */
   readonly retryAfter: number | null
+  /** Further headers, names and values in turn. */
+  readonly headers: readonly string[]
 }
 
+const NO_HEADERS: readonly string[] = []
+
 export const refusalText = (reason: Reason, more: Partial<RefusalText> = {}): RefusalText =>
-  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, scope: null, offers: [], retryAfter: REASONS[reason].status === 503 ? 1 : null, ...more })
+  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, scope: null, offers: [], retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
 
 const REALM = 'Bearer realm="narrowgate"'
 
@@ -45,61 +47,12 @@ function body(text: RefusalText): Buffer {
   }))
 }
 
-function headers(text: RefusalText, bytes: number, close: boolean): string[] {
-  const list = ['content-type', 'application/problem+json', 'content-length', String(bytes), 'cache-control', 'no-store']
-  const wanted = challenge(text)
-  if (wanted !== null) list.push('www-authenticate', wanted)
-  if (text.retryAfter !== null) list.push('retry-after', String(text.retryAfter))
-  if (close) list.push('connection', 'close')
-  return list
-}
-
-const DRAINED_BYTES = 65_536
-const DISCARDED_BYTES = 262_144
-const DISCARDED_FOR = 2_000
-const DRAINED_FOR = 10_000
-
-/** `close`: the connection is not to be used again, whatever the body. */
-export function sendRefusal(request: IncomingMessage, response: ServerResponse, text: RefusalText, contentLength: number | null, close: boolean): void {
-  if (response.headersSent || response.destroyed) return
+/** Status, headers (names and values in turn) and body of a refusal. */
+export function problem(text: RefusalText): { readonly status: number; readonly headers: string[]; readonly body: Buffer } {
   const bytes = body(text)
-  const unread = contentLength !== 0 && !request.complete
-  const drains = contentLength !== null && contentLength <= DRAINED_BYTES && text.reason !== 'request_timeout'
-  response.writeHead(REASONS[text.reason].status, headers(text, bytes.length, close || (unread && !drains)))
-  if (!unread || (drains && !close)) {
-    if (unread) drain(request)
-    else request.resume()
-    response.end(request.method === 'HEAD' ? undefined : bytes)
-    return
-  }
-  linger(request, response, bytes)
-}
-
-/** The connection is kept for whoever sends the rest; not for a body that never comes. */
-function drain(request: IncomingMessage): void {
-  const timer = setTimeout(() => request.socket.destroySoon(), DRAINED_FOR)
-  request.once('close', () => clearTimeout(timer))
-  request.resume()
-}
-
-/** The whole answer goes out, then the rest of the body is read for a while so that the caller can read it before the close. */
-function linger(request: IncomingMessage, response: ServerResponse, bytes: Buffer): void {
-  if (request.method === 'HEAD') response.flushHeaders()
-  else response.write(bytes)
-  let left = DISCARDED_BYTES
-  const stop = (): void => {
-    clearTimeout(timer)
-    request.off('data', discard)
-    response.end()
-    response.socket?.destroySoon()
-  }
-  const discard = (chunk: Buffer): void => {
-    left -= chunk.length
-    if (left <= 0) request.pause() // not closed yet: a reset could overtake the answer
-  }
-  const timer = setTimeout(stop, DISCARDED_FOR)
-  request.on('data', discard).resume()
-  request.once('end', stop)
-  request.once('error', stop)
-  response.once('close', () => clearTimeout(timer))
+  const headers = ['content-type', 'application/problem+json', 'content-length', String(bytes.length), 'cache-control', 'no-store', ...text.headers]
+  const wanted = challenge(text)
+  if (wanted !== null) headers.push('www-authenticate', wanted)
+  if (text.retryAfter !== null) headers.push('retry-after', String(text.retryAfter))
+  return { status: REASONS[text.reason].status, headers, body: bytes }
 }

@@ -1,5 +1,5 @@
 // What the proxy is built from, and what a reload swaps as one.
-import type { Settings } from '../config/settings.ts'
+import type { Service, Settings } from '../config/settings.ts'
 import type { Route } from '../core/route.ts'
 import type { Admission } from '../enforcement/admit.ts'
 import type { Exchange, GateKeeper } from '../enforcement/exchange.ts'
@@ -18,6 +18,7 @@ import type { SessionStore } from '../sessions/store.ts'
 import type { Intake } from '../signals/intake.ts'
 import type { ContextMinter } from '../upstream/context.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import type { Via } from './http/via.ts'
 
 /** One configuration with everything opened for it; swapped whole. */
 export type World = {
@@ -25,6 +26,13 @@ export type World = {
   readonly upstreams: ReadonlyMap<string, Upstream>
   /** Header names (lower case, with dashes) that stay at the gateway on a route: its API keys, its injected header. */
   readonly keptHeaders: ReadonlyMap<Route, ReadonlySet<string>>
+}
+
+/** What a listener answers for. */
+export type Door = {
+  readonly serves: readonly Service[]
+  /** Did the TLS client ask for another server than the host it names now, and does the certificate not speak for that one? */
+  readonly isMisdirected: (serverName: string | null, host: string) => boolean
 }
 
 export type ProxyRoom = {
@@ -42,6 +50,7 @@ export type ProxyRoom = {
   readonly reassessor: Reassessor
   readonly steps: readonly GatherStep[]
   readonly minter: ContextMinter
+  readonly via: Via
   readonly metrics: Metrics
   readonly log: Log
   /** Puts a refusal on record: in the trail when the session is known, else in the noise lane. */

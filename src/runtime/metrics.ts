@@ -16,6 +16,7 @@ export type Gauges = {
   readonly elevations: () => readonly Row<'profile'>[]
   readonly exchanges: () => readonly Row<'route' | 'kind'>[]
   readonly upstreams: () => readonly Row<'upstream'>[]
+  readonly addresses: () => readonly Row<'upstream' | 'state'>[]
   readonly approvalsPending: () => number
   readonly mirrored: () => number
   readonly locks: () => number
@@ -98,6 +99,8 @@ export class Metrics {
   readonly overhead = this.#histogram('gateway_overhead_seconds', 'From request head to dispatch', ['route'], SECONDS)
   readonly upstreamDuration = this.#histogram('upstream_response_seconds', 'From dispatch to response head', ['upstream'], SECONDS)
   readonly upstreamErrors = this.#counter('upstream_errors_total', 'Upstream failures', ['upstream', 'reason'])
+  readonly upstreamEjections = this.#counter('upstream_ejections_total', 'Addresses left out for a while after faults in a row', ['upstream'])
+  readonly upstreamRetries = this.#counter('upstream_retries_total', 'Requests sent to another address, or again, because nothing of them was processed', ['upstream', 'on'])
   readonly exchangesCut = this.#counter('exchanges_cut_total', 'Open exchanges ended by the gateway', ['route', 'kind', 'reason'])
   readonly exchangesFrozen = this.#counter('exchanges_frozen_total', 'Open exchanges frozen', ['route'])
   readonly revocationLatency = this.#histogram('revocation_latency_seconds', 'From accepted change to last byte', ['source', 'action'], [0.0005, ...SECONDS])
@@ -162,6 +165,7 @@ export class Metrics {
     this.#rows('sessions_active', 'Sessions in memory by kind of principal and state', ['kind', 'state'], gauges.sessions)
     this.#rows('elevations_active', 'Elevations that carry requests now', ['profile'], gauges.elevations)
     this.#rows('exchanges_active', 'Exchanges open', ['route', 'kind'], gauges.exchanges)
+    this.#rows('upstream_addresses', 'Addresses that take requests, and those left out for now', ['upstream', 'state'], gauges.addresses)
     this.#rows('upstream_connections_busy', 'Connections that carry an exchange', ['upstream'], gauges.upstreams)
     this.#read('approvals_pending', 'Elevations that wait for an approver', gauges.approvalsPending)
     this.#read('sessions_mirrored', 'Sessions in memory', gauges.mirrored)

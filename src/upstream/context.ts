@@ -13,6 +13,8 @@ import type { Clock } from '../runtime/clock.ts'
 /** Seconds a minted token lives at most; it is reused for the first half of them. */
 const CONTEXT_LIFE = 30
 const CACHED = 50_000
+/** Longest way from a request's gathering to its dispatch, in milliseconds. */
+const GRACE = 12_000
 
 type Minted = { readonly token: string; readonly usedUntil: Instant; /** Its `exp`. */ readonly end: Instant; readonly version: number }
 
@@ -50,11 +52,17 @@ export class ContextMinter {
 
   get jwks(): { readonly keys: readonly JWK[] } { return { keys: [this.#jwk] } }
 
-  /** A token that may still be used, or null when one has to be minted. */
+  /** Need none be minted for a request that is let go soon? */
+  isReady(about: About): boolean {
+    const minted = this.#minted.get(nameOf(about))
+    return minted !== undefined && minted.version === about.session.version && minted.end <= about.until && minted.usedUntil > this.#clock.now()
+  }
+
+  /** For a request that is let go now, a little longer than `isReady`: what was ready when it was asked for must not be missing a moment later. Null where there is none. */
   ready(about: About): string | null {
     const minted = this.#minted.get(nameOf(about))
-    if (minted === undefined || minted.version !== about.session.version || minted.end > about.until) return null
-    return minted.usedUntil > this.#clock.now() ? minted.token : null
+    if (minted === undefined || minted.end > about.until) return null
+    return Math.min(minted.end, minted.usedUntil + GRACE) > this.#clock.now() ? minted.token : null
   }
 
   async mint(about: About): Promise<void> {

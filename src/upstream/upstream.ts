@@ -1,42 +1,30 @@
-// One protected API: its connections, kept in a free list so that a dispatch never searches, and what is injected towards it.
-// Every exchange has a connection of its own; one that was cut or answered with broken framing is not used again. SPEC: WIRE12, ENF10
+// One protected API: its addresses and their connections, what is injected towards it, and which address takes a request.
+// A request is tried elsewhere only when no byte of it was processed. SPEC: WIRE12, WIRE20, ENF10
 import { X509Certificate } from 'node:crypto'
-import type { Readable } from 'node:stream'
-import { Client, type Dispatcher } from 'undici'
-import type { Reason } from '../core/reason.ts'
 import type { UpstreamSettings } from '../config/settings.ts'
+import { duration } from '../core/time.ts'
 import { readSecretFile, SecretFileError } from '../runtime/secret-file.ts'
+import { nextOf } from './balance.ts'
+import { Dialer } from './dial.ts'
+import { Endpoint, type EndpointOwner, type TunnelPlace, type Turn } from './endpoint.ts'
+import type { Sending, UpstreamFault, UpstreamHandler } from './handler.ts'
+import { HealthChecks } from './health.ts'
+import { Resolver } from './resolver.ts'
 
-/** What goes upstream, ready to be written. Headers are names and values in turn. */
-export type UpstreamRequest = {
-  readonly method: string
-  /** The canonical path and query. */
-  readonly path: string
-  readonly headers: readonly string[]
-  readonly body: Readable | null
-}
-
-export type Connection = Client
-/** Pauses, resumes and aborts one answer. */
-export type AnswerController = Dispatcher.DispatchController
-
-export interface UpstreamHandler extends Dispatcher.DispatchHandler {
-  /** Set while the exchange has a connection. */
-  connection: Connection | null
-  outgoing(): UpstreamRequest
-  /** No connection could be had. */
-  refused(reason: Reason): void
-}
-
-const IDLE_KEPT = 128
-const KEEP_ALIVE = 4_000
 const CONNECT_TIMEOUT_MAX = 10_000
 /** How long ends that nobody waits for may hold the event loop in one turn, in milliseconds. */
 const BEHIND_SLICE = 0.5
 /** Longest wait of the first of them, in milliseconds, while ever more come. */
 const BEHIND_AT_LAST = 500
-/** Heard by nobody: one for all, as the trace of each would cost more than the rest. */
-const GIVEN_UP = new Error('given up')
+const NONE: readonly Endpoint[] = []
+
+/** Who counts what became of its addresses. */
+export interface UpstreamWitness {
+  ejected(upstream: string): void
+  retried(upstream: string, on: 'connect' | 'refused'): void
+}
+
+type Secrets = { readonly ca: string | null; readonly cert: string | null; readonly key: string | null; readonly injected: string | null }
 
 function isCertificate(pem: string): boolean {
   try {
@@ -46,68 +34,147 @@ function isCertificate(pem: string): boolean {
   }
 }
 
-async function readAuthority(file: string): Promise<string> {
+async function readCertificates(file: string): Promise<string> {
   const pem = await readSecretFile(file)
   if (!isCertificate(pem)) throw new SecretFileError(file, 'is not a certificate in PEM')
   return pem
 }
 
-export class Upstream {
+/** The files an upstream names, read and tried. @throws Error naming the file, or the upstream whose certificate and key do not belong together */
+export async function readSecrets({ name, tls, inject }: UpstreamSettings): Promise<Secrets> {
+  const { caFile = null, certFile = null, keyFile = null } = tls ?? {}
+  const ca = caFile === null ? null : await readCertificates(caFile)
+  const cert = certFile === null ? null : await readCertificates(certFile)
+  const key = keyFile === null ? null : await readSecretFile(keyFile)
+  try {
+    new Dialer({ ca, cert, key, servername: '', alpn: [] }, duration(0))
+  } catch {
+    throw new Error(`upstream ${name}: ${String(keyFile)} is not the private key of ${String(certFile)}`)
+  }
+  return { ca, cert, key, injected: inject === null ? null : await readSecretFile(inject.valueFile) }
+}
+
+export class Upstream implements EndpointOwner {
   readonly name: string
   readonly settings: UpstreamSettings
-  readonly origin: string
-  /** What its certificate must name. */
-  readonly servername: string
   readonly inject: { readonly header: string; readonly value: string } | null
-  readonly #free: Client[] = []
-  readonly #ca: string | null
-  /** At most one for each connection. */
-  #behind: (() => void)[] = []
+  readonly #witness: UpstreamWitness
+  readonly #resolvers: readonly Resolver[]
+  readonly #checks: HealthChecks | null
+  #endpoints: readonly Endpoint[] = NONE
+  #behind: Sending[] = []
   /** How many there were in the turn before, and since when the first of them waits. */
   #behindBefore = 0
   #behindSince = 0
-  #used = 0
+  /** Sent once more already, because nothing of them was processed. */
+  readonly #again = new WeakMap<UpstreamHandler, Turn>()
   #closed = false
 
   /** @internal use `open` */
-  constructor(settings: UpstreamSettings, ca: string | null, injected: string | null) {
+  constructor(settings: UpstreamSettings, { ca, cert, key, injected }: Secrets, witness: UpstreamWitness) {
     this.name = settings.name
     this.settings = settings
-    this.origin = settings.origin
-    this.servername = new URL(settings.origin).hostname
-    this.#ca = ca
     this.inject = settings.inject === null || injected === null ? null : { header: settings.inject.header, value: injected }
+    this.#witness = witness
+    const timeout = duration(Math.min(settings.timeout, CONNECT_TIMEOUT_MAX))
+    const alpn = settings.protocol === 'http2' ? ['h2'] : ['http/1.1']
+    this.#resolvers = settings.addresses.map(({ host, port, weight }) => {
+      const dialer = new Dialer(settings.tls === null ? null : { ca, cert, key, servername: settings.tls.serverName ?? host, alpn }, timeout)
+      return new Resolver(host, settings.resolve, at => new Endpoint({ host: at, port }, weight, settings, dialer, this), () => this.#resolved())
+    })
+    this.#resolved()
+    this.#checks = settings.health === null ? null : new HealthChecks(settings.health, () => this.#endpoints)
   }
 
-  /** @throws SecretFileError when a file it names cannot be read, or holds no certificate where one is wanted */
-  static async open(settings: UpstreamSettings): Promise<Upstream> {
-    const ca = settings.caFile === null ? null : await readAuthority(settings.caFile)
-    const injected = settings.inject === null ? null : await readSecretFile(settings.inject.valueFile)
-    return new Upstream(settings, ca, injected)
+  /** @throws Error naming the file that cannot be read, holds no certificate where one is wanted, or does not fit the other */
+  static async open(settings: UpstreamSettings, witness: UpstreamWitness): Promise<Upstream> {
+    return new Upstream(settings, await readSecrets(settings), witness)
   }
 
-  /** Connections that carry an exchange now. */
-  get busy(): number { return this.#used }
-
-  /** Sends the handler's request. Called by admit alone. */
-  dispatch(handler: UpstreamHandler): void {
-    if (this.#used >= this.settings.connections || this.#closed) return handler.refused('upstream_busy')
-    const { method, path, headers, body } = handler.outgoing()
-    const client = this.#free.pop() ?? this.#connect()
-    this.#used++
-    handler.connection = client
-    // undici types methods as a closed list and headers as mutable; `servername` is read but not typed.
-    const options = { method: method as Dispatcher.HttpMethod, path, headers: headers as string[], body, servername: this.servername }
-    client.dispatch(options, handler)
+  /** Connections that carry something now, or are being made. */
+  get busy(): number {
+    let sum = 0
+    for (const endpoint of this.#endpoints) sum += endpoint.busy
+    return sum
   }
 
-  /**
-   * Ends soon what was sent whole, a few at a time and behind a cut of many: to give up a connection takes longer than to end an answer,
-   * and no byte of it counts any more.
-   * @param end aborts the answer and releases the handler
-   */
-  endBehind(end: () => void): void {
-    if (this.#behind.push(end) > 1) return
+  /** How many of its addresses are well, and how many are not. */
+  get addresses(): { readonly well: number; readonly out: number } {
+    const well = this.#endpoints.filter(endpoint => endpoint.well).length
+    return { well, out: this.#endpoints.length - well }
+  }
+
+  /** Exchanges that may stand frozen towards it: half of what its connections carry (RULES 16). */
+  get frozenShare(): number {
+    const { connections, protocol, streams } = this.settings
+    return Math.floor((connections * (protocol === 'http2' ? streams : 1)) / 2)
+  }
+
+  /** Called by relays alone, which admission alone tells to. */
+  send(handler: UpstreamHandler): void {
+    const endpoint = this.#closed ? null : nextOf(this.#endpoints, NONE)
+    if (endpoint === null) handler.failed('upstream_unavailable')
+    else if (!endpoint.sendNow(handler)) endpoint.open({ handler, tried: [endpoint] }, this.#hasRoom)
+  }
+
+  get #hasRoom(): boolean { return this.busy < this.settings.connections }
+
+  /** For a tunnel, which has a connection of its own from its first byte to its last. */
+  place(source: string): TunnelPlace | UpstreamFault {
+    const endpoint = this.#closed || this.settings.protocol !== 'http1' ? null : nextOf(this.#endpoints, NONE)
+    if (endpoint === null) return 'upstream_unavailable'
+    return this.#hasRoom ? endpoint.place(source) : 'upstream_busy'
+  }
+
+  // ---- what its addresses tell
+
+  unsent(turn: Turn, fault: UpstreamFault): void {
+    const next = this.#mayRetry(turn, 'connect') ? nextOf(this.#endpoints, turn.tried) : null
+    if (next === null) turn.handler.failed(fault)
+    else this.#tryAt(next, turn, 'connect')
+  }
+
+  /** Where there is one address only, it is asked once more: a server that winds a connection down takes the next one. */
+  sendAgain(handler: UpstreamHandler, from: Endpoint): boolean {
+    const turn = this.#again.get(handler) ?? { handler, tried: [from] }
+    this.#again.set(handler, turn)
+    if (!this.#mayRetry(turn, 'refused')) return false
+    const next = nextOf(this.#endpoints, turn.tried) ?? nextOf(this.#endpoints, NONE)
+    if (next === null) return false
+    this.#tryAt(next, turn, 'refused')
+    return true
+  }
+
+  #tryAt(next: Endpoint, turn: Turn, on: 'connect' | 'refused'): void {
+    this.#witness.retried(this.name, on)
+    turn.tried.push(next)
+    if (!next.sendNow(turn.handler)) next.open(turn, this.#hasRoom)
+  }
+
+  #mayRetry({ handler, tried }: Turn, on: 'connect' | 'refused'): boolean {
+    const { attempts, on: retriable } = this.settings.retries
+    return !this.#closed && handler.source !== null && tried.length <= attempts && retriable.includes(on)
+  }
+
+  mayEject(endpoint: Endpoint): boolean {
+    const now = performance.now()
+    const out = this.#endpoints.filter(other => other !== endpoint && other.wellness.isEjected(now)).length
+    return (out + 1) * 100 <= this.#endpoints.length * (this.settings.ejection?.atMost ?? 0)
+  }
+
+  ejected(): void {
+    this.#witness.ejected(this.name)
+  }
+
+  #resolved(): void {
+    this.#endpoints = this.#resolvers.flatMap(({ endpoints }) => endpoints)
+  }
+
+  // ---- ends that nobody waits for
+
+  /** Gives up soon what was sent whole, a few at a time and behind a cut of many: that takes longer than to end an answer, and no byte of it counts any more. */
+  endBehind(sending: Sending): void {
+    if (this.#behind.push(sending) > 1) return
     this.#behindBefore = 1
     this.#behindSince = performance.now()
     setImmediate(() => this.#endSome())
@@ -117,32 +184,17 @@ export class Upstream {
     const now = performance.now()
     const grows = this.#behind.length > this.#behindBefore && now - this.#behindSince < BEHIND_AT_LAST
     let done = 0
-    while (!grows && done < this.#behind.length && performance.now() - now < BEHIND_SLICE) this.#behind[done++]?.()
+    while (!grows && done < this.#behind.length && performance.now() - now < BEHIND_SLICE) this.#behind[done++]?.abort()
     this.#behind = this.#behind.slice(done)
     this.#behindBefore = this.#behind.length
     if (this.#behind.length > 0) setImmediate(() => this.#endSome())
   }
 
-  /** Gives the handler's connection back; `reusable` only after a whole, well-framed answer. */
-  release(handler: UpstreamHandler, reusable: boolean): void {
-    const client = handler.connection
-    if (client === null) return
-    handler.connection = null
-    this.#used--
-    if (reusable && !this.#closed && this.#free.length < IDLE_KEPT && !client.destroyed && !client.closed) this.#free.push(client)
-    else void client.destroy(GIVEN_UP).catch(() => undefined)
-  }
-
-  #connect(): Client {
-    return new Client(this.origin, {
-      pipelining: 1, allowH2: false, keepAliveTimeout: KEEP_ALIVE, headersTimeout: 0, bodyTimeout: 0,
-      connect: { timeout: Math.min(this.settings.timeout, CONNECT_TIMEOUT_MAX), ...(this.#ca === null ? {} : { ca: this.#ca }) },
-    })
-  }
-
   /** Lets running exchanges finish; nothing new is taken. */
-  async close(): Promise<void> {
+  close(): void {
     this.#closed = true
-    await Promise.all(this.#free.splice(0).map(client => client.destroy().catch(() => undefined)))
+    this.#checks?.stop()
+    for (const resolver of this.#resolvers) resolver.stop()
+    for (const endpoint of this.#endpoints) endpoint.retire()
   }
 }

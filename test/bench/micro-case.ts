@@ -21,7 +21,7 @@ const HOST = 'api.internal'
 const condition: Condition = { source: 'subject.kind == "ci" && request.method == "GET" && elevation.profile == "release"', readsElevation: true, test: () => 'true' }
 
 const rule = (name: string, methods: readonly string[], paths: readonly string[], scope: string | null, asks: Condition | null): Rule => ({
-  name, effect: 'allow', methods: new Set(methods), paths: paths.map(pathPattern), upgrade: null, anonymous: false, scope, condition: asks,
+  name, effect: 'allow', methods: new Set(methods), paths: paths.map(pathPattern), upgrade: null, anonymous: false, scope, condition: asks, messages: null,
 })
 
 const route = (i: number): Route => ({
@@ -33,7 +33,7 @@ const route = (i: number): Route => ({
   mode: 'enforce',
   staleness: duration(0),
   encodedSlash: 'reject',
-  upstreamFolds: { case: true, params: true },
+  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
   rules: [
     rule(`service-${i}#1`, ['GET'], [`/v1/service-${i}/health`], null, null),
     rule(`service-${i}#2`, ['POST', 'DELETE'], [`/v1/service-${i}/{tenant}/releases/**`], `service-${i}:write`, null),

@@ -11,7 +11,6 @@ import { Metrics } from '../../src/runtime/metrics.ts'
 import { openEmbeddedStore } from '../../src/sessions/embedded-store.ts'
 import type { LiveSession } from '../../src/sessions/live-session.ts'
 import { Mirror } from '../../src/sessions/mirror.ts'
-import type { Upstream } from '../../src/upstream/upstream.ts'
 import { medianMicros } from './batches.ts'
 import { cases, claims, policy, session } from './micro-case.ts'
 import { spreadOf } from './statistics.ts'
@@ -38,22 +37,23 @@ class SilentUpstream {
 }
 
 class SilentRelay implements Relay {
-  readonly upstream: Upstream
-  readonly connection = null
+  readonly upstream = { name: 'silent' }
+  readonly #silent: SilentUpstream
   readonly status = 0
-  readonly obstacle = null
   exchange: Exchange | null = null
 
   constructor(upstream: SilentUpstream) {
-    this.upstream = upstream as unknown as Upstream // admission calls its dispatch and nothing else
+    this.#silent = upstream
   }
 
   admitted(exchange: Exchange): void {
     this.exchange = exchange
   }
 
-  outgoing(): ReturnType<Relay['outgoing']> {
-    return { method: 'GET', path: '/', headers: [], body: null }
+  obstacle(): null { return null }
+
+  dispatch(): void {
+    this.#silent.dispatch()
   }
 
   refused = nothing
@@ -78,7 +78,7 @@ async function enforcement(): Promise<Bench> {
   const metrics = new Metrics()
   const reassessor = new Reassessor(keeper, inflight, recorder)
   const upstream = new SilentUpstream()
-  return { admission: new Admission(keeper, inflight, recorder, reassessor, [], metrics), inflight, live, upstream, close: () => store.close() }
+  return { admission: new Admission(keeper, inflight, recorder, reassessor, [], metrics, () => 100_000), inflight, live, upstream, close: () => store.close() }
 }
 
 const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }, i) => ({ id: `exc_${i}`, policy, place, evaluation, live, claims }))

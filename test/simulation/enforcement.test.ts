@@ -44,9 +44,9 @@ const PLAIN: Variant = { baseline: ['a:read', 'b:read'], profiles: PROFILES, clo
 // ---- what the model calls by plain words, as the gateway knows it
 
 function policyOf({ baseline, profiles, closed, credentialEnd }: Variant): Policy {
-  const rule = (path: string, i: number): Rule => ({ name: `r#${i}`, effect: 'allow', methods: null, paths: [pathPattern(path)], upgrade: null, anonymous: path === '/public', scope: SCOPES[path] ?? null, condition: null })
+  const rule = (path: string, i: number): Rule => ({ name: `r#${i}`, effect: 'allow', methods: null, paths: [pathPattern(path)], upgrade: null, anonymous: path === '/public', scope: SCOPES[path] ?? null, condition: null, messages: null })
   const route = (name: string, path: string, own: readonly string[]): Route => ({
-    name, host: { is: 'any' }, path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true },
+    name, host: { is: 'any' }, path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
     rules: own.filter(each => !closed.includes(each)).map(rule),
   })
   const routes = [route('api', '/**', PATHS.filter(path => !path.startsWith('/other'))), route('other', '/other/**', ['/other/b'])]
@@ -108,7 +108,7 @@ class Twin {
   readonly inflight = new Inflight()
   readonly keeper: GateKeeper = { clock: this.clock, mirror: this.mirror, confirmedUntil: () => this.store.confirmedUntil(), vouchesFor: ({ fingerprint }) => !this.#distrusted.includes(fingerprint) }
   readonly reassessor = new Reassessor(this.keeper, this.inflight, WITNESS)
-  readonly sweeper = new Sweeper(this.keeper, this.inflight, this.reassessor, () => duration(60_000))
+  readonly sweeper = new Sweeper(this.keeper, this.inflight, this.reassessor, { streams: () => duration(60_000), frozen: () => Infinity })
   readonly timekeeper = new Timekeeper(this.mirror, this.ledger, this.store, this.clock)
   readonly opened: Opened[] = []
   readonly lives: LiveSession[] = []

@@ -51,7 +51,9 @@ const permits: Rule = file => [
 const admitIsOneTurn: Rule = ({ path, bare }) => when(path === 'enforcement/admit.ts' && /\b(?:async|await)\b|\.then\s*\(/.test(bare), 'admit is synchronous: nothing is awaited between judging and dispatching')
 
 const exits: readonly Rule[] = [
-  only(['upstream/', 'enforcement/admit.ts'], /\.dispatch\s*\(/, 'only enforcement/admit.ts calls the upstream dispatch'),
+  only(['enforcement/admit.ts'], /\.dispatch\s*\(/, 'only enforcement/admit.ts lets a relay go'),
+  only(['upstream/', 'proxy/http/relay.ts'], /\bupstream\.send\s*\(/, 'only a relay that was let go sends to an upstream'),
+  only(['upstream/', 'proxy/websocket/relay.ts', 'proxy/forwarder.ts'], /\bupstream\.place\s*\(/, 'only a relay that was let go takes a place at an upstream'),
   only(['sessions/ledger.ts'], /(?<!\bthis)\.commit(?:Restrictive)?\s*\(/, 'only sessions/ledger.ts commits to the store'),
   only(['runtime/http-client', 'cli/'], /(?<![\w.$#])fetch\s*\(/, 'outside calls go through runtime/http-client'),
   only([], /\b(?:getBuiltinModule|createRequire)\b|(?<![\w.$])require\s*\(/, 'modules are imported, never required'),

@@ -2,6 +2,7 @@
 // and from the resume on every byte comes, in order and once. SPEC: ENF6, ENF9
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Http1Arrival } from '../../src/proxy/http/http1-arrival.ts'
 import { HttpRelay } from '../../src/proxy/http/relay.ts'
 import { TestGateway } from '../support/gateway.ts'
 import { RawClient, request } from '../support/raw-client.ts'
@@ -24,6 +25,9 @@ afterAll(async () => {
   await upstream.close()
 })
 
+/** The TCP socket under a TLS one; node keeps it there. */
+const under = (socket: Socket): Socket => (Reflect.get(socket, '_parent') as Socket | null | undefined) ?? socket
+
 /** Sends the pattern as fast as it is taken, up to so many bytes, and ends. */
 function sendAll(tap: Tap, bytes: number): void {
   while (tap.sent < bytes && tap.send()) continue
@@ -42,7 +46,7 @@ async function download(gate: TestGateway, name: string, length: number | null) 
   await client.head()
   const [exchange] = exchangesOf(gate, id)
   if (!(exchange?.channel instanceof HttpRelay)) throw new Error('no relay')
-  return { client, tap, id, exchange, socket: exchange.channel.arrival.raw }
+  return { client, tap, id, exchange, socket: under((exchange.channel.arrival as Http1Arrival).body.socket) }
 }
 const resume = (gate: TestGateway, id: string) => operate(gate, id, 'resume', { reason: 'test' })
 

@@ -217,8 +217,8 @@ describe('on a gateway that knows the session', () => {
 
 /** Runs in the turn of the next dispatch, right behind it: no connection can have been made yet. */
 function behindDispatch(act: () => void): MockInstance {
-  const dispatch = Reflect.get(Upstream.prototype, 'dispatch')
-  return vi.spyOn(Upstream.prototype, 'dispatch').mockImplementationOnce(function (this: Upstream, relay) {
+  const dispatch = Reflect.get(Upstream.prototype, 'send')
+  return vi.spyOn(Upstream.prototype, 'send').mockImplementationOnce(function (this: Upstream, relay) {
     Reflect.apply(dispatch, this, [relay])
     act()
   })

@@ -94,8 +94,8 @@ describe('the order', () => {
       list.push(path)
       if (!readFileSync(gate.trailFile, 'utf8').includes(`"path":"${path}"`)) early.push(path)
     }
-    const dispatch = Reflect.get(Upstream.prototype, 'dispatch')
-    vi.spyOn(Upstream.prototype, 'dispatch').mockImplementation(function (this: Upstream, relay) {
+    const dispatch = Reflect.get(Upstream.prototype, 'send')
+    vi.spyOn(Upstream.prototype, 'send').mockImplementation(function (this: Upstream, relay) {
       note(handed, (relay as HttpRelay).exchange?.evaluation.resource.path ?? '') // the one handler there is
       Reflect.apply(dispatch, this, [relay])
     })

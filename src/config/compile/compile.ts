@@ -36,7 +36,7 @@ export function compile(c: Compilation, digest: string): Settings {
   const inState = (file: string): string => (file.startsWith('/') ? file : `${stateDir}/${file}`)
   const { exchangesPerSession: _, ...limits } = config.server.limits
   const store = storeOf(c, inState)
-  warn(c, policy, store)
+  warn(c, policy, store, upstreams)
   return {
     digest, policy, stateDir,
     ephemeral: config.ephemeral,

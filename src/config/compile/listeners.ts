@@ -1,6 +1,6 @@
 // Listeners: addresses, what each serves, and the rule that operators' tokens never cross a network in clear text. SPEC: CFG3, CFG7
 import { parseCidr } from '../../conditions/cidr.ts'
-import type { ListenerSettings, Service } from '../settings.ts'
+import { HTTP_PROTOCOLS, type ListenerSettings, type Service } from '../settings.ts'
 import type { Path } from '../source-map.ts'
 import { type Compilation, existing } from './context.ts'
 
@@ -19,7 +19,7 @@ const LOOPBACK_V4 = parseCidr('127.0.0.0/8')
 
 export const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (LOOPBACK_V4 !== null && parseCidr(host)?.bits === 32 && host.startsWith('127.'))
 
-const serving = (name: string, host: string, port: number, serves: readonly Service[]): ListenerSettings => ({ name, host, port, serves, tls: null })
+const serving = (name: string, host: string, port: number, serves: readonly Service[]): ListenerSettings => ({ name, host, port, serves, tls: null, protocols: ['http1'], proxyProtocol: false })
 
 const DEFAULTS: readonly ListenerSettings[] = [
   serving('main', '', 8080, ['proxy', 'keys']),
@@ -28,6 +28,24 @@ const DEFAULTS: readonly ListenerSettings[] = [
 ]
 
 type Written = NonNullable<Compilation['config']['server']['listeners']>[number]
+
+const servesCallers = ({ serves }: Written): boolean => serves.some(service => service === 'proxy' || service === 'keys')
+
+function protocolsOf({ report }: Compilation, written: Written, path: Path): ListenerSettings['protocols'] {
+  const { protocols, tls } = written
+  const callers = servesCallers(written)
+  if (protocols === undefined) return callers && tls !== undefined ? ['http1', 'http2'] : ['http1']
+  const other = protocols.findIndex(protocol => protocol !== 'http1')
+  if (!callers && other >= 0) report.error([...path, 'protocols', other], 'only listeners that serve `proxy` or `keys` speak HTTP/2', 'leave `protocols` out')
+  return HTTP_PROTOCOLS.filter(protocol => protocols.includes(protocol))
+}
+
+function proxyProtocolOf({ config, report }: Compilation, written: Written, path: Path): boolean {
+  if (!written.proxyProtocol) return false
+  if (!servesCallers(written)) report.error([...path, 'proxyProtocol'], 'only listeners that serve `proxy` or `keys` read PROXY headers', 'leave `proxyProtocol` out')
+  else if (config.server.trustedProxies.length === 0) report.error([...path, 'proxyProtocol'], '`proxyProtocol` believes no peer, because `server.trustedProxies` is empty', 'name the address blocks of your load balancers in `server.trustedProxies`')
+  return true
+}
 
 function listener(c: Compilation, written: Written, path: Path): ListenerSettings {
   const address = addressOf(written.address)
@@ -43,7 +61,7 @@ function listener(c: Compilation, written: Written, path: Path): ListenerSetting
   const callers = written.serves.find(service => service === 'proxy' || service === 'keys')
   const others = written.serves.find(service => service !== 'proxy' && service !== 'keys')
   if (callers !== undefined && others !== undefined) c.report.error([...path, 'serves'], `a listener does not serve both \`${callers}\` and \`${others}\``, 'callers and operators have listeners of their own')
-  return { name: written.name, host, port, serves: [...new Set(written.serves)], tls }
+  return { name: written.name, host, port, serves: [...new Set(written.serves)], tls, protocols: protocolsOf(c, written, path), proxyProtocol: proxyProtocolOf(c, written, path) }
 }
 
 /** Two hosts that would want the same socket: the same one, or one of them every address. */

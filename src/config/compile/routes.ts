@@ -5,6 +5,7 @@ import type { ProviderSettings, UpstreamSettings } from '../settings.ts'
 import type { Path } from '../source-map.ts'
 import { didYouMean } from '../spelling.ts'
 import type { Compilation } from './context.ts'
+import { corsOf, rewriteOf } from './facing.ts'
 import { hostKey, hostPattern } from './host.ts'
 import { overlap } from './path.ts'
 import { pathAt, rulesOf } from './rules.ts'
@@ -55,6 +56,8 @@ function route(c: Compilation, written: Written, i: number, providers: Providers
     staleness: written.staleness,
     encodedSlash: written.encodedSlash,
     upstreamFolds: { case: written.upstreamFolds.includes('case'), params: written.upstreamFolds.includes('params') },
+    cors: corsOf(c, written, [...path, 'cors']),
+    rewrite: rewriteOf(c, written, own, [...path, 'rewrite']),
     rules: rulesOf(c, written, own, path),
   }
 }

@@ -1,15 +1,15 @@
 // The rules of one route: selectors, what they need, and the combinations that would not mean what they say. SPEC: CFG3, DEC2, DEC4
-import type { PathPattern } from '../../core/path-pattern.ts'
+import { methodFault } from '../../core/method.ts'
+import { type PathPattern, pathPattern } from '../../core/path-pattern.ts'
 import type { Rule } from '../../core/route.ts'
 import type { Path } from '../source-map.ts'
 import { ruleCondition } from './conditions.ts'
 import type { Compilation } from './context.ts'
+import { messagesOf } from './messages.ts'
 import { compilePath, namesOf } from './path.ts'
 
 type WrittenRoute = Compilation['config']['routes'][number]
 type WrittenRule = WrittenRoute['rules'][number]
-
-const NEVER_FORWARDED: ReadonlySet<string> = new Set(['CONNECT', 'TRACE'])
 
 /** The pattern at a place; what is wrong with it is reported. */
 export function pathAt({ report }: Compilation, path: Path, written: string): PathPattern | null {
@@ -25,9 +25,34 @@ function combinations({ report }: Compilation, path: Path, rule: WrittenRule): v
     for (const key of ['scope', 'if'] as const) if (rule[key] !== undefined) report.errorAtKey([...path, key], `\`${key}\` has no meaning with \`deny\`, which refuses whatever its selector matches`)
     if (rule.anonymous) report.errorAtKey([...path, 'anonymous'], '`anonymous` has no meaning with `deny`')
   }
-  if (rule.allow?.upgrade !== undefined) report.errorAtKey([...path, 'allow', 'upgrade'], 'relaying an upgrade is not supported in this version; without a rule that allows it every upgrade is refused')
   if (!rule.anonymous) return
   for (const key of ['scope', 'if'] as const) if (rule[key] !== undefined) report.errorAtKey([...path, key], `an anonymous rule has no session, so \`${key}\` would never be asked`)
+}
+
+type Selector = NonNullable<WrittenRule['allow']>
+
+/** Also the extended CONNECT of RFC 8441 counts as a GET. */
+function methodsAt({ report }: Compilation, { methods, upgrade, grpc }: Selector, place: Path): void {
+  methods?.forEach((method, i) => {
+    const fault = methodFault(method)
+    if (fault === 'method_refused') report.error([...place, 'methods', i], `${method} is never forwarded`)
+    else if (fault === 'unsupported_method') report.error([...place, 'methods', i], `${method} is no registered method, and never forwarded`, 'write one of the IANA registry, such as GET, QUERY or PROPFIND')
+    else if (upgrade !== undefined && grpc === undefined && method !== 'GET') report.error([...place, 'methods', i], `a WebSocket is opened by GET, so with \`upgrade\` ${method} never matches`, 'leave `methods` out')
+  })
+}
+
+const GRPC_METHOD = /^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\/(?:[A-Za-z_]\w*|\*)$/
+
+/** gRPC over HTTP/2: a method is a POST to `/package.Service/Method`, in exactly this case. */
+function grpcPaths({ report }: Compilation, selector: Selector, place: Path): readonly PathPattern[] {
+  for (const key of ['methods', 'paths', 'upgrade'] as const) {
+    if (selector[key] !== undefined) report.errorAtKey([...place, key], `\`${key}\` has no meaning with \`grpc\`, which says method and path itself`, 'make two rules of them')
+  }
+  return (selector.grpc ?? []).flatMap((method, i) => {
+    if (GRPC_METHOD.test(method)) return pathPattern(`/${method}`)
+    report.error([...place, 'grpc', i], 'expected a gRPC method', 'write package.Service/Method, or package.Service/* for all of a service')
+    return []
+  })
 }
 
 function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, written: WrittenRule, path: Path, position: number): Rule {
@@ -35,19 +60,19 @@ function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, writ
   const effect = written.deny === undefined ? 'allow' : 'deny'
   const selector = written.deny ?? written.allow ?? {}
   const place = [...path, effect]
-  selector.methods?.forEach((method, i) => {
-    if (NEVER_FORWARDED.has(method)) c.report.error([...place, 'methods', i], `${method} is never forwarded`)
-  })
-  const paths = selector.paths?.flatMap((text, i) => pathAt(c, [...place, 'paths', i], text) ?? []) ?? null
+  methodsAt(c, selector, place)
+  const isGrpc = selector.grpc !== undefined
+  const paths = isGrpc ? grpcPaths(c, selector, place) : selector.paths?.flatMap((text, i) => pathAt(c, [...place, 'paths', i], text) ?? []) ?? null
   const params = new Set([...(own === null ? [] : namesOf(own)), ...(paths ?? []).flatMap(namesOf)])
   return {
     name: `${route.name}#${position}`,
     effect, paths,
-    methods: selector.methods === undefined ? null : new Set(selector.methods),
+    methods: isGrpc ? new Set(['POST']) : selector.methods === undefined ? null : new Set(selector.methods),
     upgrade: selector.upgrade ?? null,
     anonymous: written.anonymous,
     scope: written.scope ?? null,
     condition: ruleCondition(c, [...path, 'if'], written.if, params),
+    messages: messagesOf(c, written, [...path, 'messages']),
   }
 }
 

@@ -1,15 +1,16 @@
 // What is legal but rarely meant. `--strict` makes these errors. SPEC: CFG9
+import { isCommonMethod } from '../../core/method.ts'
 import type { PathPattern } from '../../core/path-pattern.ts'
 import type { Policy } from '../../core/policy.ts'
 import type { Route, Rule } from '../../core/route.ts'
-import type { StoreSettings } from '../settings.ts'
+import type { StoreSettings, UpstreamSettings } from '../settings.ts'
 import type { Compilation } from './context.ts'
 import { isLoopback } from './listeners.ts'
 import { includes, overlap } from './path.ts'
 
 const methodsInclude = (a: Rule, b: Rule): boolean => {
   const { methods } = a
-  if (methods === null) return true
+  if (methods === null) return a.effect === 'deny' || b.methods === null || [...b.methods].every(isCommonMethod)
   return b.methods !== null && [...b.methods].every(method => methods.has(method) || (method === 'HEAD' && methods.has('GET')))
 }
 
@@ -24,19 +25,37 @@ const pathsInclude = (route: Route, a: Rule, b: Rule): boolean => {
 const hides = (route: Route, earlier: Rule, later: Rule): boolean =>
   (earlier.upgrade === later.upgrade || (earlier.effect === 'deny' && earlier.upgrade === null)) && methodsInclude(earlier, later) && pathsInclude(route, earlier, later)
 
-function ruleWarnings({ report }: Compilation, route: Route, i: number): void {
+function ruleWarnings({ report, config }: Compilation, route: Route, i: number): void {
   route.rules.forEach((rule, k) => {
     const path = ['routes', i, 'rules', k, rule.effect]
     const hiding = route.rules.slice(0, k).find(earlier => hides(route, earlier, rule))
     if (hiding !== undefined) report.warn(path, `rule ${rule.name} is never reached: rule ${hiding.name} matches everything it would match`)
+    const key = config.routes[i]?.rules[k]?.[rule.effect]?.grpc === undefined ? 'paths' : 'grpc'
     rule.paths?.forEach((pattern, n) => {
-      if (!overlap(route.path, pattern)) report.warn([...path, 'paths', n], `'${pattern.source}' lies outside of the route's own path ${route.path.source}`)
+      if (!overlap(route.path, pattern)) report.warn([...path, key, n], `'${pattern.source}' lies outside of the route's own path ${route.path.source}`)
     })
   })
   const open = route.rules.findIndex(rule => rule.effect === 'allow' && rule.scope === null && !rule.anonymous)
   if (open >= 0 && route.authn.length > 1) {
     report.warn(['routes', i, 'rules', open, 'allow'], `any credential of ${route.authn.join(', ')} may use rule ${route.name}#${open + 1}`, 'name the providers in `authn`, or give the rule a scope')
   }
+}
+
+/** gRPC's own directory of everything a server has. */
+const isReflection = ({ parts: [first] }: PathPattern): boolean => first?.is === 'literal' && first.text.startsWith('grpc.reflection.')
+
+function grpcWarnings({ report, config }: Compilation, { rules, upstream }: Route, i: number, upstreams: ReadonlyMap<string, UpstreamSettings>): void {
+  rules.forEach(({ effect, scope, paths }, k) => {
+    const path = ['routes', i, 'rules', k, effect]
+    const grpc = config.routes[i]?.rules[k]?.[effect]?.grpc
+    const reflection = paths?.findIndex(isReflection) ?? -1
+    if (effect === 'allow' && scope === null && reflection >= 0) {
+      report.warn([...path, grpc === undefined ? 'paths' : 'grpc', reflection], 'without a scope every caller may list all services and methods of the upstream', 'give the rule a scope, or leave reflection out')
+    }
+    if (effect === 'allow' && grpc !== undefined && upstreams.get(upstream)?.protocol === 'http1') {
+      report.warn([...path, 'grpc'], 'the upstream of the route is spoken to in HTTP/1.1, which carries no gRPC', 'write `protocol: grpc` in the upstream')
+    }
+  })
 }
 
 function scopeWarnings({ report, config }: Compilation, policy: Policy): void {
@@ -69,8 +88,11 @@ function storeWarnings({ report, config }: Compilation, { home, macKeyFiles }: S
   if (macKeyFiles.length === 0) report.warn(path, 'records in Redis carry no signature: whoever may write there can give rights', 'name a key with `store.macKeyFile`')
 }
 
-export function warn(c: Compilation, policy: Policy, store: StoreSettings): void {
-  policy.routes.forEach((route, i) => ruleWarnings(c, route, i))
+export function warn(c: Compilation, policy: Policy, store: StoreSettings, upstreams: ReadonlyMap<string, UpstreamSettings>): void {
+  policy.routes.forEach((route, i) => {
+    ruleWarnings(c, route, i)
+    grpcWarnings(c, route, i, upstreams)
+  })
   scopeWarnings(c, policy)
   purposeWarnings(c, policy)
   storeWarnings(c, store)

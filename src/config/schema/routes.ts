@@ -1,12 +1,19 @@
 // `routes`: which requests are known, and what each of them needs. SPEC: CFG2, DEC2-DEC4
 import { z } from 'zod'
-import { condition, duration, list, name, scope } from './scalar.ts'
+import { condition, duration, headerName, list, name, scope, size } from './scalar.ts'
 import { upstream } from './upstreams.ts'
 
 const selector = z.strictObject({
-  methods: list(z.string().regex(/^[A-Z][A-Z-]{0,31}$/, { error: 'a method is written in upper case, such as GET' }), 32).optional().describe('Any of these; GET covers HEAD; without it every method'),
+  methods: list(z.string().regex(/^[A-Z][A-Z-]{0,31}$/, { error: 'a method is written in upper case, such as GET' }), 32).optional().describe('Any of these; GET covers HEAD; without it GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS, with `deny` every method'),
   paths: list(z.string(), 64).optional().describe('Any of these patterns: literals, `{name}`, `*` for one segment, `**` last; without it every path of the route'),
-  upgrade: z.enum(['websocket']).optional().describe('A protocol upgrade; never covered without it'),
+  grpc: list(z.string(), 64).optional().describe('Any of these gRPC methods: `package.Service/Method`, or `package.Service/*` for all of a service; stands alone, for POST and those paths'),
+  upgrade: z.enum(['websocket']).optional().describe('A protocol upgrade; never covered without it, and nothing else is covered with it'),
+})
+
+const messages = z.strictObject({
+  maxBytes: size(1).optional().describe('Largest message from the caller; default 64KiB with `fields`, otherwise no limit; at most 16MiB'),
+  perSecond: z.int().min(1).max(100_000).optional().describe('Messages from the caller in a second; without it any number'),
+  fields: z.record(z.string(), list(z.string().max(1024), 256)).optional().describe('Texts that must stand in each message, by JSON pointer (`/data/type`) or dotted name (`data.type`); whatever is not JSON text is refused then'),
 })
 
 const rule = z.strictObject({
@@ -15,6 +22,22 @@ const rule = z.strictObject({
   scope: scope().optional().describe('The scope a session must have; without it any live session may'),
   if: condition().optional().describe('CEL that must also hold'),
   anonymous: z.boolean().prefault(false).describe('Needs no credential; never with `scope` or `if`'),
+  messages: messages.optional().describe('What each WebSocket message from the caller must keep to; only where `allow` has `upgrade: websocket`'),
+})
+
+const cors = z.strictObject({
+  origins: list(z.string(), 64).describe('Origins of pages that may call, such as `https://app.example`; never `*`'),
+  headers: list(headerName(), 64).prefault(['authorization', 'content-type']).describe('Request headers they may set'),
+  maxAge: duration({ most: '1d' }).prefault('10m').describe('How long browsers may keep the answer to a preflight'),
+  credentials: z.boolean().prefault(false).describe('Whether cookies and client certificates may come along'),
+})
+
+const rewrite = z.strictObject({
+  host: z.string().prefault('preserve').describe('The `Host` the upstream reads: `preserve` for the caller’s, `upstream` for that of the address, or a name'),
+  path: z.strictObject({
+    from: z.string().describe('A prefix of the route’s path, of whole segments and without patterns; `/` puts `to` in front'),
+    to: z.string().describe('What stands there instead; `/` takes it away'),
+  }).optional().describe('Another beginning of the path'),
 })
 
 const route = z.strictObject({
@@ -29,6 +52,8 @@ const route = z.strictObject({
   staleness: duration({ most: '60s' }).prefault('0s').describe('How old knowledge may be beyond the lease; only where no rule has a scope'),
   encodedSlash: z.enum(['reject', 'opaque']).prefault('reject').describe('What `%2f` in a path means'),
   upstreamFolds: z.array(z.enum(['case', 'params']), { error: 'expected a list' }).max(2).prefault(['case', 'params']).describe('What the upstream may ignore in a path; a path that would then meet another rule is refused'),
+  cors: cors.optional().describe('Pages of other origins may call; preflights are then answered by the gateway. Without it OPTIONS is a method like any other'),
+  rewrite: rewrite.optional().describe('What the upstream reads in place of host and path; after the decision, which never sees it'),
   rules: list(rule, 256).describe('The first whose selector matches decides; none refuses'),
 })
 

@@ -1,6 +1,6 @@
 // `server`: where the gateway listens, whom it believes, and its limits. SPEC: CFG2, CFG3
 import { z } from 'zod'
-import { SERVICES } from '../settings.ts'
+import { HTTP_PROTOCOLS, SERVICES } from '../settings.ts'
 import { duration, filePath, list, name, size, sizeOrNone } from './scalar.ts'
 
 const tls = z.strictObject({
@@ -13,15 +13,20 @@ const listener = z.strictObject({
   address: z.string().describe('`host:port`, `[v6]:port`, or `:port` for every address; port 0 lets the system choose'),
   serves: list(z.enum(SERVICES)).describe('What it answers'),
   tls: tls.optional().describe('HTTPS; needed for `admin` on anything but a loopback address'),
+  protocols: list(z.enum(HTTP_PROTOCOLS), HTTP_PROTOCOLS.length).optional().describe('What it speaks; `http2` without `tls` is taken by prior knowledge (h2c). Default both with `tls` where callers are served, otherwise `http1`'),
+  proxyProtocol: z.boolean().prefault(false).describe('Every connection begins with a PROXY protocol v2 header that names the caller’s address; only peers in `trustedProxies` may connect'),
 })
 
 const limits = z.strictObject({
   headerBytes: size(1024).prefault('32KiB').describe('Largest request head'),
+  headers: z.int().min(16).max(1000).prefault(128).describe('Fields of one request head, and of one trailer section'),
   bodyBytes: sizeOrNone().prefault('64MiB').describe('Largest request body; 0 for no limit'),
   headersTimeout: duration({ least: '100ms' }).prefault('10s').describe('Longest wait for a complete request head'),
   idleTimeout: duration({ least: '1s' }).prefault('75s').describe('Longest silence on a kept-alive connection'),
   exchangesPerSession: z.int().min(1).max(1_000_000).prefault(1000).describe('Open exchanges of one session'),
+  exchanges: z.int().min(1).max(10_000_000).prefault(100_000).describe('Open exchanges of all sessions together'),
   connections: z.int().min(1).max(10_000_000).prefault(20_000).describe('Open client connections'),
+  streamsPerConnection: z.int().min(1).max(10_000).prefault(128).describe('Open streams of one HTTP/2 connection'),
   mirroredSessions: z.int().min(1).max(10_000_000).prefault(100_000).describe('Sessions held in memory'),
 })
 

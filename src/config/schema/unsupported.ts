@@ -1,17 +1,17 @@
 // Keys and values that belong to the agreed form but that this version does not serve: told apart from spelling mistakes.
 // `*` stands for one name or position. SPEC: CFG3
-const UPSTREAM = ['protocol', 'credential.exchange']
+const UPSTREAM = ['credential.exchange']
 
 const KEYS: ReadonlySet<string> = new Set([
   'include', 'brokers', 'windows', 'risk', 'signals', 'tickets', 'notify', 'tests',
-  'server.listeners.*.protocols', 'server.listeners.*.tls.clientCaFile', 'server.limits.inspectBytes', 'server.limits.inspectTimeout',
+  'server.listeners.*.tls.clientCaFile', 'server.limits.inspectBytes', 'server.limits.inspectTimeout',
   'admin.console', 'admin.auth.jwt', 'admin.roles',
   'authn.*.introspection', 'authn.*.mtls', 'authn.*.kubernetes', 'authn.*.sessionToken', 'authn.*.jwt.dpop', 'authn.*.jwt.mtls',
   'sessions.bind', 'purposes.*.signed',
   ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),
-  'routes.*.tenant', 'routes.*.cors', 'routes.*.mcp',
+  'routes.*.tenant', 'routes.*.mcp',
   ...['label', 'onHit', 'inspect', 'inspectBytes', 'atEnd', 'record', 'recording', 'after'].map(key => `routes.*.rules.*.${key}`),
-  ...['tools', 'grpc'].flatMap(key => [`routes.*.rules.*.allow.${key}`, `routes.*.rules.*.deny.${key}`]),
+  'routes.*.rules.*.allow.tools', 'routes.*.rules.*.deny.tools',
   ...['require', 'within', 'limits', 'cooldown', 'afterEnd'].map(key => `elevations.*.${key}`),
   ...['notify', 'autoWhen', 'mode', 'reviewWithin'].map(key => `elevations.*.approval.${key}`),
   'audit.trail.reserve', 'audit.sign', 'audit.onSinkFailure', 'telemetry.traces', 'introspection',
@@ -21,6 +21,7 @@ const VALUES: readonly { readonly at: string; readonly value: RegExp }[] = [
   { at: 'server.listeners.*.serves.*', value: /^(signals|decisions)$/ },
   { at: 'elevations.*.endWhen.*', value: /^(risk|window|device|key)\./ },
   { at: 'elevations.*.proof', value: /^signed$/ },
+  ...['upstreams.*.protocol', 'routes.*.upstream.protocol'].map(at => ({ at, value: /^mcp$/ })),
 ]
 
 /** Values that may be written as a map in later versions. */

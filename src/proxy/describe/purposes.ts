@@ -6,11 +6,11 @@ import { onlyValue } from '../http/head.ts'
 const VALUE = /^[\x21-\x7e]{1,200}$/
 
 /** null when one is malformed or stands twice. */
-export function shownPurposes(sources: ReadonlyMap<PurposeKind, PurposeSource>, rawHeaders: readonly string[]): Purposes | null {
+export function shownPurposes(sources: ReadonlyMap<PurposeKind, PurposeSource>, headers: readonly string[]): Purposes | null {
   let shown: { [K in PurposeKind]?: string } | null = null
   for (const { kind, from } of sources.values()) {
     if (from.is !== 'header') continue
-    const value = onlyValue(rawHeaders, from.header)
+    const value = onlyValue(headers, from.header)
     if (value === null) continue
     if (value === false || !VALUE.test(value)) return null
     shown ??= {}

@@ -1,7 +1,15 @@
-// The address a request counts as coming from: the peer's own, or what a listed trusted proxy says of it. SPEC: WIRE5
-import type { IncomingMessage } from 'node:http'
+// The address a request counts as coming from: the peer's own, or what listed trusted proxies say of it, in `Forwarded`, `X-Forwarded-For` or both.
+// What cannot be read, stands twice or disagrees counts for nothing. SPEC: WIRE5
 import { BlockList, isIP } from 'node:net'
+import type { Arrival } from '../arrival.ts'
 import { onlyValue } from '../http/head.ts'
+import { forwardedFor } from './forwarded.ts'
+
+export type Source = {
+  readonly address: string
+  /** The trusted proxies it came through, the nearest last; none where the peer itself is the source. */
+  readonly hops: readonly string[]
+}
 
 const lists = new WeakMap<readonly string[], BlockList>()
 
@@ -21,19 +29,41 @@ function listOf(blocks: readonly string[]): BlockList {
 const plain = (address: string): string => (address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address)
 const has = (list: BlockList, address: string): boolean => isIP(address) !== 0 && list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 
-/** Walks `X-Forwarded-For` from the right over trusted hops; what the first untrusted one claims further left counts for nothing. */
-export function sourceOf(request: IncomingMessage, trusted: readonly string[]): string {
-  const peer = plain(request.socket.remoteAddress ?? '')
-  if (trusted.length === 0) return peer
-  const list = listOf(trusted)
-  if (!has(list, peer)) return peer
-  const forwarded = onlyValue(request.rawHeaders, 'x-forwarded-for')
-  if (forwarded === null || forwarded === false) return peer
-  const hops = forwarded.split(',').map(hop => hop.trim())
-  for (let i = hops.length - 1; i >= 0; i--) {
-    const hop = plain(hops[i] ?? '')
-    if (isIP(hop) === 0) return peer
-    if (!has(list, hop) || i === 0) return hop
+const NO_HOPS: readonly string[] = []
+/** Proxies in a row that are believed. */
+const HOPS_MAX = 32
+
+function listed(value: string): readonly (string | null)[] {
+  return value.split(',').map(hop => {
+    const address = plain(hop.trim())
+    return isIP(address) === 0 ? null : address
+  })
+}
+
+/** Walks from the right over trusted hops; what the first untrusted one claims further left counts for nothing. */
+function walked(claimed: readonly (string | null)[], list: BlockList, peer: string): Source | null {
+  const hops = [peer]
+  for (let i = claimed.length - 1; i >= 0 && hops.length <= HOPS_MAX; i--) {
+    const hop = claimed[i] ?? null
+    if (hop === null) return null
+    const address = plain(hop)
+    if (i === 0 || !has(list, address)) return { address, hops: hops.reverse() }
+    hops.push(address)
   }
-  return peer
+  return null
+}
+
+const agree = (one: Source, other: Source): boolean => one.address === other.address && one.hops.join() === other.hops.join()
+
+export function sourceOf({ peer: remote, headers }: Pick<Arrival, 'peer' | 'headers'>, trusted: readonly string[]): Source {
+  const peer = plain(remote)
+  const itself = { address: peer, hops: NO_HOPS }
+  if (trusted.length === 0) return itself
+  const list = listOf(trusted)
+  if (!has(list, peer)) return itself
+  const [old, standard] = [onlyValue(headers, 'x-forwarded-for'), onlyValue(headers, 'forwarded')]
+  if (old === false || standard === false || (old === null && standard === null)) return itself
+  const [byOld, byStandard] = [old === null ? null : walked(listed(old), list, peer), standard === null ? null : walked(forwardedFor(standard) ?? [], list, peer)]
+  if (old === null || standard === null) return byOld ?? byStandard ?? itself
+  return byOld !== null && byStandard !== null && agree(byOld, byStandard) ? byOld : itself
 }

@@ -1,104 +1,99 @@
-// One HTTP exchange between a caller's socket and an upstream's: passes bytes both ways through the gate, with back-pressure,
-// and carries out what enforcement tells it. It decides nothing. SPEC: ENF2, ENF5, ENF6, WIRE7, WIRE10, WIRE11
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+// One HTTP exchange between a caller and an upstream: passes bytes both ways through the gate, with back-pressure,
+// and carries out what enforcement tells it. It decides nothing and knows no wire. SPEC: ENF2, ENF5, ENF6, WIRE7, WIRE10, WIRE11
+import type { Grant } from '../../core/decision.ts'
 import type { Reason } from '../../core/reason.ts'
 import type { Instant } from '../../core/time.ts'
 import type { Relay } from '../../enforcement/admit.ts'
 import type { Exchange } from '../../enforcement/exchange.ts'
 import { WIRE } from '../../enforcement/exchange-recorder.ts'
-import type { AnswerController, Connection, Upstream, UpstreamRequest } from '../../upstream/upstream.ts'
-import { CallerSide, WITH_HEAD } from './caller-side.ts'
-import { type ResponseHead, responseHead, trailersOf } from './response-head.ts'
+import type { AnswerHead, Sending, UpstreamFault, UpstreamHandler, UpstreamRequest } from '../../upstream/handler.ts'
+import type { Upstream } from '../../upstream/upstream.ts'
+import { type Answer, type Arrival, WITH_HEAD } from '../arrival.ts'
+import { interimHead, type ResponseHead, trailersOf } from './response-head.ts'
 import { Upload } from './upload.ts'
-import { upstreamFault } from './upstream-fault.ts'
 
 /** What the pipeline does for its relays. */
 export interface RelayOwner {
+  /** Address the request counts as coming from. */
+  readonly sourceAddress: string
+  isTooEarly(grant: Grant): boolean
+  /** Of the request, those that may go on. */
+  trailersUp(): readonly string[]
   doubt(exchange: Exchange): void
   /** Ends the exchange for a reason that came up on the wire. */
   end(exchange: Exchange, reason: Reason): void
   /** Answers with a refusal; the response head has not begun. */
   refuse(relay: HttpRelay, reason: Reason): void
-  /** Names and values of the head that goes upstream. Asked once, at the dispatch. */
+  /** The upstream's head as the caller gets it; null where its framing is broken. */
+  responseHead(relay: HttpRelay, head: AnswerHead): ResponseHead | null
+  /** Names and values of the head that goes upstream. Asked once, when a connection is there. */
   outgoing(relay: HttpRelay): readonly string[]
   headSent(relay: HttpRelay): void
   /** The whole answer was handed to the caller's socket. */
   completed(relay: HttpRelay): void
 }
 
-export type Arrival = {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  /** Bytes of the body; null when chunked. */
-  readonly contentLength: number | null
-  readonly expectsContinue: boolean
-  /** The TCP socket under the response, also where TLS lies between. */
-  readonly raw: Socket
-  readonly at: Instant
-}
-
 /** Ticks behind a resume in which a fault is still put down to the freeze: a paused socket tells of its peer's end only when it is read empty. */
 const THAW = 4
+const NO_TRAILERS: readonly string[] = []
 
-/** What the upstream's connection is told, nobody else: one for all, as the trace of each would cost more than the cut. */
-const CUT = new Error('cut')
-
-export class HttpRelay implements Relay {
+export class HttpRelay implements Relay, UpstreamHandler {
   readonly arrival: Arrival
   readonly upstream: Upstream
-  connection: Connection | null = null
   exchange: Exchange | null = null
-  readonly #caller: CallerSide
+  readonly #answer: Answer
   readonly #owner: RelayOwner
   readonly #path: string
+  readonly #contentLength: number | null
   readonly #limits: { readonly body: number; readonly idle: number }
-  #controller: AnswerController | null = null
+  #sending: Sending | null = null
   #upload: Upload | null = null
   #head: ResponseHead | null = null
   #held: Buffer[] = []
-  #trailers: { [name: string]: string } | null = null
+  /** The upstream's part is over; what is left of it is in `#held`. */
+  #trailers: readonly string[] | null = null
   #dispatched = false
   #over = false
+  #watchesDrain = false
   /** When bytes were last seen to move, as far as the ticks tell. */
   #moved = 0
   #bytesAtTick = 0
   #thaw = 0
 
-  constructor(arrival: Arrival, upstream: Upstream, path: string, owner: RelayOwner, limits: { readonly body: number; readonly idle: number }) {
+  /** @param contentLength bytes of the request's body; null when only its end tells */
+  constructor(arrival: Arrival, contentLength: number | null, upstream: Upstream, path: string, owner: RelayOwner, limits: { readonly body: number; readonly idle: number }) {
     this.arrival = arrival
     this.upstream = upstream
+    this.#answer = arrival.answer
+    this.#contentLength = contentLength
     this.#path = path
     this.#owner = owner
     this.#limits = limits
-    this.#caller = new CallerSide(arrival.response, arrival.raw, () => this.#drained())
   }
 
-  get status(): number { return this.#caller.status }
-
+  get source(): string { return this.#owner.sourceAddress }
+  get status(): number { return this.#answer.status }
   get passes(): boolean { return this.exchange?.open === true }
+  get #answered(): boolean { return this.status !== 0 }
   get #frozenLately(): boolean { return this.exchange?.state === 'frozen' || this.#thaw > 0 }
-  get hasBody(): boolean { return this.arrival.contentLength !== 0 }
-  get obstacle(): Reason | null { return this.#limits.body > 0 && (this.arrival.contentLength ?? 0) > this.#limits.body ? 'body_too_large' : null }
-  get answered(): boolean { return this.#caller.answered }
 
   // ---- admission
+
+  obstacle(grant: Grant): Reason | null {
+    if (this.#limits.body > 0 && (this.#contentLength ?? 0) > this.#limits.body) return 'body_too_large'
+    return this.#owner.isTooEarly(grant) ? 'too_early' : null
+  }
 
   admitted(exchange: Exchange): void {
     this.exchange = exchange
     this.#moved = exchange.openedAt
-    this.arrival.response.on('close', () => this.#callerDone())
+    if (this.#contentLength !== 0) exchange.kind = 'upload'
+    this.#answer.onClose(() => this.#callerDone())
   }
 
-  outgoing(): UpstreamRequest {
-    const { request, response, expectsContinue } = this.arrival
+  dispatch(): void {
     this.#dispatched = true
-    if (this.hasBody) {
-      this.#upload = new Upload(request, this)
-      if (this.exchange !== null) this.exchange.kind = 'upload'
-      if (expectsContinue) response.writeContinue()
-    }
-    return { method: request.method ?? 'GET', path: this.#path, headers: this.#owner.outgoing(this), body: this.#upload }
+    this.upstream.send(this)
   }
 
   refused(reason: Reason): void {
@@ -110,20 +105,36 @@ export class HttpRelay implements Relay {
   // ---- from the upstream
 
   /** The connection is there and nothing was written to it yet: what the gate holds back now is not sent at all. */
-  onRequestStart(controller: AnswerController): void {
-    this.#controller = controller
+  outgoing(sending: Sending): UpstreamRequest | null {
     const { exchange } = this
-    if (this.#over || exchange === null) return controller.abort(CUT)
+    if (this.#over || exchange === null) return null
     if (!this.passes) this.doubt()
     if (!this.#over && !this.passes) this.#owner.end(exchange, exchange.reason ?? 'stale')
+    if (this.#over) return null
+    const headers = this.#owner.outgoing(this)
+    if (this.#over) return null
+    this.#sending = sending
+    if (this.#contentLength !== 0) {
+      if (this.arrival.expectsContinue) this.#answer.proceed()
+      process.nextTick(() => { // behind the head
+        if (!this.#over) this.#upload ??= new Upload(this.arrival.body, sending, this)
+      })
+    }
+    return { method: this.arrival.method, path: this.#path, headers, bodyLength: this.#contentLength }
   }
 
-  onResponseStart(controller: AnswerController, status: number, _headers: unknown, text?: string): void {
-    if (status < 200 || this.#over) return
-    const head = responseHead(controller.rawHeaders, status, text ?? '')
-    if (head === null && this.exchange !== null) return this.#owner.end(this.exchange, 'upstream_malformed')
-    this.#head = head
-    if (this.exchange !== null) this.exchange.kind = head?.eventStream === true ? 'sse' : this.hasBody ? 'upload' : 'download'
+  drained(): void { this.#upload?.drained() }
+
+  informed(head: AnswerHead): void {
+    if (!this.#over && !this.#answered && this.passes) this.#answer.inform(head.status, interimHead(head))
+  }
+
+  answered(head: AnswerHead): void {
+    if (this.#over) return
+    const { exchange } = this
+    this.#head = this.#owner.responseHead(this, head)
+    if (this.#head === null && exchange !== null) return this.#owner.end(exchange, 'upstream_malformed')
+    if (exchange !== null) exchange.kind = this.#head?.eventStream === true ? 'sse' : this.#contentLength !== 0 ? 'upload' : 'download'
     if (this.#isShort) return
     if (this.passes) this.#sendHead()
     else this.#hold(null)
@@ -132,35 +143,35 @@ export class HttpRelay implements Relay {
   /** A body so short that head and body go out as one, when its end is there. */
   get #isShort(): boolean {
     const length = this.#head?.length ?? null
-    return length !== null && length > 0 && length <= WITH_HEAD && this.arrival.request.method !== 'HEAD' && this.#head?.status !== 304
+    return length !== null && length > 0 && length <= WITH_HEAD && this.arrival.method !== 'HEAD' && this.#head?.status !== 304
   }
 
-  onResponseData(_controller: AnswerController, chunk: Buffer): void {
+  data(chunk: Buffer): void {
     if (this.#over) return
-    if (!this.answered && this.#held.length === 0 && chunk.length === this.#head?.length && this.#isShort) return void this.#held.push(chunk)
-    if (this.#held.length > 0 || !this.answered || !this.passes) return this.#hold(chunk)
+    if (!this.#answered && this.#held.length === 0 && chunk.length === this.#head?.length && this.#isShort) return void this.#held.push(chunk)
+    if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(chunk)
     this.#send(chunk)
   }
 
-  onResponseEnd(_controller: AnswerController, trailers: unknown): void {
+  ended(trailers: readonly string[]): void {
     if (this.#over) return
-    this.#trailers = trailersOf(trailers)
-    this.upstream.release(this, this.#upload === null || this.#upload.finished)
+    this.#trailers = trailers.length === 0 ? NO_TRAILERS : trailersOf(trailers)
+    this.#sending = null
     if (this.exchange !== null && this.#frozenLately && this.#head?.delimitedByClose === true) return this.#owner.end(this.exchange, 'frozen_peer_closed')
-    if (!this.answered && this.#held.length === 1 && this.#isShort && this.passes) return this.#answerWhole()
-    if (this.#held.length > 0 || !this.answered || !this.passes) return this.#hold(null)
-    this.#caller.finish(this.#trailers ?? {})
+    if (!this.#answered && this.#held.length === 1 && this.#isShort && this.passes) return this.#answerWhole()
+    if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(null)
+    this.#answer.finish(this.#trailers)
   }
 
-  onResponseError(_controller: AnswerController, error: Error): void {
-    this.upstream.release(this, false)
+  failed(fault: UpstreamFault): void {
+    this.#sending = null
     if (this.#over || this.exchange === null) return
-    this.#owner.end(this.exchange, this.#frozenLately ? 'frozen_peer_closed' : upstreamFault(error))
+    this.#owner.end(this.exchange, this.#frozenLately ? 'frozen_peer_closed' : fault)
   }
 
   #hold(chunk: Buffer | null): void {
     if (chunk !== null) this.#held.push(chunk)
-    this.#controller?.pause()
+    this.#sending?.pause()
     const { exchange } = this
     if (exchange?.state === 'open') this.#owner.doubt(exchange)
   }
@@ -170,7 +181,7 @@ export class HttpRelay implements Relay {
   #sendHead(): void {
     if (this.#head === null) return
     this.exchange?.handedDown(0)
-    this.#caller.sendHead(this.#head)
+    this.#answer.sendHead(this.#head)
     this.#owner.headSent(this)
   }
 
@@ -180,59 +191,62 @@ export class HttpRelay implements Relay {
     this.#held = []
     this.exchange?.handedDown(body.length)
     this.#owner.headSent(this)
-    this.#caller.sendWhole(this.#head, body)
+    this.#answer.sendWhole(this.#head, body)
   }
 
   #send(chunk: Buffer): void {
     this.exchange?.handedDown(chunk.length)
-    if (!this.#caller.send(chunk)) this.#controller?.pause()
+    if (this.#answer.send(chunk)) return
+    this.#sending?.pause()
+    if (!this.#watchesDrain) this.#answer.onDrain(() => this.#roomier())
+    this.#watchesDrain = true
   }
 
-  #drained(): void {
+  #roomier(): void {
     if (this.#over || this.exchange?.state !== 'open') return
     if (this.#held.length > 0 || this.#trailers !== null) this.resume()
-    else this.#controller?.resume()
+    else this.#sending?.resume()
   }
 
   // ---- the four verbs
 
   freeze(): void {
-    this.#controller?.pause()
-    this.#caller.hold()
+    this.#sending?.pause()
+    this.#answer.hold()
     this.#thaw = THAW
   }
 
   resume(): void {
     const { exchange } = this
     if (this.#over || exchange === null) return
-    if (exchange.state === 'open') this.#caller.release()
+    if (exchange.state === 'open') this.#answer.release()
     if (!this.#dispatched) return
     this.#upload?.release()
-    if (this.#head !== null && !this.answered && this.passes) this.#sendHead()
-    while (this.#held.length > 0 && this.passes && !this.#caller.full) {
+    if (this.#head !== null && !this.#answered && this.passes) this.#sendHead()
+    while (this.#held.length > 0 && this.passes && !this.#answer.full) {
       const chunk = this.#held.shift()
       if (chunk !== undefined) this.#send(chunk)
     }
     if (this.#held.length > 0 || !this.passes) return
-    if (this.#trailers !== null && this.answered) this.#caller.finish(this.#trailers ?? {})
-    else if (!this.#caller.full) this.#controller?.resume()
+    if (this.#trailers !== null && this.#answered && !this.#answer.ended) this.#answer.finish(this.#trailers)
+    else if (!this.#answer.full) this.#sending?.resume()
   }
 
   cut(reason: Reason): void {
     if (this.#over) return
     this.#over = true
     this.#held = []
-    if (this.#head !== null && (this.#upload?.finished ?? true)) this.upstream.endBehind(() => this.#letGo()) // the request is long there
-    else if (this.#dispatched) this.#letGo()
-    if (this.answered || !(WIRE.has(reason) || this.#upload === null || this.#upload.finished)) return this.#caller.cut(!WIRE.has(reason))
-    this.#caller.release()
+    const asked = this.#upload?.finished ?? this.#contentLength === 0
+    this.#upload?.stop()
+    if (this.#sending !== null) {
+      if (this.#head !== null && asked) this.upstream.endBehind(this.#sending) // the request is long there
+      else this.#sending.abort()
+    }
+    this.#sending = null
+    const own = !WIRE.has(reason)
+    if (this.#answered || (own && this.#upload !== null && !asked)) return this.#answer.cut(reason, own)
+    this.#answer.release()
     this.#owner.refuse(this, reason)
-  }
-
-  #letGo(): void {
-    this.#controller?.abort(CUT)
-    this.upstream.release(this, false)
-    this.#upload?.destroy()
   }
 
   // ---- limits and peers
@@ -250,6 +264,8 @@ export class HttpRelay implements Relay {
     return false
   }
 
+  trailersUp(): readonly string[] { return this.#owner.trailersUp() }
+
   /** Housekeeping, a few times a second: time limits of an exchange that stands, signs of life of one that is frozen. */
   tick(now: Instant): void {
     const { exchange } = this
@@ -261,10 +277,10 @@ export class HttpRelay implements Relay {
     }
     if (exchange.state === 'frozen') {
       this.#moved = now
-      if (this.answered) this.#caller.heartbeat(now)
+      if (this.#answered) this.#answer.heartbeat(now)
       return
     }
-    if (this.#thaw > 0 && !this.#caller.full) this.#thaw--
+    if (this.#thaw > 0 && !this.#answer.full) this.#thaw--
     if (this.#upload !== null && !this.#upload.finished && now - this.#moved > this.#limits.idle) return this.#owner.end(exchange, 'request_timeout')
     if (this.#head === null && now - this.#moved > this.upstream.settings.timeout) this.#owner.end(exchange, 'upstream_timeout')
   }
@@ -272,9 +288,10 @@ export class HttpRelay implements Relay {
   #callerDone(): void {
     const { exchange } = this
     if (this.#over || exchange === null) return
-    if (this.#caller.finished && this.answered) {
+    if (this.#answer.finished && this.#answered) {
       this.#over = true
-      this.upstream.release(this, false)
+      this.#upload?.stop()
+      this.#sending?.abort()
       this.#owner.completed(this)
       return
     }

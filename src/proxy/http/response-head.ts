@@ -1,5 +1,8 @@
-// An upstream's response head as the caller gets it: hop-by-hop fields and the gateway's own names removed, the rest as it came. SPEC: WIRE6, WIRE11
-import { isTrailerAllowed, RESPONSE_HOP_BY_HOP } from './header-names.ts'
+// An upstream's response head as the caller gets it: hop-by-hop fields and the gateway's own names removed, the rest as it came, and what the
+// gateway owes added: `Via`, who may keep it, who may read it. SPEC: WIRE6, WIRE11, WIRE12, WIRE19, WIRE22
+import type { AnswerHead } from '../../upstream/handler.ts'
+import { endToEndTrailers, nameOf } from './header-names.ts'
+import type { Via } from './via.ts'
 
 export type ResponseHead = {
   readonly status: number
@@ -15,8 +18,16 @@ export type ResponseHead = {
   readonly length: number | null
 }
 
-type Raw = readonly (Buffer | string)[]
-const text = (value: Buffer | string | undefined): string => (value === undefined ? '' : typeof value === 'string' ? value : value.toString('latin1'))
+/** What the gateway knows of an exchange that its answer has to show. */
+export type Passing = {
+  readonly via: Via
+  /** What the upstream speaks. */
+  readonly upstream: 'http1' | 'http2'
+  /** It was let through for who the caller is: an answer that says nothing of caches is for this caller alone. */
+  readonly personal: boolean
+  /** Of a route with `cors`, in place of what the upstream says; null elsewhere. */
+  readonly cors: readonly string[] | null
+}
 
 /** Names that a `Connection` value takes away, beyond what is taken away anyway. */
 function nominated(value: string): readonly string[] {
@@ -28,43 +39,73 @@ function without(headers: readonly string[], names: readonly string[]): string[]
   return headers.filter((_, i) => !names.includes((headers[i - (i % 2)] ?? '').toLowerCase()))
 }
 
-/** null where the framing holds a transfer coding other than chunked: the body would be relayed in a coding nobody is told of (RFC 9112 §6.1). */
-export function responseHead(rawHeaders: unknown, status: number, statusText: string): ResponseHead | null {
-  const raw = (Array.isArray(rawHeaders) ? rawHeaders : []) as Raw // undici: names and values in turn, as Buffers
+/** What one head says of its body and of caches, read field by field. */
+class Reading {
+  dropped: readonly string[] = []
+  framed = false
+  length: number | null = null
+  eventStream = false
+  encoded = false
+  cached = false
+
+  /** @returns false where the framing cannot be relayed: a transfer coding nobody would be told of (RFC 9112 §6.1), a length that is none or two */
+  take(lower: string, value: string): boolean {
+    switch (lower) {
+      case 'connection': this.dropped = [...this.dropped, ...nominated(value)]; break
+      case 'content-type': this.eventStream = value.toLowerCase().startsWith('text/event-stream'); break
+      case 'content-encoding': this.encoded ||= value.trim().toLowerCase() !== 'identity'; break
+      case 'cache-control': this.cached = true; break
+      case 'transfer-encoding': this.framed = true; return value.trim().toLowerCase() === 'chunked'
+      case 'content-length': return this.#measure(value.trim())
+      default:
+    }
+    return true
+  }
+
+  #measure(value: string): boolean {
+    const bytes = Number(value)
+    if (!/^\d{1,15}$/.test(value) || (this.length !== null && this.length !== bytes)) return false
+    this.framed = true
+    this.length = bytes
+    return true
+  }
+}
+
+/** null where the framing is broken. */
+export function responseHead({ status, text, headers: raw }: AnswerHead, { via, upstream, personal, cors }: Passing): ResponseHead | null {
+  const reading = new Reading()
+  const headers: string[] = []
+  for (let i = 0; i < raw.length; i += 2) {
+    const spelling = raw[i] ?? ''
+    const value = raw[i + 1] ?? ''
+    const name = nameOf(spelling)
+    const measured = reading.length !== null
+    if (name.answering && !reading.take(name.lower, value)) return null
+    if (!name.answered || (cors !== null && name.ofCors) || (measured && name.lower === 'content-length')) continue
+    headers.push(spelling, value)
+  }
+  const { framed, length, eventStream, encoded, dropped, cached } = reading
+  const kept = dropped.length === 0 ? headers : without(headers, dropped)
+  if (personal && !(cached && !dropped.includes('cache-control'))) kept.push('cache-control', 'private')
+  kept.push('via', via.entries[upstream === 'http2' ? '2' : '1.1'])
+  if (cors !== null) kept.push(...cors)
+  return { status, text, headers: kept, delimitedByClose: !framed && upstream === 'http1' && status !== 204 && status !== 304, eventStream, encoded, length }
+}
+
+/** Fields of an interim answer that a caller may get: none that belongs to the final one's body, credentials or readers. */
+export function interimHead({ headers: raw }: AnswerHead): readonly string[] {
   const headers: string[] = []
   const dropped: string[] = []
-  let framed = status === 204 || status === 304
-  let eventStream = false
-  let encoded = false
-  let length: number | null = null
   for (let i = 0; i < raw.length; i += 2) {
-    const name = text(raw[i])
-    const lower = name.toLowerCase()
-    const value = text(raw[i + 1])
-    if (lower === 'connection') dropped.push(...nominated(value))
-    if (lower === 'transfer-encoding' && value.trim().toLowerCase() !== 'chunked') return null
-    if (lower === 'content-length' || lower === 'transfer-encoding') framed = true
-    if (lower === 'content-length') length = Number(value)
-    if (lower === 'content-type') eventStream = value.toLowerCase().startsWith('text/event-stream')
-    if (lower === 'content-encoding' && value.trim().toLowerCase() !== 'identity') encoded = true
-    if (RESPONSE_HOP_BY_HOP.has(lower) || lower.startsWith('narrowgate-')) continue
-    headers.push(name, value)
+    const spelling = raw[i] ?? ''
+    const name = nameOf(spelling)
+    if (name.lower === 'connection') dropped.push(...nominated(raw[i + 1] ?? ''))
+    if (name.trailer) headers.push(spelling, raw[i + 1] ?? '')
   }
-  return { status, text: statusText, headers: dropped.length === 0 ? headers : without(headers, dropped), delimitedByClose: !framed, eventStream, encoded, length }
+  return dropped.length === 0 ? headers : without(headers, dropped)
 }
 
-const NO_TRAILERS: { [name: string]: string } = {}
+const NOTHING: ReadonlySet<string> = new Set()
 
 /** Trailers a caller may get. */
-export function trailersOf(trailers: unknown): { [name: string]: string } {
-  if (trailers === null || typeof trailers !== 'object') return NO_TRAILERS
-  const entries = Object.entries(trailers)
-  if (entries.length === 0) return NO_TRAILERS
-  const kept: { [name: string]: string } = {}
-  for (const [name, value] of entries) {
-    if (!isTrailerAllowed(name.toLowerCase())) continue
-    if (typeof value === 'string') kept[name] = value
-    else if (Array.isArray(value)) kept[name] = value.join(', ')
-  }
-  return kept
-}
+export const trailersOf = (trailers: readonly string[]): readonly string[] => endToEndTrailers(trailers, NOTHING)

@@ -1,6 +1,7 @@
-// A request body on its way upstream: every chunk passes the gate when it arrives and again when it is handed on. SPEC: ENF2, WIRE7
-import type { IncomingMessage } from 'node:http'
-import { Readable } from 'node:stream'
+// A request body on its way upstream: every chunk passes the gate in the turn in which it is handed on, and what it may not pass waits here,
+// bounded by what one read of the caller's socket brings. SPEC: ENF2, WIRE7
+import type { Readable } from 'node:stream'
+import type { Sending } from '../../upstream/handler.ts'
 
 /** What the body asks of its relay. */
 interface UploadOwner {
@@ -10,66 +11,80 @@ interface UploadOwner {
   doubt(): void
   /** @returns false when the body is over its limit and the relay ended the exchange */
   counted(bytes: number): boolean
+  /** Those that go on; asked once, behind the body's last byte. */
+  trailersUp(): readonly string[]
 }
 
-export class Upload extends Readable {
-  readonly #request: IncomingMessage
+export class Upload {
+  readonly #body: Readable
+  readonly #sending: Sending
   readonly #owner: UploadOwner
-  /** Arrived while the gate was closed; the request is paused, so this stays small. */
-  readonly #held: Buffer[] = []
+  /** Arrived while the gate was closed or the upstream full; the caller is not read meanwhile, so this stays small. */
+  #held: Buffer[] = []
+  #full = false
   #ended = false
+  #over = false
 
-  constructor(request: IncomingMessage, owner: UploadOwner) {
-    super({ highWaterMark: 65_536 })
-    this.#request = request
+  constructor(body: Readable, sending: Sending, owner: UploadOwner) {
+    this.#body = body
+    this.#sending = sending
     this.#owner = owner
-    request.on('data', (chunk: Buffer) => this.#arrived(chunk))
-    request.once('end', () => this.#finished())
-    request.pause()
+    body.on('data', (chunk: Buffer) => this.#arrived(chunk))
+    body.once('end', () => this.#finished())
   }
 
+  /** All of it has arrived. */
   get finished(): boolean { return this.#ended }
 
   #arrived(chunk: Buffer): void {
-    if (this.destroyed || !this.#owner.counted(chunk.length)) return
-    if (this.#owner.passes && this.#held.length === 0) {
-      if (!this.push(chunk)) this.#request.pause()
-      return
-    }
+    if (this.#over || !this.#owner.counted(chunk.length)) return
+    if (!this.#full && this.#held.length === 0 && this.#owner.passes) return this.#hand(chunk)
     this.#held.push(chunk)
-    this.#request.pause()
-    this.#owner.doubt()
+    this.#body.pause()
+    if (!this.#full) this.#owner.doubt()
+  }
+
+  #hand(chunk: Buffer): void {
+    if (this.#sending.write(chunk)) return
+    this.#full = true
+    this.#body.pause()
   }
 
   #finished(): void {
     this.#ended = true
-    if (this.#owner.passes && this.#held.length === 0) this.push(null)
+    if (this.#over) return
+    if (this.#held.length > 0) return
+    if (this.#owner.passes) this.#end()
     else this.#owner.doubt()
   }
 
-  override _read(): void {
-    if (this.#held.length === 0) this.#request.resume()
+  #end(): void {
+    this.#over = true
+    this.#sending.end(this.#owner.trailersUp())
   }
 
-  /** The hand-off towards the upstream's socket happens in the turn of this call. */
-  override read(size?: number): unknown {
-    if (this.#owner.passes) return super.read(size)
-    if (this.readableLength > 0) this.#owner.doubt()
-    return this.#owner.passes ? super.read(size) : null
+  /** The upstream takes more. */
+  drained(): void {
+    this.#full = false
+    this.release()
   }
 
-  /** The gate is open again: what was held goes first, in order. */
+  /** The gate is open again, or there is room: what was held goes first, in order. */
   release(): void {
-    if (this.destroyed) return
-    while (this.#held.length > 0) {
+    while (!this.#over && !this.#full && this.#held.length > 0) {
+      if (!this.#owner.passes) return this.#owner.doubt()
       const chunk = this.#held.shift()
-      if (chunk !== undefined && !this.push(chunk)) break
+      if (chunk !== undefined) this.#hand(chunk)
     }
-    if (this.#held.length > 0) return
-    if (this.#ended) this.push(null)
-    else this.#request.resume()
-    if (this.isPaused()) return
-    this.pause()
-    this.resume()
+    if (this.#over || this.#full || this.#held.length > 0) return
+    if (!this.#ended) this.#body.resume()
+    else if (this.#owner.passes) this.#end()
+    else this.#owner.doubt()
+  }
+
+  /** Nothing of it goes on any more. */
+  stop(): void {
+    this.#over = true
+    this.#held = []
   }
 }

@@ -1,7 +1,8 @@
 // A session's own event stream: what happened to it and to its exchanges, until it ends, its caller may no longer read it, or the reader falls
 // behind. Nothing is written after its end. SPEC: ADM2, ADM6
-import type { ServerResponse } from 'node:http'
 import type { Full, Heard, Hub } from '../../enforcement/hub.ts'
+import type { Answer } from '../arrival.ts'
+import { ownHead } from '../own-answer.ts'
 
 const HEARTBEAT = 15_000
 const BEHIND_MAX = 262_144
@@ -24,13 +25,13 @@ const told = (heard: Heard, session: string): readonly { readonly event: string;
 const isEnd = (heard: Heard): boolean => heard.is === 'announced' && heard.announcement.record.record === 'session' && heard.announcement.record.state.is !== 'live'
 
 class EventStream {
-  readonly #response: ServerResponse
+  readonly #answer: Answer
   readonly #hearing: Hearing
   #timer: NodeJS.Timeout | null = null
   #stop = (): void => {}
 
-  constructor(response: ServerResponse, hearing: Hearing) {
-    this.#response = response
+  constructor(answer: Answer, hearing: Hearing) {
+    this.#answer = answer
     this.#hearing = hearing
   }
 
@@ -38,14 +39,13 @@ class EventStream {
     const stop = hub.follow(this.#hearing.session, heard => this.#hear(heard))
     if (typeof stop === 'string') return stop
     this.#stop = stop
-    this.#response.once('close', () => this.#leave())
-    this.#response.on('error', () => this.#response.destroy())
-    this.#response.writeHead(200, ['content-type', 'text/event-stream', 'cache-control', 'no-store'])
+    this.#answer.onClose(() => this.#leave())
+    this.#answer.sendHead(ownHead(200, ['content-type', 'text/event-stream', 'cache-control', 'no-store'], null))
     this.#beat()
     return null
   }
 
-  get #isOver(): boolean { return this.#response.writableEnded || this.#response.destroyed }
+  get #isOver(): boolean { return this.#answer.ended || this.#answer.gone }
 
   #hear(heard: Heard): void {
     if (!this.#stillAllowed()) return
@@ -68,13 +68,13 @@ class EventStream {
 
   #write(text: string): void {
     if (this.#isOver) return
-    this.#response.write(text)
-    if (this.#response.writableLength > BEHIND_MAX) this.#response.destroy()
+    this.#answer.send(Buffer.from(text))
+    if (this.#answer.waiting > BEHIND_MAX) this.#answer.cut('limit_reached', false)
   }
 
   #end(): void {
     this.#leave()
-    if (!this.#isOver) this.#response.end()
+    if (!this.#isOver) this.#answer.finish([])
   }
 
   #leave(): void {
@@ -84,4 +84,4 @@ class EventStream {
 }
 
 /** @returns the limit that is met, with nothing sent yet; null when it streams */
-export const openEvents = (response: ServerResponse, hub: Hub, hearing: Hearing): Full | null => new EventStream(response, hearing).open(hub)
+export const openEvents = (answer: Answer, hub: Hub, hearing: Hearing): Full | null => new EventStream(answer, hearing).open(hub)

@@ -1,19 +1,19 @@
 // The short bodies callers send to their own side: read whole, within a size and a time. SPEC: ADM1
-import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
 import type { Reason } from '../../core/reason.ts'
 
 const BODY_MAX = 16_384
 const BODY_WITHIN = 5_000
 
 /** The whole body as text, or why there is none. */
-export function readBody(request: IncomingMessage): Promise<{ readonly text: string } | { readonly reason: Reason }> {
+export function readBody(body: Readable): Promise<{ readonly text: string } | { readonly reason: Reason }> {
   return new Promise(resolve => {
     const chunks: Buffer[] = []
     let size = 0
     const timer = setTimeout(() => finish({ reason: 'request_timeout' }), BODY_WITHIN)
     const finish = (read: { readonly text: string } | { readonly reason: Reason }): void => {
       clearTimeout(timer)
-      request.off('data', take)
+      body.off('data', take)
       resolve(read)
     }
     const take = (chunk: Buffer): void => {
@@ -21,8 +21,8 @@ export function readBody(request: IncomingMessage): Promise<{ readonly text: str
       if (size > BODY_MAX) return finish({ reason: 'body_too_large' })
       chunks.push(chunk)
     }
-    request.on('data', take)
-    request.once('end', () => finish({ text: Buffer.concat(chunks).toString('utf8') }))
-    request.once('error', () => finish({ reason: 'caller_closed' }))
+    body.on('data', take)
+    body.once('end', () => finish({ text: Buffer.concat(chunks).toString('utf8') }))
+    body.once('error', () => finish({ reason: 'caller_closed' }))
   })
 }

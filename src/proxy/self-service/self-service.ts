@@ -15,7 +15,8 @@ import type { Enforced, Word } from '../../signals/intake.ts'
 import { isMarked, type Session, type SessionId } from '../../core/session.ts'
 import type { Ask } from '../ask.ts'
 import type { ProxyRoom } from '../room.ts'
-import { refusalText, sendRefusal } from '../refusal.ts'
+import { answerJson } from '../own-answer.ts'
+import { refusalText } from '../refusal.ts'
 import { sessionOf } from '../session-of.ts'
 import { elevationAnswer, profileAnswer, sessionAnswer } from './answers.ts'
 import { elevationAsk, extensionAsk, noteAsk, parsed } from './asks.ts'
@@ -27,6 +28,8 @@ const KEYS = '/.well-known/jwks.json'
 /** Both places of our keys. */
 export const isKeySet = (path: string): boolean => path === KEYS || path === `${RESERVED}jwks.json`
 const LONGEST_WAIT = 60
+/** Nothing is announced: some clients never end what they do not send. */
+const NO_BODY = { text: '' }
 
 /** `life` is the one the caller was identified in; what comes of the request is meant for no other. */
 type Known = { readonly live: LiveSession; readonly verified: Verified; readonly life: SessionId }
@@ -62,11 +65,11 @@ export class SelfService {
   get #now() { return this.#room.keeper.clock.now() }
 
   /** Our keys at the well-known place, where no route of the host claims it. */
-  servesWithoutRoute(ask: Ask): boolean { return ask.keys && ask.target.path === KEYS && ask.arrival.request.method === 'GET' }
+  servesWithoutRoute(ask: Ask): boolean { return ask.keys && ask.target.path === KEYS && ask.arrival.method === 'GET' }
 
   serve(ask: Ask): void {
     const path = ask.target.path
-    if (isKeySet(path)) return this.#send(ask, 200, this.#room.minter.jwks)
+    if (isKeySet(path)) return answerJson(ask.arrival, 200, this.#room.minter.jwks)
     void this.#serve(ask, path.slice(RESERVED.length)).catch(error => this.#failed(ask, error))
   }
 
@@ -78,20 +81,20 @@ export class SelfService {
 
   async #serve(ask: Ask, path: string): Promise<void> {
     const match = /^elevations\/(elv_[a-z2-7]{26})(\/[a-z]+)?$/.exec(path)
-    const handler = this.#handlers.get(`${ask.arrival.request.method} ${match === null ? path : `elevations/{id}${match[2] ?? ''}`}`)
+    const handler = this.#handlers.get(`${ask.arrival.method} ${match === null ? path : `elevations/{id}${match[2] ?? ''}`}`)
     if (handler === undefined) return this.#refuse(ask, 'no_route', null)
     const known = await this.#known(ask)
     if ('effect' in known) return this.#refuse(ask, known.reason, null)
     ask.live = known.live
     const standing = this.#standing(known, path)
     if (standing !== null) return this.#refuse(ask, standing, null)
-    const body = await readBody(ask.arrival.request)
+    const body = ask.head.contentLength === 0 ? NO_BODY : await readBody(ask.arrival.body)
     if ('reason' in body) return this.#refuse(ask, body.reason, null)
     const since = await this.#since(ask, known, path)
     if (since !== null) return this.#refuse(ask, since, null)
     const answer = await handler(ask, known, (match?.[1] ?? '') as ElevationId, body.text) // matched by the pattern of elevation ids
     if (answer === 'streaming') return
-    if ('status' in answer) this.#send(ask, answer.status, answer.body)
+    if ('status' in answer) answerJson(ask.arrival, answer.status, answer.body)
     else this.#refuse(ask, answer.reason, answer.says)
   }
 
@@ -112,14 +115,14 @@ export class SelfService {
   /** The caller in its session, by knowledge that is proven fresh; held like any request until it is. */
   async #known(ask: Ask): Promise<Known | Refusal> {
     const { hold } = this.#room
-    const { response } = ask.arrival
+    const { answer } = ask.arrival
     for (;;) {
       const known = await this.#identify(ask).catch((error: unknown) => {
         if (error instanceof StoreFault && !hold.fresh) return null
         throw error
       })
       if (known !== null && ('effect' in known || hold.fresh)) return known
-      if (!(await hold.wait(response))) return refuse(response.destroyed ? 'caller_closed' : 'stale')
+      if (!(await hold.wait(answer))) return refuse(answer.gone ? 'caller_closed' : 'stale')
     }
   }
 
@@ -127,8 +130,8 @@ export class SelfService {
     const names = this.#authn(ask.target.host)
     if (names.length === 0) return refuse('wrong_host')
     const wanted = this.#room.identifier.headers(names)
-    const { rawHeaders } = ask.arrival.request
-    const presented = rawHeaders.flatMap((name, i) => (i % 2 === 0 && wanted.includes(name.toLowerCase()) ? [{ header: name.toLowerCase(), value: rawHeaders[i + 1] ?? '' }] : []))
+    const { headers } = ask.arrival
+    const presented = headers.flatMap((name, i) => (i % 2 === 0 && wanted.includes(name.toLowerCase()) ? [{ header: name.toLowerCase(), value: headers[i + 1] ?? '' }] : []))
     const identified = await this.#room.identifier.identify(names, presented)
     if (identified.is === 'refused') return refuse(identified.reason)
     ask.verified = identified.verified
@@ -250,14 +253,14 @@ export class SelfService {
         stop()
         resolve(null)
       }
-      ask.arrival.response.once('close', done)
+      ask.arrival.answer.onClose(done)
       if (happened()) done()
     })
   }
 
   async #events(ask: Ask, known: Known): Promise<Answer> {
     const hearing = { session: known.life, allowed: () => this.#standing(known, 'events') === null, left: () => this.#left(known) }
-    const full = openEvents(ask.arrival.response, this.#hub, hearing)
+    const full = openEvents(ask.arrival.answer, this.#hub, hearing)
     return full === null ? 'streaming' : this.#full(full)
   }
 
@@ -266,19 +269,10 @@ export class SelfService {
     return says('limit_reached')
   }
 
-  #send(ask: Ask, status: number, body: unknown): void {
-    const { request, response } = ask.arrival
-    const bytes = Buffer.from(JSON.stringify(body))
-    request.resume()
-    response.writeHead(status, ['content-type', 'application/json', 'content-length', String(bytes.length), 'cache-control', 'no-store'])
-    response.end(request.method === 'HEAD' ? undefined : bytes)
-  }
-
   #refuse(ask: Ask, reason: Reason, detail: string | null): void {
     if (reason === 'caller_closed') return
-    const { request, response, contentLength } = ask.arrival
     const text = refusalText(reason, { detail, session: ask.live?.record.id ?? null })
     this.#room.refused(ask.refused(text.evaluation, reason))
-    sendRefusal(request, response, text, contentLength, false)
+    ask.arrival.answer.refuse(text, ask.head.contentLength, false)
   }
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { type JsonSchema, jsonSchema } from '../../../src/config/json-schema.ts'
 import { load } from '../../../src/config/load.ts'
@@ -45,8 +45,21 @@ describe('the examples', () => {
     ])
   })
 
+  it('[CFG2] the one for protocols loads without a warning where its files are there, and names each that is not', () => {
+    expect(told(example('protocols.yaml'), true)).toBe('')
+    const result = load(example('protocols.yaml'), 'protocols.yaml', { ...WORLD, exists: () => false })
+    expect(result.ok ? [] : result.problems.map(({ message }) => /the file (\S+) does not exist/.exec(message)?.[1])).toEqual([
+      '/tls/tls.crt', '/tls/tls.key', '/tls/internal-ca.crt', '/tls/tls.crt', '/tls/tls.key', '/tls/internal-ca.crt',
+    ])
+  })
+
+  it.each(readdirSync(new URL('../../../config/examples/', import.meta.url)))('[CFG2] the scenario %s loads where its files are there', name => {
+    const result = load(example(`examples/${name}`), name, WORLD)
+    expect(result.ok ? [] : result.problems).toEqual([])
+  })
+
   it('[CFG2] they show every key there is', () => {
-    const text = example('gateway.yaml') + example('redis.yaml')
+    const text = example('gateway.yaml') + example('redis.yaml') + example('protocols.yaml')
     expect([...new Set(keysOf(jsonSchema()))].filter(key => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([])
   })
 })

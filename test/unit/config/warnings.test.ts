@@ -10,6 +10,7 @@ function warnings(text: string): readonly string[] {
   return result.warnings.map(({ line, message }) => `${text.split('\n')[line - 1]?.trim() ?? ''} — ${message}`)
 }
 const withRules = (...rules: readonly string[]): string => SMALL.replace('      - allow: { methods: [GET] }', rules.map(rule => `      - ${rule}`).join('\n'))
+const withGrpc = (...rules: readonly string[]): string => withRules(...rules).replace('upstream: http://deploy:8080', 'upstream: { url: http://deploy:8080, protocol: grpc }')
 const BASELINE = 'sessions: { baseline: [{ scopes: [a] }] }\n'
 const PURPOSES = 'purposes: { ticket: { header: narrowgate-ticket, source: manual } }\n'
 
@@ -28,6 +29,10 @@ describe('warnings', () => {
     ['exchanges that outlive their credential', `${SMALL}sessions: { credentialEnd: ignore }\n`, 'sessions: { credentialEnd: ignore } — open exchanges outlive their credential, up to `sessions.max`'],
     ['an upstream nobody uses', `${SMALL}upstreams:\n  unused: { url: http://a:1 }\n`, 'unused: { url: http://a:1 } — no route uses the upstream \'unused\''],
     ['keys fetched without TLS', SMALL.replace('https://ci.example', 'http://ci.example'), 'ci: { jwt: { issuer: http://ci.example, audience: narrowgate } } — keys are fetched without TLS: whoever stands between can replace them'],
+    ['gRPC reflection for everybody', withGrpc('allow: { grpc: ["grpc.reflection.v1alpha.ServerReflection/*"] }'), '- allow: { grpc: ["grpc.reflection.v1alpha.ServerReflection/*"] } — without a scope every caller may list all services and methods of the upstream'],
+    ['gRPC reflection by its path', withRules('allow: { paths: [/x, /grpc.reflection.v1.ServerReflection/ServerReflectionInfo] }'), '- allow: { paths: [/x, /grpc.reflection.v1.ServerReflection/ServerReflectionInfo] } — without a scope every caller may list all services and methods of the upstream'],
+    ['gRPC outside of its route', withGrpc('allow: { grpc: [a.B/C] }').replace('host: deploy.internal', 'host: deploy.internal, path: /v1/**'), '- allow: { grpc: [a.B/C] } — \'/a.B/C\' lies outside of the route\'s own path /v1/**'],
+    ['gRPC to an upstream that speaks HTTP/1.1', withRules('allow: { grpc: [a.B/C] }'), '- allow: { grpc: [a.B/C] } — the upstream of the route is spoken to in HTTP/1.1, which carries no gRPC'],
   ])('[CFG9] %s', (_, text, warning) => {
     expect(warnings(text)).toEqual([warning])
   })
@@ -53,6 +58,16 @@ describe('warnings', () => {
     const result = load(`${SMALL}store:\n  redis:\n    url: "redis://gate:hunter2@redis"\n`, 'test.yaml', WORLD)
     expect(result.ok && result.warnings.map(formatProblem).join('\n')).not.toContain('hunter2')
     expect(result.ok && result.warnings.length).toBe(3)
+  })
+
+  it('[CFG9] a method that must be named is not hidden by a rule that names none, but by one that denies', () => {
+    expect(warnings(withRules('allow: {}', 'allow: { methods: [QUERY] }'))).toEqual([])
+    expect(warnings(withRules('deny: {}', 'allow: { methods: [QUERY] }'))).toEqual(['- allow: { methods: [QUERY] } — rule deploy#2 is never reached: rule deploy#1 matches everything it would match'])
+  })
+
+  it('[CFG9] reflection with a scope, or denied, is meant', () => {
+    expect(warnings(withGrpc('{ deny: { grpc: [grpc.reflection.v1.ServerReflection/*] } }', '{ allow: { grpc: [a.B/C] } }'))).toEqual([])
+    expect(warnings(`${withGrpc('{ allow: { grpc: [grpc.reflection.v1.ServerReflection/*] }, scope: a }')}${BASELINE}`)).toEqual([])
   })
 
   it('[CFG9] what only looks like it is none: other methods, narrower first, granted by a baseline', () => {

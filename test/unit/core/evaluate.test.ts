@@ -21,10 +21,10 @@ import { reassess } from '../../../src/core/verdict.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from './world.ts'
 
 const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'cred_1', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: null, claimed: {} }
-const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null }
+const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null }
 const ROUTE: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject',
-  upstreamFolds: { case: true, params: true }, rules: [RULE],
+  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, rules: [RULE],
 }
 const FREE: Partial<Rule> = { scope: null }
 

@@ -11,11 +11,11 @@ const target = (host: string, path: string): Target => ({ host, path, segments: 
 
 const rule = (changes: Partial<Rule> & { readonly path?: string | null } = {}): Rule => {
   const { path = null, ...rest } = changes
-  return { name: `r:${path ?? 'any'}`, effect: 'allow', methods: null, paths: path === null ? null : [pathPattern(path)], upgrade: null, anonymous: false, scope: null, condition: null, ...rest }
+  return { name: `r:${path ?? 'any'}`, effect: 'allow', methods: null, paths: path === null ? null : [pathPattern(path)], upgrade: null, anonymous: false, scope: null, condition: null, messages: null, ...rest }
 }
 const hostOf = (host: string | null): HostPattern => (host === null ? { is: 'any' } : host.startsWith('*') ? { is: 'suffix', suffix: host.slice(1) } : { is: 'exact', host })
 const route = (name: string, host: string | null, path = '/**', rules: readonly Rule[] = [rule()], folds = { case: true, params: true }): Route =>
-  ({ name, host: hostOf(host), path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: folds, rules })
+  ({ name, host: hostOf(host), path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: folds, cors: null, rewrite: null, rules })
 
 /** The name of what was found. */
 const met = (routes: readonly Route[], host: string, path: string): string => {
@@ -98,7 +98,7 @@ describe('the rule', () => {
     fc.assert(fc.property(fc.array(anyRule, { maxLength: 6 }), anyAction, anyPath, (specs, action, path) => {
       const rules = specs.map(({ effect, methods, path: source, upgrade }, i) => rule({ name: `r${i}`, effect, methods: methods === null ? null : new Set(methods), path: source, upgrade }))
       const wanted = specs.findIndex(({ effect, methods, path: source, upgrade }) => {
-        const method = methods === null || methods.includes(action.method) || (action.method === 'HEAD' && methods.includes('GET'))
+        const method = methods === null ? effect === 'deny' || action.method !== 'get' : methods.includes(action.method) || (action.method === 'HEAD' && methods.includes('GET'))
         const upgrades = upgrade === action.upgrade || (effect === 'deny' && upgrade === null)
         return method && upgrades && (source === null || expression(source).test(path))
       })
@@ -181,4 +181,14 @@ describe('paths an upstream may read as another', () => {
     }), { numRuns: 10_000 })
     expect(passed).toBeGreaterThan(500)
   })
+})
+
+test.each(['/adm%C4%B1n/x', '/%EF%BD%81dmin/x', '/%EF%BC%A1dmin/x', '/Adm%C4%B1n/x'])('[DEC4] %s, which an upstream that ignores case by Unicode reads as another path, is ambiguous', path => {
+  const routes = [route('n', 'api.test', '/**', [rule({ name: 'admin', effect: 'deny', path: '/admin/**' }), rule({ name: 'rest' })])]
+  const table = routeTable(routes)
+  const asked = target('api.test', path)
+  const action = { method: 'GET', upgrade: null }
+  const place = placeOf(routes[0] as Route, action, asked)
+  expect([place.rule?.name, isAmbiguous(table, place, action, asked)]).toEqual(['rest', true])
+  expect(isAmbiguous(table, place, action, target('api.test', '/caf%C3%A9/x'))).toBe(false)
 })

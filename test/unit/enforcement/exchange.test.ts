@@ -16,8 +16,8 @@ import { evidence, POLICY, World } from '../sessions/world.ts'
 const nothing = (): void => undefined
 const CHANNEL: Channel = { status: 0, freeze: nothing, resume: nothing, cut: nothing, tick: nothing }
 const ROUTE: Route = {
-  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true },
-  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null }],
+  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
+  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null }],
 }
 const policy: Policy = { ...POLICY, routes: [ROUTE] }
 
@@ -60,7 +60,7 @@ test('[SES5] asking the gate, being judged again and being swept is none', async
   inflight.add(exchange)
   const reassessor = new Reassessor(keeper, inflight, { regranted: nothing, frozen: nothing, resumed: nothing, cut: nothing })
   world.mirror.onChange = change => reassessor.changed(change)
-  const sweeper = new Sweeper(keeper, inflight, reassessor, () => duration(1_000))
+  const sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => duration(1_000), frozen: () => Infinity })
   const before = live.lastSeen
   for (let i = 0; i < 5; i++) {
     world.clock.pass(1_000)

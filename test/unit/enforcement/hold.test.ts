@@ -5,10 +5,14 @@ import { duration, type Instant, instant } from '../../../src/core/time.ts'
 import { HELD_MAX, Hold } from '../../../src/enforcement/hold.ts'
 
 class Caller extends EventEmitter {
-  destroyed = false
+  gone = false
   leave(): void {
-    this.destroyed = true
+    this.gone = true
     this.emit('close')
+  }
+  onClose(listener: () => void): () => void {
+    this.once('close', listener)
+    return () => void this.off('close', listener)
   }
 }
 

@@ -18,8 +18,8 @@ import { evidence, POLICY, World } from '../sessions/world.ts'
 const HELD = 1_000
 const STALENESS = 5_000
 const routeAt = (name: string, staleness: number): Route => ({
-  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true },
-  rules: [{ name: `${name}#1`, effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null }],
+  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
+  rules: [{ name: `${name}#1`, effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null }],
 })
 const ROUTES = { strict: routeAt('strict', 0), lenient: routeAt('lenient', STALENESS) }
 const routes = Object.values(ROUTES)
@@ -35,6 +35,7 @@ let sweeper: Sweeper
 let told: string[]
 const lease = { until: Infinity }
 let onCut: (exchange: string) => void
+let share = Infinity
 
 beforeEach(async () => {
   world = await World.start(policy)
@@ -42,6 +43,7 @@ beforeEach(async () => {
   told = []
   onCut = () => undefined
   lease.until = Infinity
+  share = Infinity
   keeper = { clock: world.clock, mirror: world.mirror, confirmedUntil: () => lease.until, vouchesFor: () => true }
   inflight = new Inflight()
   const witness: Witness = {
@@ -49,7 +51,7 @@ beforeEach(async () => {
     resumed: ({ id }) => void told.push(`${id} resumed`), cut: ({ exchange: { id }, reason }) => void told.push(`${id} cut: ${reason}`),
   }
   reassessor = new Reassessor(keeper, inflight, witness)
-  sweeper = new Sweeper(keeper, inflight, reassessor, () => duration(HELD))
+  sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => duration(HELD), frozen: () => share })
   world.mirror.onChange = change => reassessor.changed(change)
 })
 afterEach(() => world.close())
@@ -199,4 +201,19 @@ test('[ENF3, AUD3] where many are cut at once, the last is cut before the first 
   expect(told.slice(3)).toEqual(['e cut: revoked', 'f cut: revoked', 'g cut: revoked'])
   expect(await judged).toMatchObject({ cut: 3 })
   expect(told).toHaveLength(6) // each once
+})
+
+test('[ENF11] frozen exchanges hold their share of the connections and no more: those frozen first end, and what goes on does not count', async () => {
+  share = 2
+  const running = admitted('r')
+  const [first, second, third] = [admitted('e'), admitted('f'), admitted('g')]
+  for (const exchange of [first, second, third]) {
+    exchange.state = 'frozen'
+    exchange.reason = 'frozen'
+    exchange.frozenAt = world.clock.now()
+    world.clock.pass(10)
+  }
+  live.stamp = first.stamp // nothing of the session changed
+  after(0)
+  expect([standing(first), standing(second), standing(third), standing(running)]).toEqual([['ended', 'limit_reached'], ['frozen', 'frozen'], ['frozen', 'frozen'], ['open', null]])
 })

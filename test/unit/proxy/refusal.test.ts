@@ -4,7 +4,8 @@ import { createServer, type IncomingMessage, request, type Server } from 'node:h
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Reason, REASON_WORDS, REASONS } from '../../../src/core/reason.ts'
-import { type RefusalText, refusalText, sendRefusal } from '../../../src/proxy/refusal.ts'
+import { Http1Answer } from '../../../src/proxy/http/http1-answer.ts'
+import { type RefusalText, refusalText } from '../../../src/proxy/refusal.ts'
 
 let server: Server
 let text: RefusalText = refusalText('bad_request')
@@ -13,7 +14,7 @@ let close = false
 beforeAll(async () => {
   server = createServer((message, response) => {
     const length = message.headers['content-length']
-    sendRefusal(message, response, text, message.headers['transfer-encoding'] === undefined ? Number(length ?? 0) : null, close)
+    new Http1Answer(message, response, message.socket).refuse(text, message.headers['transfer-encoding'] === undefined ? Number(length ?? 0) : null, close)
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
 })

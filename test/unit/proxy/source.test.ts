@@ -1,11 +1,12 @@
 // Whose address counts: the peer's own, or what trusted proxies say, read from the right.
-import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
 import * as fc from 'fast-check'
-import { expect, test } from 'vitest'
-import { sourceOf } from '../../../src/proxy/describe/source.ts'
+import { describe, expect, test } from 'vitest'
+import { forwardedFor } from '../../../src/proxy/describe/forwarded.ts'
+import { type Source, sourceOf } from '../../../src/proxy/describe/source.ts'
 
-const of = (peer: string, forwarded: readonly string[], trusted: readonly string[]): string =>
-  sourceOf({ socket: { remoteAddress: peer }, rawHeaders: forwarded.flatMap(value => ['X-Forwarded-For', value]) } as unknown as IncomingMessage, trusted) // the members it reads
+const from = (peer: string, headers: readonly string[]): Source => sourceOf({ peer, headers }, TRUSTED)
+const of = (peer: string, forwarded: readonly string[], trusted: readonly string[]): string => sourceOf({ peer, headers: forwarded.flatMap(value => ['X-Forwarded-For', value]) }, trusted).address
 
 const TRUSTED = ['10.0.0.0/8', '192.0.2.7', '2001:db8::/32']
 
@@ -45,4 +46,49 @@ test('[WIRE5] whatever the header holds, the answer is an address', () => {
   fc.assert(fc.property(fc.string(), fc.constantFrom('10.0.0.1', '203.0.113.5'), (header, peer) => {
     expect(of(peer, [header], ['10.0.0.0/8'])).toMatch(/^[0-9a-f.:]+$/i)
   }))
+})
+
+describe('Forwarded', () => {
+  test.each<readonly [string, string, Source]>([
+    ['an address', 'for=198.51.100.1', { address: '198.51.100.1', hops: ['10.1.1.1'] }],
+    ['one with its port', 'for="198.51.100.1:4711";proto=https', { address: '198.51.100.1', hops: ['10.1.1.1'] }],
+    ['IPv6, in brackets and quoted', 'By=_us; FOR="[2001:db9::1]:4711" ;host=api.test', { address: '2001:db9::1', hops: ['10.1.1.1'] }],
+    ['several hops', 'for=127.0.0.1, for=198.51.100.1;by=x, for=10.2.2.2', { address: '198.51.100.1', hops: ['10.2.2.2', '10.1.1.1'] }],
+    ['a quoted pair', 'for="198.51\\.100.1"', { address: '198.51.100.1', hops: ['10.1.1.1'] }],
+    ['a comma in quotes', 'host="a, for=127.0.0.1";for=198.51.100.1', { address: '198.51.100.1', hops: ['10.1.1.1'] }],
+  ])('[WIRE5] says from whom: %s', (_, value, source) => expect(from('10.1.1.1', ['Forwarded', value])).toEqual(source))
+
+  test.each(['for=unknown', 'for=_hidden', 'for=198.51.100.1, for=unknown', 'for=198.51.100.1, for=_a, for=10.2.2.2', 'for=198.51.100.1, proto=http', 'for=[2001:db9::1]', 'for="2001:db9::1"', 'for=198.51.100', 'for=198.51.100.1;for=127.0.0.1', 'for = 198.51.100.1', 'for="198.51.100.1', 'for=198.51.100.1,', ';for=198.51.100.1', 'for', '', 'for=198.51.100.1\u0000'])(
+    '[WIRE5] %j counts for nothing', value => expect(from('10.1.1.1', ['forwarded', value])).toEqual({ address: '10.1.1.1', hops: [] }))
+
+  test('[WIRE5] of a peer that is not trusted it is not read', () => expect(from('203.0.113.1', ['forwarded', 'for=198.51.100.1'])).toEqual({ address: '203.0.113.1', hops: [] }))
+
+  test('[WIRE5] beside X-Forwarded-For it has to say the same; a doubt, or a line too many, leaves the peer', () => {
+    expect(from('10.1.1.1', ['Forwarded', 'for=198.51.100.1', 'X-Forwarded-For', '198.51.100.1'])).toEqual({ address: '198.51.100.1', hops: ['10.1.1.1'] })
+    expect(from('10.1.1.1', ['Forwarded', 'for=1.2.3.4, for=198.51.100.1', 'X-Forwarded-For', '198.51.100.1']).address).toBe('198.51.100.1') // left of it nothing counts
+    for (const headers of [
+      ['Forwarded', 'for=198.51.100.2', 'X-Forwarded-For', '198.51.100.1'], ['Forwarded', 'for=198.51.100.1, for=10.2.2.2', 'X-Forwarded-For', '198.51.100.1'], ['Forwarded', 'for=unknown', 'X-Forwarded-For', '198.51.100.1'],
+      ['Forwarded', 'for=198.51.100.1', 'X-Forwarded-For', 'x'], ['Forwarded', 'for=198.51.100.1', 'Forwarded', 'for=198.51.100.1'], ['Forwarded', 'nonsense', 'X-Forwarded-For', '198.51.100.1'],
+    ]) expect(from('10.1.1.1', headers), headers.join()).toEqual({ address: '10.1.1.1', hops: [] })
+  })
+
+  test('[WIRE5] more proxies in a row than are believed leave the peer', () => {
+    const chain = (length: number): string => ['198.51.100.1', ...Array.from({ length }, () => '10.2.2.2')].join(', ')
+    expect(from('10.1.1.1', ['X-Forwarded-For', chain(31)])).toMatchObject({ address: '198.51.100.1' })
+    expect(from('10.1.1.1', ['X-Forwarded-For', chain(32)])).toEqual({ address: '10.1.1.1', hops: [] })
+  })
+
+  test('[WIRE5] what one writes the other reads', () => {
+    const address = fc.oneof(fc.ipV4(), fc.ipV6().filter(each => isIP(each) === 6))
+    fc.assert(fc.property(fc.array(address, { minLength: 1, maxLength: 5 }), fc.constantFrom('', ';proto=http', ';host="a;b, for=x"'), (hops, more) => {
+      expect(forwardedFor(hops.map(hop => `for=${hop.includes(':') ? `"[${hop}]"` : hop}${more}`).join(' ,\t'))).toEqual(hops)
+    }))
+  })
+
+  test('[WIRE5] any text at all is read or refused, in time', () => {
+    fc.assert(fc.property(fc.array(fc.constantFrom('for=', '198.51.100.1', '"', '\\', ',', ';', ' ', '=', '[', ']', 'unknown', 'by', '\t'), { maxLength: 200 }).map(parts => parts.join('')), value => {
+      const hops = forwardedFor(value)
+      for (const hop of hops ?? []) if (hop !== null) expect(isIP(hop)).toBeGreaterThan(0)
+    }), { numRuns: 2_000 })
+  })
 })

@@ -1,0 +1,99 @@
+// From an admitted request to its upstream and back: makes the relay of its kind, and answers what relays ask and tell. SPEC: WIRE13, WIRE15, WIRE24, ADM8
+import { refuse } from '../core/decision.ts'
+import type { Reason } from '../core/reason.ts'
+import type { Place } from '../core/route.ts'
+import type { Relay } from '../enforcement/admit.ts'
+import type { Exchange } from '../enforcement/exchange.ts'
+import { observer } from '../runtime/metrics.ts'
+import type { UpstreamFault } from '../upstream/handler.ts'
+import type { Upstream } from '../upstream/upstream.ts'
+import type { Ask, AskOwner, Carried } from './ask.ts'
+import { finallyLeft, isCall, withDeadline } from './grpc/deadline.ts'
+import { corsHeaders } from './http/cors.ts'
+import { type Inbound, outgoingHeaders } from './http/outgoing.ts'
+import { HttpRelay } from './http/relay.ts'
+import type { Passing } from './http/response-head.ts'
+import type { Refuser } from './refuser.ts'
+import { countRequest } from './request-metrics.ts'
+import { hostFor, pathFor } from './rewrite.ts'
+import type { ProxyRoom } from './room.ts'
+import { DialAgent } from './websocket/dial-agent.ts'
+import { type TunnelPlace, WebSocketRelay } from './websocket/relay.ts'
+
+export class Forwarder implements AskOwner {
+  readonly #room: ProxyRoom
+  readonly #refuser: Refuser
+
+  constructor(room: ProxyRoom, refuser: Refuser) {
+    this.#room = room
+    this.#refuser = refuser
+  }
+
+  /** What takes the request over once it is admitted; null where its upstream is not configured any more. */
+  relayOf(ask: Ask, { route, rule }: Place): Relay | null {
+    const { arrival, head, target, world: { upstreams, settings: { limits } } } = ask
+    const upstream = upstreams.get(route.upstream)
+    if (upstream === undefined) return null
+    const path = pathFor(route, target)
+    if (head.upgrade !== 'websocket') return new HttpRelay(arrival, head.contentLength, upstream, path, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
+    const tunnels = { name: upstream.name, settings: upstream.settings, place: () => placeOf(upstream, ask.sourceAddress) }
+    return new WebSocketRelay(arrival, tunnels, path, ask, { messages: rule?.messages ?? null, idle: 0, clock: this.#room.keeper.clock })
+  }
+
+  /** Whatever was there when it was admitted: one that waits for its record goes with the word it was admitted on. */
+  admitted(ask: Ask, { exchange }: Carried): void {
+    ask.context ??= this.#context(ask, exchange)
+  }
+
+  passing({ place, head: { origin }, verified, world }: Ask): Passing {
+    const route = place?.route ?? null
+    const upstream = (route === null ? undefined : world.settings.upstreams.get(route.upstream)?.protocol) ?? 'http1'
+    return { via: this.#room.via, upstream, personal: verified !== null, cors: route === null || route.cors === null ? null : corsHeaders(route.cors, origin) }
+  }
+
+  outgoing(ask: Ask, { exchange }: Carried): readonly string[] {
+    const { source, arrival, place } = ask
+    const { via, keeper: { clock }, metrics } = this.#room
+    const route = place?.route ?? null
+    if (ask.sampledAt > 0) observer(metrics.overhead, 'route', route?.name ?? '').observe((performance.now() - ask.sampledAt) / 1000)
+    ask.context ??= this.#context(ask, exchange)
+    if (ask.context === null && exchange?.live != null) this.end(exchange, 'internal_error') // ended before its connection takes a byte: nothing goes without its context
+    const upstream = route === null ? undefined : ask.world.upstreams.get(route.upstream)
+    const host = hostFor(route, upstream?.settings.origin ?? '')
+    const headers = outgoingHeaders({ ...inboundOf(ask), method: arrival.method, secure: arrival.secure, host, source, via, inject: upstream?.inject ?? null, context: ask.context })
+    return exchange !== null && isCall(arrival) ? withDeadline(headers, finallyLeft(exchange, clock.now())) : headers
+  }
+
+  #context({ place }: Ask, exchange: Exchange | null): string | null {
+    if (exchange?.live == null || place === null) return null
+    return this.#room.minter.ready({ session: exchange.live.record, grant: exchange.permit.grant, upstream: place.route.upstream, until: exchange.permit.until })
+  }
+
+  // ---- what relays tell
+
+  doubt(exchange: Exchange): void { this.#room.reassessor.doubt(exchange) }
+
+  end(exchange: Exchange, reason: Reason): void { this.#room.reassessor.end(exchange, reason, 'wire', null) }
+
+  refuse(ask: Ask, reason: Reason): void { this.#refuser.refuse(ask, refuse(reason)) }
+
+  headSent({ place: { route: { upstream } }, openedAt }: Exchange): void {
+    observer(this.#room.metrics.upstreamDuration, 'upstream', upstream).observe((this.#room.keeper.clock.now() - openedAt) / 1000)
+  }
+
+  completed({ arrival: { method, protocol } }: Ask, { exchange, status }: Carried): void {
+    if (exchange === null) return
+    this.#room.inflight.remove(exchange)
+    exchange.state = 'ended'
+    this.#room.completed(exchange, status)
+    countRequest(this.#room.metrics, exchange.place.route, method, protocol, status, null, exchange.permit.grant)
+  }
+}
+
+export const inboundOf = ({ arrival: { headers }, head, kept }: Ask): Inbound => ({ headers, head, kept })
+
+function placeOf(upstream: Upstream, source: string): TunnelPlace | UpstreamFault {
+  const place = upstream.place(source)
+  if (typeof place === 'string') return place
+  return { origin: place.origin, agent: new DialAgent(told => place.dial(told)), release: fault => place.release(fault) }
+}

@@ -1,0 +1,30 @@
+// Pages of other origins, on routes that name them (`cors:`): preflights are answered here from route and rules, never forwarded, and need no
+// credential; answers and refusals say who may read them. Opens no way around a rule: the request itself is judged like any other. SPEC: WIRE19
+import type { Target } from '../../core/evaluation.ts'
+import { methodFault } from '../../core/method.ts'
+import type { Reason } from '../../core/reason.ts'
+import { type Cors, firstRule, type Route } from '../../core/route.ts'
+import type { Head } from './head.ts'
+
+type Asking = Pick<Head, 'origin' | 'asksForMethod'>
+type Preflight = { readonly is: 'allowed'; /** Of a 204, names and values in turn. */ readonly headers: readonly string[] } | { readonly is: 'refused'; readonly reason: Extract<Reason, 'origin_refused' | 'no_rule' | 'denied'> }
+
+export const isPreflight = (method: string, { origin, asksForMethod }: Asking): boolean => method === 'OPTIONS' && origin !== null && asksForMethod !== null
+
+const NOBODY: readonly string[] = ['vary', 'origin']
+
+/** What every answer and refusal on the route says, names and values in turn. */
+export function corsHeaders(cors: Cors, origin: string | null): readonly string[] {
+  if (origin === null || !cors.origins.includes(origin)) return NOBODY
+  return ['access-control-allow-origin', origin, ...(cors.credentials ? ['access-control-allow-credentials', 'true'] : []), 'vary', 'origin']
+}
+
+/** Answers for the method that is asked for, where a rule would match it at this path; whether the caller holds the right is not asked here. */
+export function preflight(route: Route, cors: Cors, { segments }: Target, { origin, asksForMethod }: Asking): Preflight {
+  const method = asksForMethod ?? ''
+  if (origin === null || !cors.origins.includes(origin)) return { is: 'refused', reason: 'origin_refused' }
+  const rule = methodFault(method) === null ? firstRule(route, { method, upgrade: null }, segments) : null
+  if (rule?.effect !== 'allow') return { is: 'refused', reason: rule === null ? 'no_rule' : 'denied' }
+  const headers = cors.headers.length === 0 ? [] : ['access-control-allow-headers', cors.headers.join(', ')]
+  return { is: 'allowed', headers: [...corsHeaders(cors, origin), 'access-control-allow-methods', method, ...headers, 'access-control-max-age', String(Math.floor(cors.maxAge / 1_000))] }
+}

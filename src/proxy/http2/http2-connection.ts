@@ -1,0 +1,149 @@
+// One HTTP/2 connection of a caller: its streams become arrivals, in a turn of their own, so that whatever is dead by then is never judged.
+// Keeps its budget against floods and ends what exceeds it; idle or shut down, it says so and lets its streams finish. SPEC: WIRE3, WIRE8, WIRE16
+import { constants, performServerHandshake, type ServerHttp2Session, type ServerHttp2Stream, type ServerOptions } from 'node:http2'
+import type { Socket } from 'node:net'
+import type { LimitSettings } from '../../config/settings.ts'
+import type { Reason } from '../../core/reason.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Arrival } from '../arrival.ts'
+import { refusalText } from '../refusal.ts'
+import { Flood, type Http2Limit } from './flood.ts'
+import { Http2Arrival } from './http2-arrival.ts'
+import { readStreamHead, type StreamHead } from './stream-head.ts'
+
+export type ConnectionLimit = Http2Limit | 'http2_invalid_frames'
+
+/** What a connection tells its listener. */
+export type ConnectionOwner = {
+  readonly limits: LimitSettings
+  readonly clock: Clock
+  readonly onRequest: (arrival: Arrival) => void
+  /** A request that was refused before it made sense, or a connection that broke the protocol. */
+  readonly onFault: (reason: Reason, source: string) => void
+  /** A limit was met; the connection is gone. */
+  readonly onLimit: (limit: ConnectionLimit, source: string) => void
+}
+
+/** @param peer who it counts as coming from. @param serverName what the TLS client asked for */
+export type Caller = { readonly peer: string; readonly secure: boolean; readonly serverName: string | null }
+
+/** Held for all streams together while nobody takes it; each alone has a window of 64 KiB. */
+const WINDOW = 1_048_576
+const PSEUDO_FIELDS = 5
+/** Milliseconds until a socket whose session is over is destroyed, whatever its peer does. */
+const LINGER = 2_000
+
+const sessionOptions = ({ headerBytes, headers, streamsPerConnection }: LimitSettings): ServerOptions => ({
+  settings: { maxConcurrentStreams: streamsPerConnection, maxHeaderListSize: headerBytes, enableConnectProtocol: true, initialWindowSize: 65_535 },
+  maxHeaderListPairs: headers + PSEUDO_FIELDS, maxSettings: 32, maxSessionInvalidFrames: 500, maxSessionRejectedStreams: 100, maxSessionMemory: 32, streamResetBurst: 1_000, streamResetRate: 50,
+  maxSendHeaderBlockLength: 262_144, strictSingleValueFields: false,
+})
+
+export class Http2Connection {
+  readonly #owner: ConnectionOwner
+  readonly #caller: Caller
+  readonly #socket: Socket
+  readonly #session: ServerHttp2Session
+  readonly #flood: Flood
+  readonly #open = new Set<ServerHttp2Stream>()
+  readonly #judged = new WeakSet<Http2Arrival>()
+  /** Came in this turn of the loop. */
+  #fresh: Http2Arrival[] = []
+  #served = false
+  #quietSince: number
+  #overSince: number | null = null
+
+  constructor(socket: Socket, caller: Caller, owner: ConnectionOwner) {
+    this.#owner = owner
+    this.#caller = caller
+    this.#socket = socket
+    this.#quietSince = this.#now
+    this.#flood = new Flood(this.#now)
+    this.#session = performServerHandshake(socket, sessionOptions(owner.limits))
+    this.#session.once('connect', () => { if (!this.#session.destroyed) this.#session.setLocalWindowSize(WINDOW) })
+    this.#session.on('stream', (stream, _fields, _flags, raw: string[]) => this.#arrived(stream, raw))
+    this.#session.on('ping', () => this.#heed(this.#flood.pinged(this.#now)))
+    this.#session.on('remoteSettings', () => this.#heed(this.#flood.settled(this.#now)))
+    this.#session.on('error', error => this.#broken(error))
+  }
+
+  get #now(): number { return this.#owner.clock.elapsed() }
+
+  /** Nothing new from here on; open streams go on to their end. */
+  close(): void {
+    this.#session.close()
+  }
+
+  /** Asked about once a second: floods that only their bytes show, silence, and what does not go away by itself. */
+  look(): void {
+    const now = this.#now
+    if (this.#session.destroyed) {
+      this.#overSince ??= now
+      if (now - this.#overSince > LINGER) this.#socket.destroy()
+      return
+    }
+    this.#heed(this.#flood.weigh(this.#socket.bytesRead, this.#socket.bytesWritten, now))
+    for (const stream of this.#open) if (stream.closed && !stream.destroyed) stream.destroy() // its body is of no use to anybody, and nobody reads it
+    const { headersTimeout, idleTimeout } = this.#owner.limits
+    if (this.#open.size === 0 && now - this.#quietSince > (this.#served ? idleTimeout : headersTimeout)) this.#session.close()
+  }
+
+  #arrived(stream: ServerHttp2Stream, raw: readonly string[]): void {
+    const { clock } = this.#owner
+    stream.on('error', ignore)
+    this.#open.add(stream)
+    this.#served = true
+    const head = readStreamHead(raw, this.#caller.secure)
+    this.#flood.opened(typeof head === 'string' ? 0 : head.size)
+    if (!stream.endAfterHeaders) stream.once('resume', () => stream.on('data', this.#carried))
+    const arrival = new Http2Arrival(stream, typeof head === 'string' ? MALFORMED : head, { ...this.#caller, at: clock.now() })
+    stream.once('close', () => this.#left(arrival))
+    if (typeof head === 'string') return this.#refuse(arrival, 'bad_request', head)
+    if (head.method === 'CONNECT' && head.protocol === null) return this.#refuse(arrival, 'method_refused', null)
+    if (head.expectation !== null && !arrival.expectsContinue) return this.#refuse(arrival, 'expectation_failed', null)
+    if (this.#fresh.push(arrival) === 1) setImmediate(() => this.#serve())
+  }
+
+  /** Behind everything that came in the same read: a stream reset at once, or broken by its first bytes, goes nowhere. */
+  #serve(): void {
+    const arrivals = this.#fresh
+    this.#fresh = []
+    for (const arrival of arrivals) {
+      if (arrival.answer.gone) continue
+      this.#judged.add(arrival)
+      this.#owner.onRequest(arrival)
+    }
+  }
+
+  #refuse(arrival: Http2Arrival, reason: Reason, detail: string | null): void {
+    this.#owner.onFault(reason, this.#caller.peer)
+    arrival.answer.refuse(refusalText(reason, { detail }), null, false)
+  }
+
+  #left(arrival: Http2Arrival): void {
+    this.#open.delete(arrival.body)
+    this.#quietSince = this.#now
+    if (!arrival.answer.settled && !this.#session.destroyed) this.#heed(this.#flood.died(this.#judged.has(arrival), this.#now))
+  }
+
+  readonly #carried = (chunk: Buffer): void => this.#flood.carried(chunk.length)
+
+  #heed(limit: ConnectionLimit | null): void {
+    if (limit === null || this.#session.destroyed) return
+    this.#owner.onLimit(limit, this.#caller.peer)
+    this.#session.destroy(new Error(limit), constants.NGHTTP2_ENHANCE_YOUR_CALM)
+  }
+
+  #broken(error: Error): void {
+    const code = 'code' in error ? error.code : ''
+    const errno = 'errno' in error ? error.errno : 0
+    if (code === 'ERR_HTTP2_TOO_MANY_INVALID_FRAMES') this.#owner.onLimit('http2_invalid_frames', this.#caller.peer)
+    else if (errno === FLOODED || errno === TOO_MANY_CONTINUATIONS) this.#owner.onLimit('http2_frames', this.#caller.peer)
+    else if (code === 'ERR_HTTP2_ERROR') this.#owner.onFault('bad_request', this.#caller.peer)
+  }
+}
+
+const ignore = (): void => {}
+/** nghttp2's own words for more than its limits of frames it has to answer, and of CONTINUATION. */
+const [FLOODED, TOO_MANY_CONTINUATIONS] = [-904, -905]
+const MALFORMED: StreamHead = { method: '', path: '', protocol: null, headers: [], expectation: null, contentType: '', size: 0 }

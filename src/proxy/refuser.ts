@@ -1,0 +1,55 @@
+// Refusals on their way out: on record, counted, and in words for the caller, with what it may ask for. SPEC: WIRE9, AUD2, ADM8
+import { NOBODY } from '../audit/record.ts'
+import type { Refusal } from '../core/decision.ts'
+import { offersFor } from '../core/policy.ts'
+import { type Reason, REASONS } from '../core/reason.ts'
+import { StoreFault } from '../sessions/store-fault.ts'
+import type { Arrival } from './arrival.ts'
+import type { Ask } from './ask.ts'
+import { corsHeaders } from './http/cors.ts'
+import { type RefusalText, refusalText } from './refusal.ts'
+import { countRequest } from './request-metrics.ts'
+import type { ProxyRoom } from './room.ts'
+
+const NO_LINES: readonly string[] = []
+
+export class Refuser {
+  readonly #room: ProxyRoom
+
+  constructor(room: ProxyRoom) {
+    this.#room = room
+  }
+
+  /** Before there is a target to speak of; the connection is not used again. */
+  early({ protocol, method, target, peer, answer }: Arrival, contentLength: number | null, reason: Reason, detail: string | null): void {
+    const text = refusalText(reason, { detail })
+    this.#room.refused({ ...NOBODY, evaluation: text.evaluation, source: peer, method, host: '', path: target, reason })
+    countRequest(this.#room.metrics, null, method, protocol, REASONS[reason].status, reason, null)
+    answer.refuse(text, contentLength, true)
+  }
+
+  refuse(ask: Ask, { reason, requestable }: Refusal): void {
+    const { arrival, head, place } = ask
+    const text = this.#textOf(ask, reason, requestable)
+    this.#room.refused(ask.refused(text.evaluation, reason))
+    if (reason === 'condition_error') this.#room.metrics.conditionErrors.inc({ route: place?.route.name ?? '' })
+    countRequest(this.#room.metrics, place?.route ?? null, arrival.method, arrival.protocol, REASONS[reason].status, reason, null)
+    arrival.answer.refuse(text, head.contentLength, false)
+  }
+
+  #textOf({ place, head, verified, live }: Ask, reason: Reason, requestable: boolean): RefusalText {
+    const scope = place?.rule?.scope ?? null
+    const cors = place === null || place.route.cors === null ? NO_LINES : corsHeaders(place.route.cors, head.origin)
+    const offers = requestable && scope !== null && verified !== null ? offersFor(this.#room.mirror.policy, scope, verified.principal, verified.claims) : []
+    return refusalText(reason, {
+      session: live?.record.id ?? null, scope, headers: cors,
+      offers: offers.map(({ name, purposes, approval }) => ({ profile: name, purpose: purposes, approval: approval === null ? 'none' : 'required' })),
+    })
+  }
+
+  /** What a fault inside the gateway, or of its store, is told as. */
+  faultOf(error: unknown): Reason {
+    this.#room.log.error({ error: String(error) }, 'a request failed inside the gateway and was refused')
+    return !(error instanceof StoreFault) ? 'internal_error' : error.code === 'forged' ? 'store_forged' : 'store_failed'
+  }
+}

@@ -1,0 +1,77 @@
+// Asks each address of an upstream whether it is well, over the connections that requests use. SPEC: WIRE20
+import type { HealthCheck } from '../config/settings.ts'
+import type { Endpoint } from './endpoint.ts'
+import type { AnswerHead, Sending, UpstreamHandler, UpstreamRequest } from './handler.ts'
+
+export class HealthChecks {
+  readonly #check: HealthCheck
+  readonly #endpoints: () => readonly Endpoint[]
+  readonly #timer: NodeJS.Timeout
+
+  constructor(check: HealthCheck, endpoints: () => readonly Endpoint[]) {
+    this.#check = check
+    this.#endpoints = endpoints
+    this.#timer = setInterval(() => this.#askAll(), check.every).unref()
+    setImmediate(() => this.#askAll())
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+
+  #askAll(): void {
+    for (const endpoint of this.#endpoints()) {
+      const probe = new Probe(this.#check, endpoint)
+      if (!endpoint.sendNow(probe)) endpoint.open({ handler: probe, tried: [endpoint] }, true)
+    }
+  }
+}
+
+class Probe implements UpstreamHandler {
+  readonly source = null
+  readonly #check: HealthCheck
+  readonly #endpoint: Endpoint
+  readonly #timer: NodeJS.Timeout
+  #sending: Sending | null = null
+  #status = 0
+  #over = false
+
+  constructor(check: HealthCheck, endpoint: Endpoint) {
+    this.#check = check
+    this.#endpoint = endpoint
+    this.#timer = setTimeout(() => this.#end(false), check.timeout)
+  }
+
+  outgoing(sending: Sending): UpstreamRequest | null {
+    if (this.#over) return null
+    this.#sending = sending
+    const { host, port } = this.#endpoint.address
+    return { method: 'GET', path: this.#check.path, headers: ['host', host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`, 'user-agent', 'narrowgate-health'], bodyLength: 0 }
+  }
+
+  answered({ status }: AnswerHead): void {
+    this.#status = status
+  }
+
+  ended(): void {
+    this.#sending = null
+    this.#end(this.#status >= 200 && this.#status < 300)
+  }
+
+  failed(): void {
+    this.#sending = null
+    this.#end(false)
+  }
+
+  drained(): void {}
+  informed(): void {}
+  data(): void {}
+
+  #end(good: boolean): void {
+    if (this.#over) return
+    this.#over = true
+    clearTimeout(this.#timer)
+    this.#sending?.abort()
+    this.#endpoint.wellness.probed(good)
+  }
+}
