@@ -3,7 +3,6 @@ import { createServer, type Server } from 'node:http'
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { TLSSocket, type TlsOptions } from 'node:tls'
-import { type Cidr, inCidr, parseCidr } from '../conditions/cidr.ts'
 import type { HttpProtocol, LimitSettings } from '../config/settings.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -15,6 +14,7 @@ import type { ConnectionLimit } from './http2/http2-connection.ts'
 import { Http2Connections } from './http2/http2-connections.ts'
 import { prefaceOf } from './http2/preface.ts'
 import { type Origin, readProxyHeader } from './proxy-protocol.ts'
+import { isListed, plainAddress } from './trusted.ts'
 
 type ListenOptions = {
   readonly host: string
@@ -121,7 +121,7 @@ export class Listener {
     socket.on('error', () => {})
     const { proxies } = this.#options
     if (proxies === null) return next()
-    if (!believed(proxies(), socket.remoteAddress ?? '')) return this.#drop(socket)
+    if (!isListed(proxies(), plainAddress(socket.remoteAddress ?? ''))) return this.#drop(socket)
     firstBytes(socket, { within: this.#options.limits.headersTimeout, look: readProxyHeader, told: origin => this.#introduced(socket, origin, next), late: () => this.#drop(socket) })
   }
 
@@ -170,14 +170,6 @@ function taken(server: Server, event: 'connection' | 'secureConnection'): Take {
   if (own === undefined) throw new TypeError(`node:http listens to no ${event}`)
   server.removeAllListeners(event)
   return socket => { own.call(server, socket) }
-}
-
-const blocks = new WeakMap<readonly string[], readonly Cidr[]>()
-
-function believed(proxies: readonly string[], address: string): boolean {
-  let list = blocks.get(proxies)
-  if (list === undefined) blocks.set(proxies, (list = proxies.flatMap(block => parseCidr(block) ?? [])))
-  return list.some(block => inCidr(block, address))
 }
 
 /** The TCP socket under a TLS one: only it can be reset. */

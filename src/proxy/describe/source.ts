@@ -1,8 +1,9 @@
 // The address a request counts as coming from: the peer's own, or what listed trusted proxies say of it, in `Forwarded`, `X-Forwarded-For` or both.
 // What cannot be read, stands twice or disagrees counts for nothing. SPEC: WIRE5
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
 import type { Arrival } from '../arrival.ts'
 import { onlyValue } from '../http/head.ts'
+import { isListed, plainAddress } from '../trusted.ts'
 import { forwardedFor } from './forwarded.ts'
 
 export type Source = {
@@ -11,43 +12,25 @@ export type Source = {
   readonly hops: readonly string[]
 }
 
-const lists = new WeakMap<readonly string[], BlockList>()
-
-function listOf(blocks: readonly string[]): BlockList {
-  const known = lists.get(blocks)
-  if (known !== undefined) return known
-  const list = new BlockList()
-  for (const block of blocks) {
-    const [address = '', bits] = block.split('/')
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-    list.addSubnet(address, bits === undefined ? (family === 'ipv6' ? 128 : 32) : Number(bits), family)
-  }
-  lists.set(blocks, list)
-  return list
-}
-
-const plain = (address: string): string => (address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address)
-const has = (list: BlockList, address: string): boolean => isIP(address) !== 0 && list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
-
 const NO_HOPS: readonly string[] = []
 /** Proxies in a row that are believed. */
 const HOPS_MAX = 32
 
 function listed(value: string): readonly (string | null)[] {
   return value.split(',').map(hop => {
-    const address = plain(hop.trim())
+    const address = plainAddress(hop.trim())
     return isIP(address) === 0 ? null : address
   })
 }
 
 /** Walks from the right over trusted hops; what the first untrusted one claims further left counts for nothing. */
-function walked(claimed: readonly (string | null)[], list: BlockList, peer: string): Source | null {
+function walked(claimed: readonly (string | null)[], trusted: readonly string[], peer: string): Source | null {
   const hops = [peer]
   for (let i = claimed.length - 1; i >= 0 && hops.length <= HOPS_MAX; i--) {
     const hop = claimed[i] ?? null
     if (hop === null) return null
-    const address = plain(hop)
-    if (i === 0 || !has(list, address)) return { address, hops: hops.reverse() }
+    const address = plainAddress(hop)
+    if (i === 0 || !isListed(trusted, address)) return { address, hops: hops.reverse() }
     hops.push(address)
   }
   return null
@@ -56,14 +39,13 @@ function walked(claimed: readonly (string | null)[], list: BlockList, peer: stri
 const agree = (one: Source, other: Source): boolean => one.address === other.address && one.hops.join() === other.hops.join()
 
 export function sourceOf({ peer: remote, headers }: Pick<Arrival, 'peer' | 'headers'>, trusted: readonly string[]): Source {
-  const peer = plain(remote)
+  const peer = plainAddress(remote)
   const itself = { address: peer, hops: NO_HOPS }
   if (trusted.length === 0) return itself
-  const list = listOf(trusted)
-  if (!has(list, peer)) return itself
+  if (!isListed(trusted, peer)) return itself
   const [old, standard] = [onlyValue(headers, 'x-forwarded-for'), onlyValue(headers, 'forwarded')]
   if (old === false || standard === false || (old === null && standard === null)) return itself
-  const [byOld, byStandard] = [old === null ? null : walked(listed(old), list, peer), standard === null ? null : walked(forwardedFor(standard) ?? [], list, peer)]
+  const [byOld, byStandard] = [old === null ? null : walked(listed(old), trusted, peer), standard === null ? null : walked(forwardedFor(standard) ?? [], trusted, peer)]
   if (old === null || standard === null) return byOld ?? byStandard ?? itself
   return byOld !== null && byStandard !== null && agree(byOld, byStandard) ? byOld : itself
 }
