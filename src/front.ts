@@ -158,6 +158,7 @@ export class Front {
         metrics.limited(reason)
         refused(reason, source)
       },
+      onFull: () => metrics.limitReached.inc({ limit: 'streams_per_connection' }),
       onLimit: (limit, source) => {
         metrics.limitReached.inc({ limit })
         refused('limit_reached', source)

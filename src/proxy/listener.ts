@@ -30,6 +30,8 @@ type ListenOptions = {
   readonly onRequest: (arrival: Arrival) => void
   /** A connection or request that was refused or ended before it was one to be judged. */
   readonly onFault: (reason: Reason, source: string, protocol: HttpProtocol) => void
+  /** As many streams of one connection are open as may be. */
+  readonly onFull: () => void
   /** A limit of connections was met; the connection is gone. */
   readonly onLimit: (limit: 'connections' | 'pipelined_requests' | ConnectionLimit, source: string) => void
 }
@@ -52,7 +54,7 @@ export class Listener {
 
   constructor(options: ListenOptions) {
     this.#options = options
-    const { tls, limits, clock, protocols, onRequest, onFault, onLimit } = options
+    const { tls, limits, clock, protocols, onRequest, onFault, onFull, onLimit } = options
     this.#names = tls === null ? null : new CertificateNames(tls)
     const alpn = protocols.toReversed().map(protocol => ALPN[protocol])
     this.#server = tls === null ? createServer(http1Options(limits)) : createTlsServer({ ...http1Options(limits), ...secureContext(tls), ALPNProtocols: alpn, handshakeTimeout: limits.headersTimeout })
@@ -63,7 +65,7 @@ export class Listener {
       ...owner, secure: tls !== null, callerOf: socket => this.#callerOf(socket),
       onFault: (reason, source) => onFault(reason, source, 'http1'), onPipelined: source => onLimit('pipelined_requests', source),
     })
-    this.#http2 = new Http2Connections({ ...owner, onFault: (reason, source) => onFault(reason, source, 'http2') })
+    this.#http2 = new Http2Connections({ ...owner, onFull, onFault: (reason, source) => onFault(reason, source, 'http2') })
     this.#route()
   }
 

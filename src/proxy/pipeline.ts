@@ -61,8 +61,16 @@ export class Pipeline {
 
   // ---- hygiene, canonical target
 
-  /** @param door of the listener that it came to */
-  serve(arrival: Arrival, { serves, isMisdirected }: Door): void {
+  /** A fault of ours ends that request, and no other. @param door of the listener that it came to */
+  serve(arrival: Arrival, door: Door): void {
+    try {
+      this.#serve(arrival, door)
+    } catch (error) {
+      this.#refuser.broken(arrival, error)
+    }
+  }
+
+  #serve(arrival: Arrival, { serves, isMisdirected }: Door): void {
     this.#served++
     const head = readHead(arrival)
     if (typeof head === 'string') return this.#refuser.early(arrival, null, 'bad_request', head)
@@ -89,7 +97,7 @@ export class Pipeline {
   /** Refused before anybody asks where it goes. */
   #earlier({ via, earlyData, maxForwards, upgrade, contentLength }: Head, method: string): Reason | null {
     if (loops(this.#room.via, via)) return 'loop_detected'
-    if (isTooEarly(earlyData, method, false)) return 'too_early'
+    if (isTooEarly(earlyData, method, upgrade !== null)) return 'too_early'
     return forwardsLeft(method, maxForwards) === 'malformed' || (upgrade !== null && contentLength !== 0 && contentLength !== null) ? 'bad_request' : null
   }
 

@@ -47,6 +47,13 @@ export class Refuser {
     })
   }
 
+  /** Nothing of it is known to stand: refused where nothing was said, cut where something was. */
+  broken(arrival: Arrival, error: unknown): void {
+    this.#room.log.error({ error: String(error) }, 'a request failed inside the gateway and was ended')
+    if (arrival.answer.status === 0) this.early(arrival, null, 'internal_error', null)
+    else arrival.answer.cut('internal_error', false)
+  }
+
   /** What a fault inside the gateway, or of its store, is told as. */
   faultOf(error: unknown): Reason {
     this.#room.log.error({ error: String(error) }, 'a request failed inside the gateway and was refused')

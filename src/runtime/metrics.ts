@@ -5,7 +5,7 @@ import type { Reason } from '../core/reason.ts'
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const MICROSECONDS = [0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.0001, 0.001]
-const LIMITS: ReadonlyMap<Reason, string> = new Map([['body_too_large', 'body_bytes'], ['headers_too_large', 'header_bytes']])
+const LIMITS: ReadonlyMap<Reason, string> = new Map([['body_too_large', 'body_bytes'], ['headers_too_large', 'header_bytes'], ['request_timeout', 'request_time'], ['upstream_busy', 'upstream_connections']])
 
 /** One value with its labels, as counted at a scrape. */
 export type Row<L extends string> = { readonly labels: Readonly<Record<L, string>>; readonly value: number }

@@ -70,7 +70,8 @@ export class ContextMinter {
     const now = this.#clock.now()
     const elevation = grant.is === 'elevation' ? { elevation: grant.elevation.id, profile: grant.elevation.profile, purpose: grant.elevation.purposes } : {}
     const issued = Math.floor(now / 1000)
-    const expires = Math.min(issued + CONTEXT_LIFE, Math.floor(until / 1000)) // whole seconds, and none after the grant
+    const [last, whole] = [until / 1000, Math.floor(until / 1000)]
+    const expires = Math.min(issued + CONTEXT_LIFE, whole * 1000 > now + 1000 ? whole : last) // not after the grant, and in its last moments not before it
     const token = await new SignJWT({ sid: session.id, tenant: session.principal.tenant, client: session.principal.client, grant: grantName(grant), ...elevation, ...scopeClaim(grant) })
       .setProtectedHeader({ alg: 'EdDSA', typ: 'narrowgate-context+jwt', ...(this.#jwk.kid === undefined ? {} : { kid: this.#jwk.kid }) })
       .setIssuer(this.#issuer).setSubject(`${session.principal.issuer}|${session.principal.subject}`).setAudience(upstream)

@@ -1,7 +1,7 @@
 // One place of an upstream, by address: its connections, kept so that a request never searches for one, and how it is doing.
 // Every HTTP/1.1 exchange has a connection of its own; those of HTTP/2 share them. It decides no second attempt. SPEC: WIRE12, WIRE20
 import { isIP, type Socket } from 'node:net'
-import type { UpstreamSettings } from '../config/settings.ts'
+import type { Retriable, UpstreamSettings } from '../config/settings.ts'
 import { duration } from '../core/time.ts'
 import type { Share } from './balance.ts'
 import type { Dial, DialAddress, Dialer, Dialled } from './dial.ts'
@@ -24,8 +24,12 @@ export type TunnelPlace = {
 }
 
 export interface EndpointOwner {
-  /** Nothing of the request was sent there. */
-  unsent(turn: Turn, fault: UpstreamFault): void
+  /** Whether one more connection may be made; an idle one elsewhere makes way for it. */
+  hasRoom(): boolean
+  /** No connection may be made for it here. */
+  crowdedOut(turn: Turn): void
+  /** Nothing of the request was sent there. @param on `refused` where the connection that it waited for takes nothing more */
+  unsent(turn: Turn, fault: UpstreamFault, on: Retriable): void
   /** Nothing of it was processed there. @returns whether it goes on elsewhere, or there once more */
   sendAgain(handler: UpstreamHandler, from: Endpoint): boolean
   /** Too many faults in a row. @returns whether it may be left out for a while */
@@ -51,7 +55,13 @@ export class Endpoint implements Share, Http1Owner, Http2Owner {
   readonly #shared: Http2Connection[] = []
   readonly #waiting: Turn[] = []
   readonly #carrying = new Set<Http1Connection>()
-  #dialling = 0
+  /** They take nothing new; what runs on them ends by itself. */
+  readonly #draining = new Set<Http2Connection>()
+  readonly #dials = new Map<UpstreamHandler, Dial>()
+  /** One at a time: what it will carry is not known before it is there. */
+  #sharedDial: Dial | null = null
+  /** Its peer has not said yet what it takes. */
+  #unsettled: Http2Connection | null = null
   #tunnels = 0
   #retired = false
 
@@ -66,7 +76,15 @@ export class Endpoint implements Share, Http1Owner, Http2Owner {
 
   get well(): boolean { return this.wellness.isWell(performance.now()) }
   /** Connections that carry something or are being made. */
-  get busy(): number { return this.#carrying.size + this.#dialling + this.#shared.length + this.#tunnels }
+  get busy(): number {
+    for (const connection of this.#draining) if (connection.dead) this.#draining.delete(connection)
+    return this.#carrying.size + this.#dials.size + (this.#sharedDial === null ? 0 : 1) + this.#shared.length + this.#draining.size + this.#tunnels
+  }
+
+  /** All that are open or being made. */
+  get held(): number { return this.busy + this.#free.length }
+  /** Each stream of its connections is in use. */
+  get isFull(): boolean { return this.#shared.some(({ busy }) => busy > 0) && this.#shared.every(({ room }) => room === 0) }
 
   /** Sends it on a connection that is there. @returns false when there is none */
   sendNow(handler: UpstreamHandler): boolean {
@@ -86,12 +104,38 @@ export class Endpoint implements Share, Http1Owner, Http2Owner {
     return false
   }
 
-  /** Sends it on a connection that is made for it, or, with HTTP/2, as soon as one has room. @param more whether one more may be made */
-  open(turn: Turn, more: boolean): void {
-    if (this.#settings.protocol === 'http1') return more ? this.#dial(turn) : turn.handler.failed('upstream_busy')
-    if (this.#waiting.length >= WAITING_MAX || (!more && this.busy === 0)) return turn.handler.failed('upstream_busy')
+  /** Sends it on a connection that is made for it, or, with HTTP/2, as soon as one has room. */
+  open(turn: Turn): void {
+    if (this.#settings.protocol === 'http1') return this.#owner.hasRoom() ? this.#dial(turn) : this.#owner.crowdedOut(turn)
+    if (this.#waiting.length >= WAITING_MAX) return turn.handler.failed('upstream_busy')
     this.#waiting.push(turn)
-    if (more && this.#dialling === 0) this.#dial(null)
+    this.#widen()
+  }
+
+  /** Nothing is sent for it any more. Has an effect only before a connection has taken it. */
+  withdraw(handler: UpstreamHandler): void {
+    this.#dials.get(handler)?.abort()
+    this.#dials.delete(handler)
+    const at = this.#waiting.findIndex(turn => turn.handler === handler)
+    if (at === -1) return
+    this.#waiting.splice(at, 1)
+    if (this.#retired && this.#waiting.length === 0) this.#windDown()
+  }
+
+  /** Closes a connection that carries nothing. @returns false when there is none */
+  giveWay(): boolean {
+    const unused = this.#free.shift()
+    if (unused !== undefined) unused.close()
+    const idle = unused === undefined ? this.#shared.find(({ busy, room }) => busy === 0 && room > 0) : undefined
+    idle?.destroy()
+    return unused !== undefined || idle !== undefined
+  }
+
+  /** One more connection for those that wait, as long as they do. */
+  #widen(): void {
+    if (this.#waiting.length === 0 || this.#sharedDial !== null || this.#unsettled !== null) return
+    if (this.#owner.hasRoom()) this.#dialShared()
+    else if (this.busy === 0) for (const turn of this.#waiting.splice(0)) this.#owner.crowdedOut(turn)
   }
 
   place(source: string): TunnelPlace | UpstreamFault {
@@ -110,21 +154,32 @@ export class Endpoint implements Share, Http1Owner, Http2Owner {
     }
   }
 
-  #dial(turn: Turn | null): void {
-    const preamble = this.#preamble(turn?.handler.source ?? null)
-    if (preamble === 'no address') return turn?.handler.failed('upstream_unavailable')
-    this.#dialling++
-    this.#dialer.dial(this.address, preamble, {
-      opened: (socket, protocol) => {
-        this.#dialling--
-        if (turn === null) this.#takeShared(socket, protocol)
-        else this.#takeOwn(socket, turn)
+  #dial(turn: Turn): void {
+    const preamble = this.#preamble(turn.handler.source)
+    if (preamble === 'no address') return turn.handler.failed('upstream_unavailable')
+    this.#dials.set(turn.handler, this.#dialer.dial(this.address, preamble, {
+      opened: socket => {
+        this.#dials.delete(turn.handler)
+        this.#takeOwn(socket, turn)
       },
       failed: fault => {
-        this.#dialling--
+        this.#dials.delete(turn.handler)
         this.#failed()
-        if (turn === null) this.#nobodyTakes(fault)
-        else this.#owner.unsent(turn, fault)
+        this.#owner.unsent(turn, fault, 'connect')
+      },
+    }))
+  }
+
+  #dialShared(): void {
+    this.#sharedDial = this.#dialer.dial(this.address, null, {
+      opened: (socket, protocol) => {
+        this.#sharedDial = null
+        this.#takeShared(socket, protocol)
+      },
+      failed: fault => {
+        this.#sharedDial = null
+        this.#failed()
+        this.#nobodyTakes(fault, 'connect')
       },
     })
   }
@@ -144,17 +199,19 @@ export class Endpoint implements Share, Http1Owner, Http2Owner {
   }
 
   #takeShared(socket: Socket, protocol: string | null): void {
-    if (this.#retired || (this.#dialer.tls !== null && protocol !== 'h2')) {
+    if (this.#dialer.tls !== null && protocol !== 'h2') {
       socket.destroy()
-      return this.#nobodyTakes('upstream_unavailable')
+      this.#failed()
+      return this.#nobodyTakes('upstream_unavailable', 'connect')
     }
-    this.#shared.push(new Http2Connection(socket, this.#dialer.tls !== null, { ...HTTP2_LIMITS, streams: this.#settings.streams }, this))
+    this.#unsettled = new Http2Connection(socket, this.#dialer.tls !== null, { ...HTTP2_LIMITS, streams: this.#settings.streams }, this)
+    this.#shared.push(this.#unsettled)
   }
 
   /** Who waits here is told to try elsewhere. */
-  #nobodyTakes(fault: UpstreamFault): void {
-    if (this.#shared.length > 0 || this.#dialling > 0) return
-    for (const turn of this.#waiting.splice(0)) this.#owner.unsent(turn, fault)
+  #nobodyTakes(fault: UpstreamFault, on: Retriable): void {
+    if (this.#shared.length > 0 || this.#sharedDial !== null) return
+    for (const turn of this.#waiting.splice(0)) this.#owner.unsent(turn, fault, on)
   }
 
   // ---- what connections tell
@@ -166,11 +223,14 @@ export class Endpoint implements Share, Http1Owner, Http2Owner {
   }
 
   roomier(connection: Http2Connection): void {
+    if (connection === this.#unsettled) this.#unsettled = null
     while (connection.room > 0) {
       const turn = this.#waiting.shift()
-      if (turn === undefined) return
+      if (turn === undefined) break
       connection.send(turn.handler)
     }
+    if (this.#retired && this.#waiting.length === 0) this.#windDown()
+    else this.#widen()
   }
 
   gone(connection: Http1Connection | Http2Connection): void {
@@ -183,7 +243,14 @@ export class Endpoint implements Share, Http1Owner, Http2Owner {
   #lost(connection: Http2Connection): void {
     const at = this.#shared.indexOf(connection)
     if (at !== -1) this.#shared.splice(at, 1)
-    if (this.#waiting.length > 0) this.#nobodyTakes('upstream_unavailable')
+    if (!connection.dead) this.#draining.add(connection)
+    const useless = connection === this.#unsettled
+    if (useless) {
+      this.#unsettled = null
+      this.#failed()
+    }
+    this.#nobodyTakes('upstream_unavailable', useless ? 'connect' : 'refused')
+    this.#widen()
   }
 
   answered(status: number): void {
@@ -200,10 +267,19 @@ export class Endpoint implements Share, Http1Owner, Http2Owner {
     if (this.wellness.failed(performance.now(), this.#owner.mayEject(this))) this.#owner.ejected(this)
   }
 
-  /** Takes nothing new; what runs ends by itself. */
+  /** Takes nothing new; what runs or waits here ends by itself. */
   retire(): void {
     this.#retired = true
     for (const connection of this.#free.splice(0)) connection.close()
-    for (const connection of this.#shared.splice(0)) connection.close()
+    if (this.#waiting.length === 0) this.#windDown()
+  }
+
+  #windDown(): void {
+    this.#sharedDial?.abort()
+    this.#sharedDial = null
+    for (const connection of this.#shared.splice(0)) {
+      if (connection === this.#unsettled) this.#unsettled = null
+      connection.close()
+    }
   }
 }

@@ -15,6 +15,7 @@ export class Resolver {
   readonly #timer: NodeJS.Timeout | null
   #known: ReadonlyMap<string, Endpoint>
   #asking = false
+  #stopped = false
 
   /** Until the first answer the name itself is dialled. */
   constructor(host: string, every: Duration, make: (at: string) => Endpoint, changed: () => void) {
@@ -30,6 +31,7 @@ export class Resolver {
   get endpoints(): readonly Endpoint[] { return [...this.#known.values()] }
 
   stop(): void {
+    this.#stopped = true
     if (this.#timer !== null) clearInterval(this.#timer)
   }
 
@@ -38,7 +40,7 @@ export class Resolver {
     this.#asking = true
     const found = await lookup(this.#host, { all: true }).catch(() => []) // what is known stays
     this.#asking = false
-    if (found.length > 0) this.#take([...new Set(found.map(({ address }) => address))].slice(0, ADDRESSES_MAX))
+    if (found.length > 0 && !this.#stopped) this.#take([...new Set(found.map(({ address }) => address))].slice(0, ADDRESSES_MAX))
   }
 
   #take(addresses: readonly string[]): void {

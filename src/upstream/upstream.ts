@@ -1,7 +1,7 @@
 // One protected API: its addresses and their connections, what is injected towards it, and which address takes a request.
 // A request is tried elsewhere only when no byte of it was processed. SPEC: WIRE12, WIRE20, ENF10
 import { X509Certificate } from 'node:crypto'
-import type { UpstreamSettings } from '../config/settings.ts'
+import type { Retriable, UpstreamSettings } from '../config/settings.ts'
 import { duration } from '../core/time.ts'
 import { readSecretFile, SecretFileError } from '../runtime/secret-file.ts'
 import { nextOf } from './balance.ts'
@@ -21,7 +21,7 @@ const NONE: readonly Endpoint[] = []
 /** Who counts what became of its addresses. */
 export interface UpstreamWitness {
   ejected(upstream: string): void
-  retried(upstream: string, on: 'connect' | 'refused'): void
+  retried(upstream: string, on: Retriable): void
 }
 
 type Secrets = { readonly ca: string | null; readonly cert: string | null; readonly key: string | null; readonly injected: string | null }
@@ -62,11 +62,13 @@ export class Upstream implements EndpointOwner {
   readonly #resolvers: readonly Resolver[]
   readonly #checks: HealthChecks | null
   #endpoints: readonly Endpoint[] = NONE
+  /** No addresses of it any more, but still with connections. */
+  #former: readonly Endpoint[] = NONE
   #behind: Sending[] = []
   /** How many there were in the turn before, and since when the first of them waits. */
   #behindBefore = 0
   #behindSince = 0
-  /** Sent once more already, because nothing of them was processed. */
+  /** Where those were tried that were sent once more. */
   readonly #again = new WeakMap<UpstreamHandler, Turn>()
   #closed = false
 
@@ -95,6 +97,7 @@ export class Upstream implements EndpointOwner {
   get busy(): number {
     let sum = 0
     for (const endpoint of this.#endpoints) sum += endpoint.busy
+    for (const endpoint of this.#former) sum += endpoint.busy
     return sum
   }
 
@@ -114,44 +117,58 @@ export class Upstream implements EndpointOwner {
   send(handler: UpstreamHandler): void {
     const endpoint = this.#closed ? null : nextOf(this.#endpoints, NONE)
     if (endpoint === null) handler.failed('upstream_unavailable')
-    else if (!endpoint.sendNow(handler)) endpoint.open({ handler, tried: [endpoint] }, this.#hasRoom)
+    else if (!endpoint.sendNow(handler)) endpoint.open({ handler, tried: [endpoint] })
   }
 
-  get #hasRoom(): boolean { return this.busy < this.settings.connections }
+  /** For a handler that nothing is to be sent for any more: no connection is made for its sake, and its place among those that wait is free. */
+  withdraw(handler: UpstreamHandler): void {
+    for (const endpoint of this.#endpoints) endpoint.withdraw(handler)
+    for (const endpoint of this.#former) endpoint.withdraw(handler)
+  }
 
   /** For a tunnel, which has a connection of its own from its first byte to its last. */
   place(source: string): TunnelPlace | UpstreamFault {
     const endpoint = this.#closed || this.settings.protocol !== 'http1' ? null : nextOf(this.#endpoints, NONE)
     if (endpoint === null) return 'upstream_unavailable'
-    return this.#hasRoom ? endpoint.place(source) : 'upstream_busy'
+    return this.hasRoom() ? endpoint.place(source) : 'upstream_busy'
   }
 
   // ---- what its addresses tell
 
-  unsent(turn: Turn, fault: UpstreamFault): void {
-    const next = this.#mayRetry(turn, 'connect') ? nextOf(this.#endpoints, turn.tried) : null
-    if (next === null) turn.handler.failed(fault)
-    else this.#tryAt(next, turn, 'connect')
+  hasRoom(): boolean {
+    let spare = this.settings.connections
+    for (const endpoint of this.#endpoints) spare -= endpoint.held
+    for (const endpoint of this.#former) spare -= endpoint.held
+    while (spare <= 0 && this.#endpoints.some(endpoint => endpoint.giveWay())) spare++
+    return spare > 0
   }
 
-  /** Where there is one address only, it is asked once more: a server that winds a connection down takes the next one. */
+  /** Another address may have a stream to spare. */
+  crowdedOut({ handler }: Turn): void {
+    if (!this.#endpoints.some(endpoint => endpoint.well && endpoint.sendNow(handler))) handler.failed('upstream_busy')
+  }
+
+  unsent(turn: Turn, fault: UpstreamFault, on: Retriable): void {
+    if (!this.#tryAgain(turn, on)) turn.handler.failed(fault)
+  }
+
   sendAgain(handler: UpstreamHandler, from: Endpoint): boolean {
-    const turn = this.#again.get(handler) ?? { handler, tried: [from] }
-    this.#again.set(handler, turn)
-    if (!this.#mayRetry(turn, 'refused')) return false
-    const next = nextOf(this.#endpoints, turn.tried) ?? nextOf(this.#endpoints, NONE)
+    return this.#tryAgain(this.#again.get(handler) ?? { handler, tried: [from] }, 'refused')
+  }
+
+  /** Where there is one address only, a refusal has it asked once more: a server that winds a connection down takes the next one. */
+  #tryAgain(turn: Turn, on: Retriable): boolean {
+    if (!this.#mayRetry(turn, on)) return false
+    const next = nextOf(this.#endpoints, turn.tried) ?? (on === 'refused' ? nextOf(this.#endpoints, NONE) : null)
     if (next === null) return false
-    this.#tryAt(next, turn, 'refused')
+    this.#again.set(turn.handler, turn)
+    this.#witness.retried(this.name, on)
+    turn.tried.push(next)
+    if (!next.sendNow(turn.handler)) next.open(turn)
     return true
   }
 
-  #tryAt(next: Endpoint, turn: Turn, on: 'connect' | 'refused'): void {
-    this.#witness.retried(this.name, on)
-    turn.tried.push(next)
-    if (!next.sendNow(turn.handler)) next.open(turn, this.#hasRoom)
-  }
-
-  #mayRetry({ handler, tried }: Turn, on: 'connect' | 'refused'): boolean {
+  #mayRetry({ handler, tried }: Turn, on: Retriable): boolean {
     const { attempts, on: retriable } = this.settings.retries
     return !this.#closed && handler.source !== null && tried.length <= attempts && retriable.includes(on)
   }
@@ -167,7 +184,9 @@ export class Upstream implements EndpointOwner {
   }
 
   #resolved(): void {
+    const before = this.#endpoints
     this.#endpoints = this.#resolvers.flatMap(({ endpoints }) => endpoints)
+    this.#former = [...this.#former, ...before.filter(endpoint => !this.#endpoints.includes(endpoint))].filter(({ held }) => held > 0)
   }
 
   // ---- ends that nobody waits for

@@ -10,7 +10,7 @@ import { eventually, RedisServer } from '../support/redis-server.ts'
 import { APPROVER, type Headers, outcome } from './stage.ts'
 
 const EXAMPLES = new URL('../../config/examples/', import.meta.url)
-const LISTENERS = [['main', ['proxy', 'keys']], ['admin', ['admin']], ['ops', ['health', 'metrics']]].map(([name, serves]) => ({ name, address: '127.0.0.1:0', serves }))
+const LISTENERS = [['main', ['proxy', 'keys'], { protocols: ['http1', 'http2'] }], ['admin', ['admin'], {}], ['ops', ['health', 'metrics'], {}]].map(([name, serves, more]) => ({ name, address: '127.0.0.1:0', serves, ...(more as object) })) // as written there
 const OPERATOR = `nga_${'p'.repeat(43)}`
 const entry = (name: string, token: string, role: string, identity: string) => ({ name, sha256: createHash('sha256').update(token).digest('hex'), roles: [role], identity })
 const OPERATORS = { tokens: [entry('operator', OPERATOR, 'operator', 'https://login.example|olga'), entry('on-call', APPROVER, 'approver', 'https://login.example|ann')] }

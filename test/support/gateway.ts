@@ -29,6 +29,8 @@ export type GatewayPlan = {
   readonly server?: string
   readonly baseline?: string
   readonly tls?: boolean
+  /** Further YAML of the data listener, such as `protocols: [http1, http2]`. */
+  readonly listener?: string
   readonly clock?: Clock
   readonly wrapStore?: (store: SessionStore) => SessionStore
   /** YAML of `store`, put behind the rest; the embedded one where it is left out. */
@@ -48,7 +50,7 @@ version: 1
 stateDir: ${directory}/state
 server:
   listeners:
-    - { name: main, address: "127.0.0.1:0", serves: [proxy, keys]${tls} }
+    - { name: main, address: "127.0.0.1:0", serves: [proxy, keys]${tls}${plan.listener === undefined ? '' : `, ${plan.listener}`} }
     - { name: admin, address: "127.0.0.1:0", serves: [admin] }
     - { name: ops, address: "127.0.0.1:0", serves: [health, metrics] }
   ${plan.server ?? ''}

@@ -111,6 +111,9 @@ export class FrameClient {
 
   close(): void { this.#socket.destroy() }
 
+  /** Half-closes: nothing more is said. */
+  end(): void { this.#socket.end() }
+
   /** Stops reading: what comes stays in the system's buffers. */
   pause(): void { this.#socket.pause() }
 

@@ -40,6 +40,7 @@ export class TestListener {
         onRequest(arrival)
       },
       onFault: (reason, source, protocol) => void this.faults.push(`${protocol} ${reason} ${source}`),
+      onFull: () => void this.limits.push('streams_per_connection'),
       onLimit: limit => void this.limits.push(limit),
     })
   }

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { patternAt } from './pattern.ts'
 import type { Certificate } from './tls.ts'
 
@@ -231,6 +232,11 @@ export class RecordingUpstream {
 
   released(name: string): Promise<void> {
     return this.#gate(name).promise
+  }
+
+  /** Who answers upgrades; nobody does before. */
+  upgrades(take: (message: IncomingMessage, socket: Duplex, head: Buffer) => void): void {
+    this.#server.on('upgrade', take)
   }
 
   /** Resets the connection a request came on. */

@@ -7,12 +7,13 @@ const UNKNOWN = 2
 const DEADLINE_EXCEEDED = 4
 const RESOURCE_EXHAUSTED = 8
 const INTERNAL = 13
+const UNAUTHENTICATED = 16
 /** By the HTTP status of the reason. What is refused for good is never UNAVAILABLE: clients send that again by themselves. */
 const CODES: { readonly [status: number]: number } = {
-  400: INTERNAL, 401: 16, 403: 7, 404: 12, 405: 12, 408: DEADLINE_EXCEEDED, 413: RESOURCE_EXHAUSTED, 417: INTERNAL, 421: 14, 425: 14, 431: RESOURCE_EXHAUSTED,
+  400: INTERNAL, 401: UNAUTHENTICATED, 403: 7, 404: 12, 405: 12, 408: DEADLINE_EXCEEDED, 413: RESOURCE_EXHAUSTED, 417: INTERNAL, 421: 14, 425: 14, 431: RESOURCE_EXHAUSTED,
   500: INTERNAL, 501: 12, 502: 14, 503: 14, 504: 14, 508: INTERNAL,
 }
-const OTHERWISE: { readonly [R in Reason]?: number } = { limit_reached: RESOURCE_EXHAUSTED, upstream_malformed: INTERNAL }
+const OTHERWISE: { readonly [R in Reason]?: number } = { revoked: UNAUTHENTICATED, limit_reached: RESOURCE_EXHAUSTED, upstream_malformed: INTERNAL }
 
 export const grpcCode = (reason: Reason): number => OTHERWISE[reason] ?? CODES[REASONS[reason].status] ?? UNKNOWN
 

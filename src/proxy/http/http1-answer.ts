@@ -6,6 +6,7 @@ import type { Reason } from '../../core/reason.ts'
 import type { Instant } from '../../core/time.ts'
 import { type Answer, WITH_HEAD } from '../arrival.ts'
 import { problem, type RefusalText } from '../refusal.ts'
+import { reset } from '../reset.ts'
 import { EventBoundary } from '../sse/event-boundary.ts'
 import type { ResponseHead } from './response-head.ts'
 
@@ -35,11 +36,13 @@ export class Http1Answer implements Answer {
   get gone(): boolean { return this.#response.destroyed }
   get ended(): boolean { return this.#response.writableEnded }
   get finished(): boolean { return this.#response.writableFinished }
+  /** The listener has answered a body that broke its framing: nothing comes behind that. */
+  get #forestalled(): boolean { return this.#response.headersSent && this.status === 0 }
   get waiting(): number { return this.#response.writableLength }
   get full(): boolean { return this.#response.writableNeedDrain }
 
   onClose(listener: () => void): () => void {
-    this.#response.once('close', listener)
+    this.#response.on('close', listener) // comes once, and `once` would wrap it for each request
     return () => this.#response.off('close', listener)
   }
 
@@ -48,32 +51,36 @@ export class Http1Answer implements Answer {
   }
 
   proceed(): void {
-    if (!this.gone) this.#response.writeContinue()
+    if (!this.gone && !this.#forestalled) this.#response.writeContinue()
   }
 
   inform(status: number, headers: readonly string[]): void {
-    if (this.gone || this.status !== 0 || this.#request.httpVersion === '1.0') return
+    if (this.gone || this.status !== 0 || this.#forestalled || this.#request.httpVersion === '1.0') return
     const lines = headers.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${headers[i + 1] ?? ''}\r\n`] : []))
     this.#response.socket?.write(`HTTP/1.1 ${status}\r\n${lines.join('')}\r\n`, 'latin1')
   }
 
   sendHead(head: ResponseHead): void {
+    if (this.#forestalled) return
     this.#writeHead(head)
     if (head.length === null || head.length > WITH_HEAD) process.nextTick(flushHead, this.#response)
   }
 
   sendWhole(head: ResponseHead, body: Buffer): void {
+    if (this.#forestalled) return
     this.#writeHead(head)
     if (this.#request.method === 'HEAD') this.#response.end()
     else this.#response.end(body.toString('latin1'), 'latin1')
   }
 
   send(chunk: Buffer): boolean {
+    if (this.#forestalled) return true
     this.#events?.follow(chunk)
     return this.#response.write(chunk)
   }
 
   finish(trailers: readonly string[]): void {
+    if (this.#forestalled) return
     if (trailers.length > 0) this.#response.addTrailers(pairs(trailers))
     this.#response.end()
   }
@@ -103,7 +110,7 @@ export class Http1Answer implements Answer {
     if (politely && this.#events?.at === true && this.#response.writableLength === 0 && this.#raw.writableLength === 0) {
       this.release()
       this.#response.end()
-    } else if (!this.#raw.destroyed) this.#raw.resetAndDestroy()
+    } else reset(this.#raw, this.#request.socket)
   }
 
   last(): void {

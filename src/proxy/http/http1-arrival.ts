@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Instant } from '../../core/time.ts'
 import type { Arrival, CallerStream } from '../arrival.ts'
+import { reset } from '../reset.ts'
 import { Http1Answer } from './http1-answer.ts'
 
 export type Http1Upgrade = { readonly socket: Socket; readonly head: Buffer; readonly response: ServerResponse }
@@ -59,6 +60,6 @@ export class Http1Arrival implements Arrival {
     response.detachSocket(socket)
     const lines = headers.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${headers[i + 1] ?? ''}\r\n`] : []))
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n${lines.join('')}\r\n`, 'latin1')
-    return { socket, head, reset: () => void (raw.destroyed || raw.resetAndDestroy()) }
+    return { socket, head, reset: () => reset(raw, socket) }
   }
 }

@@ -1,6 +1,6 @@
 // The HTTP/1.1 side of a listener: one request at a time per connection, strict parsing, and an answer for what cannot be parsed. SPEC: WIRE3, WIRE8, WIRE14
 import { type IncomingMessage, type Server, type ServerOptions, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LimitSettings } from '../../config/settings.ts'
 import { type Reason, REASONS } from '../../core/reason.ts'
@@ -43,7 +43,7 @@ export class Http1Connections {
     server.on('checkContinue', (request, response) => this.#arrived({ request, response, expectsContinue: true }))
     server.on('checkExpectation', (request, response) => this.answer(request.socket, 'expectation_failed', response))
     server.on('clientError', (error, socket) => this.#unparsable(error, socket))
-    server.on('upgrade', (request, socket: Socket, head) => this.#upgrading(request, socket, head))
+    server.on('upgrade', (request, socket, head) => this.#upgrading(request, socket, head))
     server.on('connect', (_request, socket) => this.answer(socket, 'method_refused'))
   }
 
@@ -62,14 +62,19 @@ export class Http1Connections {
   }
 
   /** The parser has let the connection go: whatever is answered, nothing comes behind it. */
-  #upgrading(request: IncomingMessage, socket: Socket, head: Buffer): void {
+  #upgrading(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (!(socket instanceof Socket)) { // node's stand-in for one where a body comes behind the head: no handshake has one
+      socket.on('error', () => {})
+      return this.answer(request.socket, 'bad_request')
+    }
     const connection = this.#connections.get(socket) ?? { current: null, waiting: [] }
     if (connection.current !== null && !connection.current.closed) return void socket.destroy() // behind a request that is still being answered
     const response = new ServerResponse(request)
     response.shouldKeepAlive = false
-    response.assignSocket(socket)
+    if (!isAssigned(response, socket)) return void socket.destroy() // behind a refusal that is still going out
     response.once('finish', () => socket.destroySoon())
     this.#connections.set(socket, connection)
+    if (request.rawHeaders.length > this.#owner.limits.headers * 2) return this.answer(socket, 'headers_too_large', response)
     this.#serve(connection, { request, response, expectsContinue: false }, { socket, head, response })
   }
 
@@ -92,11 +97,8 @@ export class Http1Connections {
     connection.current = response
     const { clock, secure, onRequest, callerOf } = this.#owner
     const arrival = new Http1Arrival(request, response, { ...callerOf(request.socket), expectsContinue, secure, at: clock.now(), upgraded })
-    const serve = (): void => {
-      if (!response.writableEnded && !response.destroyed) onRequest(arrival)
-    }
-    if (hasBody(request.rawHeaders)) setImmediate(serve) // node runs ticks between the pieces of a body
-    else process.nextTick(serve)
+    if (hasBody(request.rawHeaders)) setImmediate(handOver, onRequest, arrival, response) // node runs ticks between the pieces of a body
+    else process.nextTick(handOver, onRequest, arrival, response)
   }
 
   #unparsable(error: Error, socket: Duplex): void {
@@ -118,6 +120,20 @@ export class Http1Connections {
     const lines = head.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${head[i + 1] ?? ''}\r\n`] : []))
     socket.end(`HTTP/1.1 ${status} ${reason}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy())
   }
+}
+
+/** Node throws where another response has the socket. */
+function isAssigned(response: ServerResponse, socket: Socket): boolean {
+  try {
+    response.assignSocket(socket)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function handOver(onRequest: Http1Owner['onRequest'], arrival: Arrival, response: ServerResponse): void {
+  if (!response.writableEnded && !response.destroyed && response.req.socket.writable) onRequest(arrival) // behind an answer that ends the connection nothing is asked
 }
 
 /** Does it announce one? */

@@ -158,7 +158,7 @@ export class HttpRelay implements Relay, UpstreamHandler {
     this.#trailers = trailers.length === 0 ? NO_TRAILERS : trailersOf(trailers)
     this.#sending = null
     if (this.exchange !== null && this.#frozenLately && this.#head?.delimitedByClose === true) return this.#owner.end(this.exchange, 'frozen_peer_closed')
-    if (!this.#answered && this.#held.length === 1 && this.#isShort && this.passes) return this.#answerWhole()
+    if (!this.#answered && this.#held.length === 1 && this.#isShort && this.#trailers.length === 0 && this.passes) return this.#answerWhole()
     if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(null)
     this.#answer.finish(this.#trailers)
   }
@@ -241,7 +241,7 @@ export class HttpRelay implements Relay, UpstreamHandler {
     if (this.#sending !== null) {
       if (this.#head !== null && asked) this.upstream.endBehind(this.#sending) // the request is long there
       else this.#sending.abort()
-    }
+    } else if (this.#dispatched && this.#head === null) this.upstream.withdraw(this)
     this.#sending = null
     const own = !WIRE.has(reason)
     if (this.#answered || (own && this.#upload !== null && !asked)) return this.#answer.cut(reason, own)
@@ -281,7 +281,7 @@ export class HttpRelay implements Relay, UpstreamHandler {
       return
     }
     if (this.#thaw > 0 && !this.#answer.full) this.#thaw--
-    if (this.#upload !== null && !this.#upload.finished && now - this.#moved > this.#limits.idle) return this.#owner.end(exchange, 'request_timeout')
+    if ((this.#answer.full || this.#upload?.finished === false) && now - this.#moved > this.#limits.idle) return this.#owner.end(exchange, 'request_timeout')
     if (this.#head === null && now - this.#moved > this.upstream.settings.timeout) this.#owner.end(exchange, 'upstream_timeout')
   }
 

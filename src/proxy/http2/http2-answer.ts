@@ -1,6 +1,6 @@
 // The caller's half of an exchange in HTTP/2: head, body and end of the answer on its stream, at most one window's worth handed to the connection at
 // a time, held back, ended politely or reset as told, and the gateway's own refusals. Never ends the connection. SPEC: ENF6, ENF10, WIRE8, WIRE10, WIRE16, WIRE17
-import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Reason } from '../../core/reason.ts'
 import type { Instant } from '../../core/time.ts'
 import type { Answer } from '../arrival.ts'
@@ -8,6 +8,7 @@ import { grpcTrailers } from '../grpc/refusal.ts'
 import type { ResponseHead } from '../http/response-head.ts'
 import { problem, type RefusalText } from '../refusal.ts'
 import { EventBoundary } from '../sse/event-boundary.ts'
+import { fields, isTrailersOnly, linesOf } from './answer-fields.ts'
 
 /** How this caller understands a refusal and a cut. */
 type Form = 'plain' | 'grpc'
@@ -18,7 +19,7 @@ const ROOM = 65_536
 /** Longest a polite end may take (RULES 17). */
 const POLITE = 250
 const NO_TRAILERS: readonly string[] = []
-const OF_CONNECTION: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'http2-settings'])
+const COMMENT: Buffer = Buffer.from(':\n\n')
 const ignore = (): void => {}
 
 export class Http2Answer implements Answer {
@@ -26,7 +27,7 @@ export class Http2Answer implements Answer {
   readonly #stream: ServerHttp2Stream
   readonly #form: Form
   readonly #head: boolean
-  /** A head without a body, sent with its end: the stream is over when it goes out. */
+  /** A head without a body, sent with its end: the stream is over when it goes out. gRPC reads a status in a head nowhere else. */
   #bodyless: readonly string[] | null = null
   #events: EventBoundary | null = null
   #queue: Buffer[] = []
@@ -36,6 +37,10 @@ export class Http2Answer implements Answer {
   #held = false
   #ended = false
   #resets = false
+  /** Its head promised trailers: node asks for them behind the last byte. */
+  #trails = false
+  #tunnel = false
+  #lost = 0
   #trailers = NO_TRAILERS
   #beat = 0
   #drained = ignore
@@ -49,7 +54,7 @@ export class Http2Answer implements Answer {
     stream.on('wantTrailers', () => this.#lastFrame())
   }
 
-  get gone(): boolean { return this.#stream.closed || this.#stream.destroyed }
+  get gone(): boolean { return this.#resets || this.#stream.closed || this.#stream.destroyed }
   get ended(): boolean { return this.#ended }
   /** Known when the stream is over; node does not always tell its writable side before. */
   get finished(): boolean { return this.#ended && this.gone && !this.#resets && this.#queue.length === 0 && this.#stream.rstCode === constants.NGHTTP2_NO_ERROR && !this.#stream.aborted }
@@ -57,6 +62,9 @@ export class Http2Answer implements Answer {
   get full(): boolean { return this.#full }
   /** Something final was said, or the exchange was ended here: whatever becomes of the stream is not the caller's whim. */
   get settled(): boolean { return this.status !== 0 || this.#ended || this.#resets }
+
+  /** Bytes that its reset left in the connection: node never takes them off the connection's account. */
+  get lost(): number { return this.#lost }
 
   onClose(listener: () => void): () => void {
     this.#stream.once('close', listener)
@@ -78,8 +86,11 @@ export class Http2Answer implements Answer {
     if (this.gone) return
     if (head.eventStream && head.length === null && !head.encoded) this.#events = new EventBoundary() // else nothing can be added, and only its own end is an end
     const lines = linesOf(head.status, head.headers)
-    if (this.#head || head.status === 204 || head.status === 205 || head.status === 304) this.#bodyless = lines
-    else this.#try(() => this.#stream.respond(lines, { waitForTrailers: true }))
+    if (this.#head || head.status === 204 || head.status === 205 || head.status === 304 || (this.#form === 'grpc' && isTrailersOnly(lines))) this.#bodyless = lines
+    else {
+      this.#trails = true
+      this.#try(() => this.#stream.respond(lines, { waitForTrailers: true }))
+    }
   }
 
   sendWhole(head: ResponseHead, body: Buffer): void {
@@ -88,6 +99,8 @@ export class Http2Answer implements Answer {
   }
 
   send(chunk: Buffer): boolean {
+    if (this.#bodyless !== null) this.#reset(constants.NGHTTP2_INTERNAL_ERROR) // there cannot be a body
+    if (this.gone) return true
     this.#events?.follow(chunk)
     this.#queue.push(chunk)
     this.#queued += chunk.length
@@ -116,17 +129,22 @@ export class Http2Answer implements Answer {
 
   heartbeat(now: Instant): void {
     if (this.#beat === 0) this.#beat = now
-    if (this.#events?.at !== true || now - this.#beat < HEARTBEAT || this.waiting > 0 || this.#ended || this.gone) return
+    if (this.#bodyless !== null || this.#events?.at !== true || now - this.#beat < HEARTBEAT || this.waiting > 0 || this.#ended || this.gone) return
     this.#hand(COMMENT)
     this.#beat = now
   }
 
-  /** A whole end of an event stream between two events, trailers for gRPC, where nothing waits; else a reset, which drops what waits. */
+  /**
+   * A whole end of an event stream between two events, where nothing waits; else a reset, which drops what waits. A call of gRPC says what ended it,
+   * whatever it was: its status cannot be taken for a whole answer.
+   */
   cut(reason: Reason, politely: boolean): void {
     if (this.gone) return
-    const polite = politely && this.waiting === 0 && !this.#ended && this.#bodyless === null && this.status !== 0
-    if (polite && this.#form === 'grpc') this.#endWith(grpcTrailers(reason, null))
-    else if (polite && this.#events?.at === true) this.#endWith(NO_TRAILERS)
+    const free = this.waiting === 0 && !this.#ended && this.#bodyless === null
+    if (free && this.#form === 'grpc') {
+      if (this.status === 0) this.#refuseCall([], grpcTrailers(reason, null))
+      else this.#endWith(grpcTrailers(reason, null))
+    } else if (free && politely && this.#events?.at === true) this.#endWith(NO_TRAILERS)
     else this.#reset(constants.NGHTTP2_CANCEL)
   }
 
@@ -137,6 +155,7 @@ export class Http2Answer implements Answer {
   open(headers: readonly string[]): boolean {
     if (this.gone || this.#stream.headersSent) return false
     this.status = 200
+    this.#tunnel = true
     this.#try(() => this.#stream.respond(linesOf(200, headers)))
     return !this.gone
   }
@@ -145,13 +164,17 @@ export class Http2Answer implements Answer {
   refuse(text: RefusalText, _contentLength: number | null, _close: boolean): void {
     if (this.gone || this.#ended || this.#stream.headersSent) return
     this.#held = false
-    if (this.#form === 'grpc') {
-      this.#ended = true
-      this.#sayAlone([':status', '200', 'content-type', 'application/grpc', ...text.headers, ...grpcTrailers(text.reason, text)])
-    } else {
+    if (this.#form === 'grpc') this.#refuseCall(text.headers, grpcTrailers(text.reason, text))
+    else {
       const { status, headers, body } = problem(text)
       this.#say(linesOf(status, headers), body)
     }
+  }
+
+  /** Trailers alone: nothing was said of the call before. */
+  #refuseCall(headers: readonly string[], trailers: readonly string[]): void {
+    this.#ended = true
+    this.#sayAlone([':status', '200', 'content-type', 'application/grpc', ...headers, ...trailers])
   }
 
   #say(lines: readonly string[], body: Buffer): void {
@@ -220,24 +243,31 @@ export class Http2Answer implements Answer {
 
   get #uploads(): boolean { return !this.#stream.endAfterHeaders && !this.#stream.readableEnded }
 
-  /** Whoever still sends its body is told by a reset without an error, behind the answer's end (RFC 9113 §8.1). */
+  /** Whoever still sends its body is told by a reset without an error (RFC 9113 §8.1), a while behind the answer: curl before 8.0 loses an answer that it reads together with its reset. */
   #stopUpload(): void {
     if (!this.#uploads) return
-    if (this.#stream.writableFinished) this.#stream.destroy()
-    else this.#stream.once('finish', () => this.#stream.destroy())
+    const stop = (): void => void this.#stream.destroy()
+    this.#stream.pause() // node resets at once what nobody ever looked at
+    setTimeout(() => (this.#stream.writableFinished ? stop() : this.#stream.once('finish', stop)), POLITE)
   }
 
   #reset(code: number): void {
+    if (this.#resets) return
+    this.#drop()
+    this.#resets = true
+    if (this.#trails) setImmediate(close, this.#stream, code)
+    else close(this.#stream, code)
+  }
+
+  #drop(): void {
     this.#queue = []
     this.#queued = 0
-    this.#resets = true
-    if (!this.#stream.destroyed) this.#stream.close(code)
+    this.#lost = this.#tunnel ? ROOM : this.#handed
   }
 
   /** The peer's reset: the body must not look as if it had come to its end. */
   #aborted(): void {
-    this.#queue = []
-    this.#queued = 0
+    this.#drop()
     if (!this.#resets) this.#stream.destroy(new Error('the stream was reset'))
   }
 
@@ -251,26 +281,10 @@ export class Http2Answer implements Answer {
   }
 }
 
-const COMMENT: Buffer = Buffer.from(':\n\n')
-
-function linesOf(status: number, headers: readonly string[]): string[] {
-  const lines = [':status', String(status)]
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] ?? '').toLowerCase()
-    if (!OF_CONNECTION.has(name)) lines.push(name, headers[i + 1] ?? '')
-  }
-  return lines
-}
-
-/** As node:http2 takes interim heads and trailers: one member a name. */
-function fields(flat: readonly string[]): OutgoingHttpHeaders {
-  const found = new Map<string, string[]>()
-  for (let i = 0; i < flat.length; i += 2) {
-    const name = (flat[i] ?? '').toLowerCase()
-    if (OF_CONNECTION.has(name) || name.startsWith(':')) continue
-    const values = found.get(name)
-    if (values === undefined) found.set(name, [flat[i + 1] ?? ''])
-    else values.push(flat[i + 1] ?? '')
-  }
-  return Object.fromEntries(found)
+/**
+ * Node aborts the process when a stream that waits for its trailers is reset from within an event of its session and its body was read to the end
+ * (`Http2Stream::OnTrailers`, Assertion failed: !this->is_destroyed()): such a reset waits until the events are over.
+ */
+function close(stream: ServerHttp2Stream, code: number): void {
+  if (!stream.closed && !stream.destroyed) stream.close(code)
 }

@@ -20,6 +20,8 @@ export type ConnectionOwner = {
   readonly onRequest: (arrival: Arrival) => void
   /** A request that was refused before it made sense, or a connection that broke the protocol. */
   readonly onFault: (reason: Reason, source: string) => void
+  /** As many streams are open as may be; further ones are refused below us. */
+  readonly onFull: () => void
   /** A limit was met; the connection is gone. */
   readonly onLimit: (limit: ConnectionLimit, source: string) => void
 }
@@ -30,13 +32,20 @@ export type Caller = { readonly peer: string; readonly secure: boolean; readonly
 /** Held for all streams together while nobody takes it; each alone has a window of 64 KiB. */
 const WINDOW = 1_048_576
 const PSEUDO_FIELDS = 5
+/** Bytes that resets have left in node's account of the connection, which it never settles: behind so many the connection takes nothing new, as in the end node would refuse every stream. */
+const LOST = 16_777_216
+/** What a stream may need at worst: its window, its head, what is handed to it and what waits in front of it. */
+const STREAM_BYTES = 4 * 65_536
+const MEGABYTE = 1_000_000
 /** Milliseconds until a socket whose session is over is destroyed, whatever its peer does. */
 const LINGER = 2_000
+/** Milliseconds that a connection on its way out may take to answer. */
+const PATIENCE = 5_000
 
 const sessionOptions = ({ headerBytes, headers, streamsPerConnection }: LimitSettings): ServerOptions => ({
   settings: { maxConcurrentStreams: streamsPerConnection, maxHeaderListSize: headerBytes, enableConnectProtocol: true, initialWindowSize: 65_535 },
-  maxHeaderListPairs: headers + PSEUDO_FIELDS, maxSettings: 32, maxSessionInvalidFrames: 500, maxSessionRejectedStreams: 100, maxSessionMemory: 32, streamResetBurst: 1_000, streamResetRate: 50,
-  maxSendHeaderBlockLength: 262_144, strictSingleValueFields: false,
+  maxHeaderListPairs: headers + PSEUDO_FIELDS, maxSettings: 32, maxSessionInvalidFrames: 500, maxSessionRejectedStreams: 100, streamResetBurst: 1_000, streamResetRate: 50,
+  maxSessionMemory: Math.ceil((LOST + streamsPerConnection * STREAM_BYTES) / MEGABYTE) + 4, maxSendHeaderBlockLength: 262_144, strictSingleValueFields: false,
 })
 
 export class Http2Connection {
@@ -50,8 +59,11 @@ export class Http2Connection {
   /** Came in this turn of the loop. */
   #fresh: Http2Arrival[] = []
   #served = false
+  #lost = 0
   #quietSince: number
   #overSince: number | null = null
+  #askedAt = -PATIENCE
+  #answered = true
 
   constructor(socket: Socket, caller: Caller, owner: ConnectionOwner) {
     this.#owner = owner
@@ -65,6 +77,7 @@ export class Http2Connection {
     this.#session.on('ping', () => this.#heed(this.#flood.pinged(this.#now)))
     this.#session.on('remoteSettings', () => this.#heed(this.#flood.settled(this.#now)))
     this.#session.on('error', error => this.#broken(error))
+    socket.once('end', () => this.#session.destroy()) // without its caller's frames no stream of it goes on: idle ones would never notice
   }
 
   get #now(): number { return this.#owner.clock.elapsed() }
@@ -77,21 +90,31 @@ export class Http2Connection {
   /** Asked about once a second: floods that only their bytes show, silence, and what does not go away by itself. */
   look(): void {
     const now = this.#now
-    if (this.#session.destroyed) {
+    if (this.#session.destroyed || (this.#session.closed && this.#open.size === 0)) { // node waits for ever to end a session that broke on its way out
       this.#overSince ??= now
       if (now - this.#overSince > LINGER) this.#socket.destroy()
       return
     }
+    if (this.#session.closed) this.#ask(now)
     this.#heed(this.#flood.weigh(this.#socket.bytesRead, this.#socket.bytesWritten, now))
     for (const stream of this.#open) if (stream.closed && !stream.destroyed) stream.destroy() // its body is of no use to anybody, and nobody reads it
     const { headersTimeout, idleTimeout } = this.#owner.limits
     if (this.#open.size === 0 && now - this.#quietSince > (this.#served ? idleTimeout : headersTimeout)) this.#session.close()
   }
 
+  /** A session that was broken behind its peer's GOAWAY neither reads nor writes any more, and node tells nobody: SETTINGS show whether it lives. */
+  #ask(now: number): void {
+    if (now - this.#askedAt < PATIENCE) return
+    if (!this.#answered) return void this.#socket.destroy()
+    this.#askedAt = now
+    this.#answered = false
+    this.#session.settings({}, error => { this.#answered = error === null })
+  }
+
   #arrived(stream: ServerHttp2Stream, raw: readonly string[]): void {
-    const { clock } = this.#owner
+    const { clock, limits, onFull } = this.#owner
     stream.on('error', ignore)
-    this.#open.add(stream)
+    if (this.#open.add(stream).size === limits.streamsPerConnection) onFull()
     this.#served = true
     const head = readStreamHead(raw, this.#caller.secure)
     this.#flood.opened(typeof head === 'string' ? 0 : head.size)
@@ -99,6 +122,7 @@ export class Http2Connection {
     const arrival = new Http2Arrival(stream, typeof head === 'string' ? MALFORMED : head, { ...this.#caller, at: clock.now() })
     stream.once('close', () => this.#left(arrival))
     if (typeof head === 'string') return this.#refuse(arrival, 'bad_request', head)
+    if (head.headers.length > limits.headers * 2 || head.size > limits.headerBytes) return this.#refuse(arrival, 'headers_too_large', null) // node resets what is well beyond, once the peer knows its limits
     if (head.method === 'CONNECT' && head.protocol === null) return this.#refuse(arrival, 'method_refused', null)
     if (head.expectation !== null && !arrival.expectsContinue) return this.#refuse(arrival, 'expectation_failed', null)
     if (this.#fresh.push(arrival) === 1) setImmediate(() => this.#serve())
@@ -123,6 +147,8 @@ export class Http2Connection {
   #left(arrival: Http2Arrival): void {
     this.#open.delete(arrival.body)
     this.#quietSince = this.#now
+    this.#lost += arrival.answer.lost
+    if (this.#lost >= LOST && !this.#session.closed) this.#session.close()
     if (!arrival.answer.settled && !this.#session.destroyed) this.#heed(this.#flood.died(this.#judged.has(arrival), this.#now))
   }
 

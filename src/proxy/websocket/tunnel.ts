@@ -8,6 +8,7 @@ import type { Reason } from '../../core/reason.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { AnswerHead, UpstreamFault } from '../../upstream/handler.ts'
 import type { CallerStream } from '../arrival.ts'
+import { reset } from '../reset.ts'
 import { closeCode, closeCodeUp } from './close-code.ts'
 import type { Dialling } from './dial.ts'
 import { pongFrame } from './frames.ts'
@@ -167,16 +168,16 @@ export class Tunnel extends Duplex implements Dialling, LaneOwner {
     if (caller === null) return this.#owner.end('caller_closed')
     this.#caller = caller
     const { socket, head } = caller
-    socket.on('error', () => undefined)
-    socket.on('data', (chunk: Buffer) => this.#fromCaller(chunk))
-    socket.on('end', () => {
+    const ended = (): void => {
       this.#callerEnded = true
       this.#settle()
-    })
-    socket.on('close', () => this.#callerGone())
+    }
+    socket.on('error', () => undefined).on('data', (chunk: Buffer) => this.#fromCaller(chunk))
+    socket.on('end', ended).on('close', () => this.#callerGone())
     this.#down?.to(socket)
     if (head.length > 0) this.#fromCaller(head)
     if (socket.destroyed) this.#callerGone()
+    else if (socket.readableEnded) ended() // before it was switched over
   }
 
   #fromCaller(chunk: Buffer): void {
@@ -281,8 +282,7 @@ export class Tunnel extends Duplex implements Dialling, LaneOwner {
     const [caller, down, up, upstream] = [this.#caller, this.#down, this.#up, this.#upstream]
     if (this.#over) return
     this.#over = true
-    up?.shut()
-    down?.shut()
+    for (const lane of [up, down]) lane?.shut()
     if (caller !== null && up !== null && upstream !== null) endUpstream(upstream, up, closeCodeUp(reason))
     this.#letGo()
     if (caller !== null) endCaller(caller, down, this.#code ?? closeCode(reason), reason)
@@ -293,7 +293,7 @@ export class Tunnel extends Duplex implements Dialling, LaneOwner {
     this.#over = true
     const upstream = this.#upstream
     if (upstream === null || 'encrypted' in upstream || upstream.connecting || (this.isAnswered && !this.isOpen)) upstream?.destroy()
-    else if (!upstream.destroyed) upstream.resetAndDestroy()
+    else reset(upstream)
     this.#request?.destroy()
     this.destroy()
   }

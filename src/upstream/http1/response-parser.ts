@@ -32,6 +32,8 @@ type Phase = 'idle' | 'head' | 'sized' | 'chunked' | 'until close' | 'whole'
 const NONE: readonly string[] = []
 const CONTINUE = 100
 const SWITCHING_PROTOCOLS = 101
+/** RFC 9110 §15.3.6. */
+const RESET_CONTENT = 205
 
 export class ResponseParser {
   readonly #limits: ResponseLimits
@@ -43,6 +45,8 @@ export class ResponseParser {
   #toHead = false
   #halted = false
   #left = 0
+  /** Its status has no content, whatever its framing says. */
+  #contentless = false
   #interim = 0
   #trailers: readonly string[] = NONE
 
@@ -119,6 +123,7 @@ export class ResponseParser {
   #beginBody(head: AnswerHead): void {
     const { body, length } = this.#framing
     this.#left = length
+    this.#contentless = head.status === RESET_CONTENT
     this.#phase = body === 'none' ? 'whole' : body
     if (body === 'chunked') this.#beginChunks()
     this.#reader.answered(head)
@@ -155,6 +160,7 @@ export class ResponseParser {
   }
 
   #hand(chunk: Buffer, from: number, to: number): number {
+    if (this.#contentless) return BAD
     this.#reader.data(from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to))
     return to
   }

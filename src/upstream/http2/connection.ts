@@ -12,7 +12,7 @@ export interface Http2Owner {
   failed(): void
   /** The peer has processed nothing of a request without a body. @returns whether somebody else takes it: then the handler is told of no fault */
   refused(handler: UpstreamHandler): boolean
-  /** There is room (again): the peer has said what it takes, or a stream has ended. */
+  /** There is room (again): the peer has said what it takes, a stream has ended, or the connection has, which made room for another. */
   roomier(connection: Http2Connection): void
   /** Told once: it takes nothing new any more. What runs on it may still end well. */
   gone(connection: Http2Connection): void
@@ -66,6 +66,7 @@ export class Http2Connection {
   #busy = 0
   #resets = 0
   #gone = false
+  #closing = false
   #dead = false
   #settled = false
   #lastProcessed = ANY
@@ -108,7 +109,8 @@ export class Http2Connection {
   /** Takes nothing new; ends when what runs on it has ended. */
   close(): void {
     this.#leave()
-    this.#session.close()
+    this.#closing = true
+    if (this.#busy === 0) this.#session.close() // its GOAWAY would overtake a request that was not written yet, and many a server refuses what comes behind it
   }
 
   /** Ends now, with all that runs on it. */
@@ -132,7 +134,8 @@ export class Http2Connection {
   released(wasted: boolean): void {
     this.#busy--
     if (wasted) this.#resets++
-    if (this.#resets >= this.#limits.resets && !this.#gone) this.close()
+    if ((this.#resets >= this.#limits.resets && !this.#gone) || (this.#closing && this.#busy === 0)) this.close()
+    else if (this.#gone && this.#busy === 0) setImmediate(() => this.destroy()) // behind GOAWAY node leaves some open
     if (this.room > 0) this.#owner.roomier(this)
   }
 
@@ -160,6 +163,7 @@ export class Http2Connection {
     this.#dead = true
     clearInterval(this.#ticking)
     this.#leave()
+    this.#owner.roomier(this)
   }
 
   #tick(): void {

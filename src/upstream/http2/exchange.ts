@@ -59,6 +59,8 @@ export class Http2Exchange implements Sending, StreamListener {
   #trailersDown: readonly string[] = NONE
   #interim = 0
   #answered = false
+  /** Its status has no content (RFC 9110 §15.3.6). */
+  #contentless = false
   #paused = false
   /** The request was handed over whole; all of it went out. */
   #given = false
@@ -91,8 +93,9 @@ export class Http2Exchange implements Sending, StreamListener {
     }
     const head = this.#broken ? null : requestHead(asked, this.#owner.secure)
     this.#stream = head === null ? null : request(session, head, asked.bodyLength)
-    if (this.#stream === null) {
-      this.#fail('upstream_malformed')
+    if (this.#stream === null) { // the upstream is not to blame
+      this.#stop()
+      this.#handler.failed('upstream_malformed')
       return false
     }
     this.#missing = asked.bodyLength
@@ -183,6 +186,7 @@ export class Http2Exchange implements Sending, StreamListener {
     if (this.#over || stream === null) return
     if (this.#answered || !(status >= 200 && status <= 999)) return this.#giveUp('upstream_malformed')
     this.#answered = true
+    this.#contentless = status === 205
     this.#owner.answered(status)
     this.#handler.answered(headOf(status, raw))
     if (this.#over) return
@@ -204,6 +208,7 @@ export class Http2Exchange implements Sending, StreamListener {
   onData(chunk: Buffer): void {
     this.#owner.heard()
     if (this.#over) return
+    if (this.#contentless) return this.#giveUp('upstream_malformed')
     if (this.#paused || this.#held.length > 0) this.#held.push(chunk)
     else this.#handler.data(chunk)
   }
