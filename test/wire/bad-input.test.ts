@@ -456,8 +456,8 @@ describe('upstreams', () => {
     expect((await gate.trail()).findLast(line => line['kind'] === 'exchange.closed')).toMatchObject({ reason: 'upstream_reset', complete: false, status: 200 })
   })
 
-  test('[WIRE12] no answer: 504 soon after the upstream’s timeout, its connection closed', async () => {
-    raw.script = neverAnswers
+  test.each([['no answer', neverAnswers], ['an answer that stalls in front of a short body', answers('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n')]])('[WIRE12] %s: 504 soon after the upstream’s timeout, its connection closed', async (_, script) => {
+    raw.script = script
     await faultOf('upstream_timeout', 'route:raw', () => refusedFor('upstream_timeout', async () => {
       const started = performance.now()
       isProblem(await requestOnce(gate.target, request('GET', '/raw/x', bearer(token))), 504, 'upstream_timeout')

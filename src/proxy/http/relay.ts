@@ -282,7 +282,7 @@ export class HttpRelay implements Relay, UpstreamHandler {
     }
     if (this.#thaw > 0 && !this.#answer.full) this.#thaw--
     if ((this.#answer.full || this.#upload?.finished === false) && now - this.#moved > this.#limits.idle) return this.#owner.end(exchange, 'request_timeout')
-    if (this.#head === null && now - this.#moved > this.upstream.settings.timeout) this.#owner.end(exchange, 'upstream_timeout')
+    if (!this.#answered && now - this.#moved > this.upstream.settings.timeout) this.#owner.end(exchange, 'upstream_timeout')
   }
 
   #callerDone(): void {
