@@ -58,8 +58,9 @@ export class Reassessor {
 
   /** One exchange whose gate was found closed. */
   doubt(exchange: Exchange): void {
+    const before = this.#untold.length
     this.#judge(exchange, BY_TIME, EMPTY())
-    this.close()
+    for (const ended of this.#untold.splice(before)) this.#tell(ended) // its own: those of a cut of thousands keep to their slices
   }
 
   /** These may have lost or regained their right by the mere passing of time. */
@@ -104,9 +105,16 @@ export class Reassessor {
     let told = 0
     while (told < untold.length && performance.now() < until) {
       const ended = untold[told++]
-      if (ended !== undefined) this.#witness.cut(ended)
+      if (ended !== undefined) this.#tell(ended)
     }
     this.#untold = untold.slice(told)
+  }
+
+  /** The end stands, told or not: a fault in telling one keeps none of the others from being told. */
+  #tell(ended: Ended): void {
+    try {
+      this.#witness.cut(ended)
+    } catch {} // the trail itself counts what it could not take
   }
 
   #tried(exchange: Exchange, act: (exchange: Exchange) => void): boolean {

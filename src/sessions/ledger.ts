@@ -298,4 +298,3 @@ export class Ledger {
     if (ahead !== null) this.#behind(this.#liftAhead(ahead))
   }
 }
-

@@ -10,6 +10,8 @@ declare module 'vitest' {
     readonly redisServer: string | null
     readonly curl: string | null
     readonly wrk: string | null
+    readonly h2load: string | null
+    readonly slowhttptest: string | null
   }
 }
 
@@ -37,4 +39,6 @@ export default function setup(project: TestProject): void {
   project.provide('redisServer', findProgram('redis-server', 'valkey-server'))
   project.provide('curl', findProgram('curl'))
   project.provide('wrk', findProgram('wrk'))
+  project.provide('h2load', findProgram('h2load'))
+  project.provide('slowhttptest', findProgram('slowhttptest'))
 }

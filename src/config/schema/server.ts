@@ -22,7 +22,7 @@ const limits = z.strictObject({
   headers: z.int().min(16).max(1000).prefault(128).describe('Fields of one request head, and of one trailer section'),
   bodyBytes: sizeOrNone().prefault('64MiB').describe('Largest request body; 0 for no limit'),
   headersTimeout: duration({ least: '100ms' }).prefault('10s').describe('Longest wait for a complete request head'),
-  idleTimeout: duration({ least: '1s' }).prefault('75s').describe('Longest silence on a kept-alive connection'),
+  idleTimeout: duration({ least: '1s' }).prefault('75s').describe('Longest silence on a kept-alive connection, in an upload, and of a caller that takes nothing of its answer'),
   exchangesPerSession: z.int().min(1).max(1_000_000).prefault(1000).describe('Open exchanges of one session'),
   exchanges: z.int().min(1).max(10_000_000).prefault(100_000).describe('Open exchanges of all sessions together'),
   connections: z.int().min(1).max(10_000_000).prefault(20_000).describe('Open client connections'),

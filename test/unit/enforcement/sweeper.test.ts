@@ -36,6 +36,7 @@ let told: string[]
 const lease = { until: Infinity }
 let onCut: (exchange: string) => void
 let share = Infinity
+let untellable = ''
 
 beforeEach(async () => {
   world = await World.start(policy)
@@ -44,11 +45,16 @@ beforeEach(async () => {
   onCut = () => undefined
   lease.until = Infinity
   share = Infinity
+  untellable = ''
   keeper = { clock: world.clock, mirror: world.mirror, confirmedUntil: () => lease.until, vouchesFor: () => true }
   inflight = new Inflight()
   const witness: Witness = {
     regranted: ({ id }) => void told.push(`${id} regranted`), frozen: ({ id }, reason) => void told.push(`${id} frozen: ${reason}`),
-    resumed: ({ id }) => void told.push(`${id} resumed`), cut: ({ exchange: { id }, reason }) => void told.push(`${id} cut: ${reason}`),
+    resumed: ({ id }) => void told.push(`${id} resumed`),
+    cut({ exchange: { id }, reason }) {
+      if (id === untellable) throw new Error('cannot be told')
+      told.push(`${id} cut: ${reason}`)
+    },
   }
   reassessor = new Reassessor(keeper, inflight, witness)
   sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => duration(HELD), frozen: () => share })
@@ -216,4 +222,25 @@ test('[ENF11] frozen exchanges hold their share of the connections and no more: 
   live.stamp = first.stamp // nothing of the session changed
   after(0)
   expect([standing(first), standing(second), standing(third), standing(running)]).toEqual([['ended', 'limit_reached'], ['frozen', 'frozen'], ['frozen', 'frozen'], ['open', null]])
+})
+
+test('[ENF3] a gate that is asked while the records of many cuts wait tells its own end alone', async () => {
+  for (const id of ['e', 'f']) admitted(id)
+  const ending = live
+  live = await world.opened('b')
+  const asked = admitted('h')
+  world.mirror.onChange = async () => ({ continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 })
+  for (const name of ['a', 'b']) await world.tell(name, { kind: 'session.terminated', reason: 'revoked' })
+  const judged = reassessor.changed({ sessions: [ending], announcement: null })
+  reassessor.doubt(asked)
+  expect(told).toEqual(['h cut: revoked'])
+  await judged
+  expect(told).toEqual(['h cut: revoked', 'e cut: revoked', 'f cut: revoked'])
+})
+
+test('[ENF3, AUD3] an end that cannot be told keeps none of the others from being told', async () => {
+  for (const id of ['e', 'f', 'g']) admitted(id)
+  untellable = 'f'
+  await world.tell('a', { kind: 'session.terminated', reason: 'revoked' })
+  expect([told, inflight.size]).toEqual([['e cut: revoked', 'g cut: revoked'], 0])
 })
