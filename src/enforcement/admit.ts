@@ -1,5 +1,5 @@
 // Admission: evaluate, register, record, dispatch, with no await between them; what must be awaited first is named, awaited outside, and the
-// judge is asked again. Nothing else calls the upstream's dispatch.
+// judge is asked again. Nothing else lets a relay go.
 // Elevated requests of one turn share one write: judged and registered, then written, then each dispatched after one more look at its gate.
 // SPEC: ENF2, AUD2, RULES 1
 import { type Decision, type Grant, grantName, type Refusal, refuse } from '../core/decision.ts'
