@@ -2,9 +2,9 @@
 // no exchange and no socket, tells callers nothing but HTTP, and asks its upstream nothing without a recorded Permit. `SEED=… RUNS=…` goes elsewhere.
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { queryDigest } from '../../src/audit/record.ts'
 import { TestGateway } from '../support/gateway.ts'
-import { HostileUpstream, pathOf } from '../support/hostile-upstream.ts'
+import { HostileUpstream } from '../support/hostile-upstream.ts'
+import { unpermitted } from '../support/permit-account.ts'
 import { RawClient, request, requestOnce, type Target } from '../support/raw-client.ts'
 import { ResponseParser } from '../support/response-parser.ts'
 import { testAuthority } from '../support/tls.ts'
@@ -218,23 +218,6 @@ async function isWell(context: string): Promise<void> {
   }
 }
 
-const keyOf = (method: string, url: string): string => JSON.stringify([method, pathOf(url), queryDigest(url.includes('?') ? url.slice(url.indexOf('?')) : '')])
-
-/** What the upstream was asked, less what the trail has a Permit for. */
-async function unpermitted(): Promise<readonly string[]> {
-  const permits = new Map<string, number>()
-  for (const line of await gate.trail()) {
-    if (line['kind'] !== 'exchange.opened' || line['decision'] !== 'permit' || line['session'] === null) continue
-    const key = JSON.stringify([line['method'], line['path'], line['queryDigest']])
-    permits.set(key, (permits.get(key) ?? 0) + 1)
-  }
-  return upstream.received.filter(({ method, url }) => {
-    const left = permits.get(keyOf(method, url)) ?? 0
-    permits.set(keyOf(method, url), left - 1)
-    return left <= 0
-  }).map(({ method, url }) => `${method} ${url}`)
-}
-
 test(`[WIRE3, WIRE8, WIRE14] ${RUNS} exchanges with changed octets leave the gateway as it was`, async () => {
   await isWell('before')
   const all = fc.sample(cases, { seed: SEED, numRuns: RUNS })
@@ -248,7 +231,7 @@ test(`[WIRE3, WIRE8, WIRE14] ${RUNS} exchanges with changed octets leave the gat
     expect(upstream.led, context).toEqual([])
   }
   await until(() => strangers() <= before, `no socket to be left behind (SEED=${SEED}): ${before} before`, PATIENCE)
-  expect(await unpermitted(), `SEED=${SEED}`).toEqual([])
+  expect(await unpermitted(gate, upstream.received), `SEED=${SEED}`).toEqual([])
   expect([...tally].filter(([status]) => status >= 500), `SEED=${SEED}`).toEqual([])
   expect((await gate.ops('/metrics')).text).not.toMatch(/reason="internal_error"\S* [1-9]/)
   expect(upstream.received.length).toBeGreaterThan(RUNS / 10)
@@ -257,5 +240,5 @@ test(`[WIRE3, WIRE8, WIRE14] ${RUNS} exchanges with changed octets leave the gat
 
 test('[WIRE3] the account of Permits finds a request that has none', async () => {
   await requestOnce({ port: upstream.port }, request('GET', '/public/past-the-gateway'))
-  expect(await unpermitted()).toEqual(['GET /public/past-the-gateway'])
+  expect(await unpermitted(gate, upstream.received)).toEqual(['GET /public/past-the-gateway'])
 })
