@@ -1,7 +1,9 @@
-// One change at one gateway, exchanges open at the other: from the operator's first byte to the last byte at the caller, and to the acknowledgement.
+// One change at one gateway, exchanges open at the other: from the operator's first byte to the last byte, Close frame or RST_STREAM at the caller, and to the acknowledgement.
 // Three ways to take the same right: narrowed to the baseline, ended with its session, ended with the ticket it stands on.
-import { type Caller, newCaller, openStream, type OpenStream } from './caller.ts'
+import { type Caller, newCaller } from './caller.ts'
+import type { OpenStream } from './open-stream.ts'
 import type { Operator, Word } from './operator.ts'
+import { openerOf, type Protocol } from './protocols.ts'
 import type { GatewayChild, Site } from './site.ts'
 
 function cuts(operator: Operator, { session, ticket }: Caller, round: number): Promise<Word> {
@@ -14,12 +16,13 @@ export type Change = { readonly lastByte: number; readonly acknowledged: number;
 
 export type Scene = { readonly site: Site; readonly here: GatewayChild; readonly there: GatewayChild }
 
-/** A fresh session with these exchanges open at `there`; the word is given at `here`. */
-export async function measureChange({ site, there }: Scene, paths: readonly string[], operator: Operator, round: number): Promise<Change> {
+/** A fresh session with these exchanges open at `there`, over HTTP/2 on one connection; the word is given at `here`. */
+export async function measureChange({ site, there }: Scene, protocol: Protocol, paths: readonly string[], operator: Operator, round: number): Promise<Change> {
   const caller = await newCaller(there.ports.main, site.issuer, operator)
+  const open = openerOf(protocol, there.ports, caller, 1)
   const streams: OpenStream[] = []
   try {
-    for (const path of paths) streams.push(await openStream(there.ports.main, path, caller))
+    for (const path of paths) streams.push(await open(path))
     if (streams.some(stream => stream.isOver())) throw new Error(`round ${round}: an exchange ended before the change`)
     const word = await cuts(operator, caller, round)
     const ended = await Promise.all(streams.map(stream => stream.ended))

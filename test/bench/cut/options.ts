@@ -1,5 +1,6 @@
 // The command line of bench:cut.
 import { parseArgs } from 'node:util'
+import { type Protocol, PROTOCOLS } from './protocols.ts'
 
 export const PARTS = ['one', 'hundred', 'crowd', 'sessions'] as const
 export type Part = (typeof PARTS)[number]
@@ -9,15 +10,17 @@ export type CutOptions = {
   readonly rounds: number
   /** Open exchanges where there are many of one session, and where there are very many. */
   readonly many: number
-  readonly crowd: number
+  readonly crowd: Readonly<Record<Protocol, number>>
   readonly sessions: number
   readonly only: readonly Part[]
+  /** Of whatever is cut. */
+  readonly protocols: readonly Protocol[]
   readonly json: boolean
 }
 
-const USAGE = `npm run bench:cut -- [--rounds 210] [--quick] [--only ${PARTS.join(',')}] [--json]`
-const FULL = { rounds: 210, many: 100, crowd: 10_000, sessions: 100_000 } as const
-const QUICK = { rounds: 6, many: 10, crowd: 200, sessions: 1_000 } as const
+const USAGE = `npm run bench:cut -- [--rounds 210] [--quick] [--only ${PARTS.join(',')}] [--protocols ${PROTOCOLS.join(',')}] [--json]`
+const FULL = { rounds: 210, many: 100, crowd: { http1: 10_000, websocket: 2_000, http2: 2_000 }, sessions: 100_000 } as const
+const QUICK = { rounds: 6, many: 10, crowd: { http1: 200, websocket: 100, http2: 100 }, sessions: 1_000 } as const
 
 function roundsOf(text: string): number {
   const rounds = Number(text)
@@ -25,19 +28,23 @@ function roundsOf(text: string): number {
   return rounds
 }
 
-function partsOf(text: string): readonly Part[] {
+function namedIn<Name extends string>(option: string, text: string, names: readonly Name[]): readonly Name[] {
   const asked = text.split(',').map(name => name.trim())
-  const unknown = asked.filter(name => !PARTS.some(part => part === name))
-  if (unknown.length > 0) throw new Error(`--only knows no ${unknown.join(', ')}\n${USAGE}`)
-  return PARTS.filter(part => asked.includes(part))
+  const unknown = asked.filter(name => !names.some(known => known === name))
+  if (unknown.length > 0) throw new Error(`${option} knows no ${unknown.join(', ')}\n${USAGE}`)
+  return names.filter(name => asked.includes(name))
 }
 
 /** @throws Error with the usage for anything it does not know */
 export function parseOptions(args: readonly string[]): CutOptions {
   const { values } = parseArgs({
     args: [...args],
-    options: { rounds: { type: 'string' }, quick: { type: 'boolean', default: false }, only: { type: 'string', default: PARTS.join(',') }, json: { type: 'boolean', default: false } },
+    options: {
+      rounds: { type: 'string' }, quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false },
+      only: { type: 'string', default: PARTS.join(',') }, protocols: { type: 'string', default: PROTOCOLS.join(',') },
+    },
   })
   const size = values.quick ? QUICK : FULL
-  return { ...size, rounds: values.rounds === undefined ? size.rounds : roundsOf(values.rounds), only: partsOf(values.only), json: values.json }
+  const rounds = values.rounds === undefined ? size.rounds : roundsOf(values.rounds)
+  return { ...size, rounds, only: namedIn('--only', values.only, PARTS), protocols: namedIn('--protocols', values.protocols, PROTOCOLS), json: values.json }
 }
