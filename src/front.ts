@@ -154,7 +154,7 @@ export class Front {
       proxies: settings.proxyProtocol ? () => this.#parts.settings().trustedProxies : null,
       onRequest: arrival => pipeline.serve(arrival, door),
       onFault: (reason, source, protocol) => {
-        metrics.requests.inc({ route: '', method: 'other', code: String(REASONS[reason].status), protocol, decision: 'refuse', reason, elevated: 'false' })
+        metrics.requests.count('', '', protocol, REASONS[reason].status, reason, null)
         metrics.limited(reason)
         refused(reason, source)
       },

@@ -35,7 +35,7 @@ export function sessionRow({ mirror, inflight, clock }: Pick<AdminRoom, 'mirror'
   const standing = live === null ? effective(session, NO_SCOPE, AS_RECORDED, mirror.locks, mirror.policy, now) : mirror.effective(live, now)
   return {
     id: session.id, state: stateOf(session, standing), reason: reasonOf(session, standing), principal: principalView(session), openedAt: timeText(session.openedAt), endsAt: timeText(session.endsAt),
-    cap: session.cap.is, frozen: session.frozen !== null, elevations: standing.carriers.length, exchanges: live === null ? 0 : inflight.of(live).size, version: session.version,
+    cap: session.cap.is, frozen: session.frozen !== null, elevations: standing.carriers.length, exchanges: live === null ? 0 : inflight.of(live).length, version: session.version,
   }
 }
 
@@ -70,7 +70,7 @@ const exchangeView = (exchange: Exchange): View => ({
 type Standing = { readonly standing: Effective; readonly exchanges: readonly Exchange[] }
 
 function standingOf({ mirror, inflight, clock }: AdminRoom, live: LiveSession): Standing {
-  return { standing: mirror.effective(live, clock.now()), exchanges: [...inflight.of(live)] }
+  return { standing: mirror.effective(live, clock.now()), exchanges: inflight.of(live).toSorted((a, b) => a.openedAt - b.openedAt) }
 }
 
 /** An elevation of a session this gateway has in memory. */

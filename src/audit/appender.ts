@@ -5,7 +5,7 @@ import { basename } from 'node:path'
 import { promisify } from 'node:util'
 import type { Instant } from '../core/time.ts'
 import { Chain } from './chain.ts'
-import type { Head, Kind, Records } from './record.ts'
+import type { Head, Json, Kind, Records } from './record.ts'
 import { continueFile, LINE_BYTES_MAX, rotatedFiles } from './tail.ts'
 
 /** What an appender asks of the operating system; tests put a failing one in its place. */
@@ -113,7 +113,7 @@ export class Appender {
   }
 
   /** @throws AuditWriteFailed when the buffer is full and can't be written, or the line is too long; the line is then not part of the chain */
-  append<K extends Kind>(kind: K, fields: Records[K]): void {
+  append<K extends Kind>(kind: K, fields: Records[K] | Json<K>): void {
     if (this.#buffered >= this.#settings.bufferBytes) this.flushNow()
     const line = this.#chain.line(this.#ports.now(), kind, fields)
     const room = line.length * 3 + 1 // UTF-8 needs at most three bytes for each UTF-16 unit

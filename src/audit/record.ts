@@ -26,7 +26,7 @@ type QueryDigest = string & { readonly queryDigest: unique symbol }
 export const queryDigest = (query: string): QueryDigest | null =>
   query === '' ? null : (sha256(query) as QueryDigest) // the one place a digest of a query is made
 
-type Admitted = {
+export type Admitted = {
   readonly exchange: string
   /** Null on anonymous routes. */
   readonly session: string | null
@@ -140,6 +140,8 @@ export type Records = {
 export type Kind = keyof Records
 /** `seq` counts from 1 over all files of a chain; `prev` is the digest of the line before, empty for the first. */
 type Envelope<K> = { readonly seq: number; readonly prev: string; readonly at: Instant; readonly gateway: string; readonly kind: K }
+/** The fields of a record of this kind, written already. */
+export type Json<K extends Kind> = string & { readonly kind: K }
 export type LineOf<K extends Kind> = Envelope<K> & Records[K]
 export type Line = { [K in Kind]: LineOf<K> }[Kind]
 

@@ -7,7 +7,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { Appender, AuditWriteFailed, type Disk } from './appender.ts'
 import { lastPositions, remember } from './last-positions.ts'
 import { type LastRun, readLastRun } from './last-run.ts'
-import type { FactPosition, Head, Kind, Outgoing, Records, Refused } from './record.ts'
+import type { FactPosition, Head, Json, Kind, Outgoing, Records, Refused } from './record.ts'
 import { Reserve } from './reserve.ts'
 
 export type TrailSettings = {
@@ -125,9 +125,9 @@ export class Trail {
   }
 
   /** An elevated one must be followed by `flushNow` before its first byte goes upstream. @throws AuditWriteFailed for an elevated one that can't be recorded */
-  opened(fields: Records['exchange.opened']): void {
-    if (fields.elevation === null) this.#tell('exchange.opened', fields, true)
-    else this.#demand('exchange.opened', fields)
+  opened(fields: Records['exchange.opened'] | Json<'exchange.opened'>, elevated: boolean): void {
+    if (elevated) this.#demand('exchange.opened', fields)
+    else this.#tell('exchange.opened', fields, true)
   }
 
   /** To be followed by `sync`. @throws AuditWriteFailed */
@@ -213,20 +213,20 @@ export class Trail {
     }
   }
 
-  #append<K extends Kind>(kind: K, fields: Records[K]): void {
+  #append<K extends Kind>(kind: K, fields: Records[K] | Json<K>): void {
     if (this.#untold > 0) this.#tellLost()
     this.#appender.append(kind, fields)
     this.#records++
   }
 
   /** In trouble first a write of what waits, so that refused requests don't fill the buffer. */
-  #demand<K extends Kind>(kind: K, fields: Records[K]): void {
+  #demand<K extends Kind>(kind: K, fields: Records[K] | Json<K>): void {
     if (!this.#reserve.held) throw new AuditWriteFailed('the disk is full: what is left is kept for ends and changes')
     if (!this.#appender.healthy) this.#appender.flushNow()
     this.#append(kind, fields)
   }
 
-  #tell<K extends Kind>(kind: K, fields: Records[K], spare: boolean): void {
+  #tell<K extends Kind>(kind: K, fields: Records[K] | Json<K>, spare: boolean): void {
     try {
       if (spare && !this.#reserve.held) throw new AuditWriteFailed('the disk is full')
       this.#append(kind, fields)

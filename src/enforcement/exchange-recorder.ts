@@ -2,11 +2,11 @@
 import { queryDigest } from '../audit/record.ts'
 import type { Trail } from '../audit/trail.ts'
 import { type Grant, grantName } from '../core/decision.ts'
-import { chainOf, identityOf } from '../core/principal.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { type Metrics, observer } from '../runtime/metrics.ts'
+import type { Metrics } from '../runtime/metrics.ts'
+import { AdmissionTexts, whoOf } from './admission-text.ts'
 import type { Exchange, Inquiry } from './exchange.ts'
 import type { Hub } from './hub.ts'
 import type { Ended } from './reassess.ts'
@@ -17,22 +17,12 @@ export const WIRE: ReadonlySet<Reason> = new Set<Reason>([
   'caller_closed', 'upstream_reset', 'upstream_malformed', 'upstream_timeout', 'upstream_unavailable', 'upstream_busy', 'request_timeout', 'body_too_large', 'frozen_peer_closed', 'protocol_error',
 ])
 
-function about({ id, live, evaluation, place }: Inquiry | Exchange, grant: Grant, until: Instant | null, upstream: string) {
-  const principal = live?.record.principal ?? null
-  const { resource, action, context, evidence } = evaluation
-  return {
-    exchange: id, session: live?.record.id ?? null, subject: principal === null ? null : identityOf(principal), actors: principal === null ? [] : chainOf(principal),
-    tenant: principal?.tenant ?? '', credential: evidence?.credential ?? null, source: context.source, route: place.route.name, rule: place.rule?.name ?? '',
-    method: action.method, host: resource.host, path: resource.path, queryDigest: queryDigest(resource.query), grant: grantName(grant),
-    elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile } : null, purposes: context.purposes, until, upstream,
-  }
-}
-
 export class ExchangeRecorder implements Recorder {
   readonly #trail: Trail
   readonly #metrics: Metrics
   readonly #clock: Clock
   readonly #hub: Hub
+  readonly #texts = new AdmissionTexts()
 
   constructor(trail: Trail, metrics: Metrics, clock: Clock, hub: Hub) {
     this.#trail = trail
@@ -42,8 +32,7 @@ export class ExchangeRecorder implements Recorder {
   }
 
   opened(exchange: Exchange): void {
-    const { permit, place } = exchange
-    this.#trail.opened({ ...about(exchange, permit.grant, permit.until, place.route.upstream), decision: 'permit', would: permit.would })
+    this.#trail.opened(this.#texts.of(exchange), exchange.permit.grant.is === 'elevation')
   }
 
   flush(): void {
@@ -51,7 +40,11 @@ export class ExchangeRecorder implements Recorder {
   }
 
   async intended(inquiry: Inquiry, grant: Grant, until: Instant): Promise<void> {
-    this.#trail.intended({ ...about(inquiry, grant, until, inquiry.place.route.upstream), would: null })
+    const { id, live, place: { route, rule }, evaluation: { resource: { host, path, query }, action: { method }, context: { source, purposes }, evidence } } = inquiry
+    this.#trail.intended({
+      exchange: id, ...whoOf(live, evidence), source, route: route.name, rule: rule?.name ?? '', method, host, path, queryDigest: queryDigest(query), grant: grantName(grant),
+      elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile } : null, purposes, until, upstream: route.upstream, would: null,
+    })
     await this.#trail.sync()
   }
 
@@ -62,7 +55,7 @@ export class ExchangeRecorder implements Recorder {
   completed(exchange: Exchange, status: number): void {
     const now = this.#clock.now()
     this.#closed(exchange, now, status, null)
-    observer(this.#metrics.requestDuration, 'route', exchange.place.route.name).observe((now - exchange.openedAt) / 1000)
+    this.#metrics.requestDuration.of(exchange.place.route.name).observe((now - exchange.openedAt) / 1000)
   }
 
   regranted(exchange: Exchange): void { this.#judged('regranted', exchange, null, null, null) }

@@ -59,6 +59,9 @@ export class Exchange {
   frozenAt = 0
   bytesUp = 0
   bytesDown = 0
+  /** Where it sits among the open ones, in all and of its holder; -1 while it is none of them. Kept by `Inflight` alone. */
+  seat = -1
+  ownSeat = -1
 
   constructor(inquiry: Inquiry, permit: Permit, channel: Channel, keeper: GateKeeper, now: Instant) {
     this.id = inquiry.id

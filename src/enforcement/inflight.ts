@@ -1,33 +1,63 @@
-// Every open exchange of this gateway, by session and in the order of opening. SPEC: ENF1, SES8
+// Every open exchange of this gateway, in all and by session. Each knows its seats, so that coming and going leaves nothing behind: a Set that is
+// filled and emptied all the time is laid anew again and again, and V8 chains the old tables, which keeps dead requests alive through every
+// collection of the young generation. SPEC: ENF1, SES8
 import type { Holder } from '../sessions/live-session.ts'
 import type { Exchange } from './exchange.ts'
 
-export class Inflight {
-  readonly #held = new Map<Holder, Set<Exchange>>()
-  #size = 0
+/** Where an exchange sits: among all, and among those of its holder. */
+type Seat = 'seat' | 'ownSeat'
 
-  get size(): number { return this.#size }
+class Crowd {
+  readonly members: Exchange[] = []
+  readonly #seat: Seat
+
+  constructor(seat: Seat) {
+    this.#seat = seat
+  }
+
+  add(exchange: Exchange): void {
+    exchange[this.#seat] = this.members.push(exchange) - 1
+  }
+
+  /** The last one takes the seat that is left. */
+  remove(exchange: Exchange): void {
+    const at = exchange[this.#seat]
+    const last = this.members.pop()
+    exchange[this.#seat] = -1
+    if (last === undefined || last === exchange) return
+    this.members[at] = last
+    last[this.#seat] = at
+  }
+}
+
+export class Inflight {
+  readonly #all = new Crowd('seat')
+  readonly #own = new WeakMap<Holder, Crowd>()
+
+  get size(): number { return this.#all.members.length }
 
   add(exchange: Exchange): void {
     const { holder, live } = exchange
-    const set = this.#held.get(holder)
-    if (set === undefined) this.#held.set(holder, new Set([exchange]))
-    else set.add(exchange)
+    let own = this.#own.get(holder)
+    if (own === undefined) this.#own.set(holder, (own = new Crowd('ownSeat')))
+    own.add(exchange)
+    this.#all.add(exchange)
     if (live !== null) live.pins++
-    this.#size++
   }
 
   remove(exchange: Exchange): void {
+    if (exchange.seat === -1) return
     const { holder, live } = exchange
-    const set = this.#held.get(holder)
-    if (set?.delete(exchange) !== true) return
-    if (set.size === 0) this.#held.delete(holder)
+    const own = this.#own.get(holder)
+    own?.remove(exchange)
+    if (own?.members.length === 0) this.#own.delete(holder)
+    this.#all.remove(exchange)
     if (live !== null) live.pins--
-    this.#size--
   }
 
-  of(holder: Holder): ReadonlySet<Exchange> { return this.#held.get(holder) ?? NONE }
-  *all(): Iterable<Exchange> { for (const set of this.#held.values()) yield* set }
+  /** Those open now, in no order; what ends later stays in the list. */
+  of(holder: Holder): readonly Exchange[] { return this.#own.get(holder)?.members.slice() ?? NONE }
+  all(): readonly Exchange[] { return this.#all.members.slice() }
 }
 
-const NONE: ReadonlySet<Exchange> = new Set()
+const NONE: readonly Exchange[] = []

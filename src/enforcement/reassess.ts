@@ -51,7 +51,7 @@ export class Reassessor {
 
   /** Settles when the last exchange the change could touch has its verdict. The stamps moved before. */
   async changed({ sessions, announcement }: Change): Promise<Tally> {
-    const exchanges = sessions === 'all' ? [...this.#inflight.all()] : sessions.flatMap(live => [...this.#inflight.of(live)])
+    const exchanges = sessions === 'all' ? this.#inflight.all() : sessions.flatMap(live => this.#inflight.of(live))
     const fact = announcement?.facts[0]
     return this.#judgeAll(exchanges, fact === undefined ? BY_TIME : { because: fact.because, at: fact.at })
   }

@@ -15,8 +15,9 @@ import type { Head } from './http/head.ts'
 import { trailersUp } from './http/outgoing.ts'
 import { type Passing, type ResponseHead, responseHead } from './http/response-head.ts'
 import type { Arrival } from './arrival.ts'
+import type { Departing } from './departures.ts'
 import type { AnswerHead } from '../upstream/handler.ts'
-import type { RelayOwner } from './http/relay.ts'
+import type { RelayOwner } from './http/relay-owner.ts'
 import type { WebSocketOwner } from './websocket/relay.ts'
 import type { World } from './room.ts'
 
@@ -31,6 +32,7 @@ export interface AskOwner {
   end(exchange: Exchange, reason: Reason): void
   refuse(ask: Ask, reason: Reason): void
   headSent(exchange: Exchange): void
+  leaving(departing: Departing): void
   completed(ask: Ask, relay: Carried): void
 }
 
@@ -96,6 +98,8 @@ export class Ask implements RelayOwner, WebSocketOwner {
   headSent({ exchange }: Carried): void {
     if (exchange !== null) this.#owner.headSent(exchange)
   }
+
+  leaving(departing: Departing): void { this.#owner.leaving(departing) }
 
   completed(relay: Carried): void { this.#owner.completed(this, relay) }
 }

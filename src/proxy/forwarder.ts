@@ -4,17 +4,16 @@ import type { Reason } from '../core/reason.ts'
 import type { Place } from '../core/route.ts'
 import type { Relay } from '../enforcement/admit.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
-import { observer } from '../runtime/metrics.ts'
 import type { UpstreamFault } from '../upstream/handler.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Ask, AskOwner, Carried } from './ask.ts'
+import { type Departing, Departures } from './departures.ts'
 import { finallyLeft, isCall, withDeadline } from './grpc/deadline.ts'
 import { corsHeaders } from './http/cors.ts'
 import { type Inbound, outgoingHeaders } from './http/outgoing.ts'
 import { HttpRelay } from './http/relay.ts'
 import type { Passing } from './http/response-head.ts'
 import type { Refuser } from './refuser.ts'
-import { countRequest } from './request-metrics.ts'
 import { hostFor, pathFor } from './rewrite.ts'
 import type { ProxyRoom } from './room.ts'
 import { DialAgent } from './websocket/dial-agent.ts'
@@ -23,6 +22,7 @@ import { type TunnelPlace, WebSocketRelay } from './websocket/relay.ts'
 export class Forwarder implements AskOwner {
   readonly #room: ProxyRoom
   readonly #refuser: Refuser
+  readonly #departures = new Departures()
 
   constructor(room: ProxyRoom, refuser: Refuser) {
     this.#room = room
@@ -55,7 +55,7 @@ export class Forwarder implements AskOwner {
     const { source, arrival, place } = ask
     const { via, keeper: { clock }, metrics } = this.#room
     const route = place?.route ?? null
-    if (ask.sampledAt > 0) observer(metrics.overhead, 'route', route?.name ?? '').observe((performance.now() - ask.sampledAt) / 1000)
+    if (ask.sampledAt > 0) metrics.overhead.of(route?.name ?? '').observe((performance.now() - ask.sampledAt) / 1000)
     ask.context ??= this.#context(ask, exchange)
     if (ask.context === null && exchange?.live != null) this.end(exchange, 'internal_error') // ended before its connection takes a byte: nothing goes without its context
     const upstream = route === null ? undefined : ask.world.upstreams.get(route.upstream)
@@ -78,15 +78,17 @@ export class Forwarder implements AskOwner {
   refuse(ask: Ask, reason: Reason): void { this.#refuser.refuse(ask, refuse(reason)) }
 
   headSent({ place: { route: { upstream } }, openedAt }: Exchange): void {
-    observer(this.#room.metrics.upstreamDuration, 'upstream', upstream).observe((this.#room.keeper.clock.now() - openedAt) / 1000)
+    this.#room.metrics.upstreamDuration.of(upstream).observe((this.#room.keeper.clock.now() - openedAt) / 1000)
   }
+
+  leaving(departing: Departing): void { this.#departures.add(departing) }
 
   completed({ arrival: { method, protocol } }: Ask, { exchange, status }: Carried): void {
     if (exchange === null) return
     this.#room.inflight.remove(exchange)
     exchange.state = 'ended'
     this.#room.completed(exchange, status)
-    countRequest(this.#room.metrics, exchange.place.route, method, protocol, status, null, exchange.permit.grant)
+    this.#room.metrics.requests.count(exchange.place.route.name, method, protocol, status, null, exchange.permit.grant.is)
   }
 }
 

@@ -8,7 +8,6 @@ import type { Arrival } from './arrival.ts'
 import type { Ask } from './ask.ts'
 import { corsHeaders } from './http/cors.ts'
 import { type RefusalText, refusalText } from './refusal.ts'
-import { countRequest } from './request-metrics.ts'
 import type { ProxyRoom } from './room.ts'
 
 const NO_LINES: readonly string[] = []
@@ -24,7 +23,7 @@ export class Refuser {
   early({ protocol, method, target, peer, answer }: Arrival, contentLength: number | null, reason: Reason, detail: string | null): void {
     const text = refusalText(reason, { detail })
     this.#room.refused({ ...NOBODY, evaluation: text.evaluation, source: peer, method, host: '', path: target, reason })
-    countRequest(this.#room.metrics, null, method, protocol, REASONS[reason].status, reason, null)
+    this.#count('', method, protocol, reason)
     answer.refuse(text, contentLength, true)
   }
 
@@ -33,8 +32,14 @@ export class Refuser {
     const text = this.#textOf(ask, reason, requestable)
     this.#room.refused(ask.refused(text.evaluation, reason))
     if (reason === 'condition_error') this.#room.metrics.conditionErrors.inc({ route: place?.route.name ?? '' })
-    countRequest(this.#room.metrics, place?.route ?? null, arrival.method, arrival.protocol, REASONS[reason].status, reason, null)
+    this.#count(place?.route.name ?? '', arrival.method, arrival.protocol, reason)
     arrival.answer.refuse(text, head.contentLength, false)
+  }
+
+  #count(route: string, method: string, protocol: Arrival['protocol'], reason: Reason): void {
+    const { metrics } = this.#room
+    metrics.requests.count(route, method, protocol, REASONS[reason].status, reason, null)
+    metrics.limited(reason)
   }
 
   #textOf({ place, head, verified, live }: Ask, reason: Reason, requestable: boolean): RefusalText {

@@ -2,6 +2,8 @@
 // Labels never name a session, subject, ticket or path. SPEC: ADM8
 import { AggregatorRegistry, type Aggregator, collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Reason } from '../core/reason.ts'
+import { REQUEST_LABELS, RequestCounts } from './request-counts.ts'
+import { Timings } from './timings.ts'
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const MICROSECONDS = [0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.0001, 0.001]
@@ -93,11 +95,11 @@ export class PrimaryMetrics {
 
 export class Metrics {
   readonly registry = new Registry()
-  readonly requests = this.#counter('requests_total', 'Requests answered', ['route', 'method', 'code', 'protocol', 'decision', 'reason', 'elevated'])
-  readonly requestDuration = this.#histogram('request_duration_seconds', 'From request head to last byte', ['route'], SECONDS)
+  readonly requests = new RequestCounts()
+  readonly requestDuration = this.#timings('request_duration_seconds', 'From request head to last byte', 'route')
   readonly decisionDuration = this.#histogram('decision_duration_seconds', 'One evaluation by the judge, sampled', [], MICROSECONDS)
-  readonly overhead = this.#histogram('gateway_overhead_seconds', 'From request head to dispatch', ['route'], SECONDS)
-  readonly upstreamDuration = this.#histogram('upstream_response_seconds', 'From dispatch to response head', ['upstream'], SECONDS)
+  readonly overhead = this.#timings('gateway_overhead_seconds', 'From request head to dispatch', 'route')
+  readonly upstreamDuration = this.#timings('upstream_response_seconds', 'From dispatch to response head', 'upstream')
   readonly upstreamErrors = this.#counter('upstream_errors_total', 'Upstream failures', ['upstream', 'reason'])
   readonly upstreamEjections = this.#counter('upstream_ejections_total', 'Addresses left out for a while after faults in a row', ['upstream'])
   readonly upstreamRetries = this.#counter('upstream_retries_total', 'Requests sent to another address, or again, because nothing of them was processed', ['upstream', 'on'])
@@ -158,6 +160,7 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry })
+    this.#totals('requests_total', 'Requests answered', REQUEST_LABELS, () => this.requests.rows())
   }
 
   /** Hands over what is counted elsewhere. Called once. */
@@ -197,6 +200,10 @@ export class Metrics {
     return new Histogram({ name: `narrowgate_${name}`, help, labelNames, buckets, registers: [this.registry] })
   }
 
+  #timings<L extends string>(name: string, help: string, label: L): Timings<L> {
+    return new Timings(`narrowgate_${name}`, help, label, SECONDS, this.registry)
+  }
+
   #rows<L extends string>(name: string, help: string, labelNames: readonly L[], rows: () => readonly Row<L>[], aggregator: Aggregator = 'sum'): void {
     new Gauge<L>({
       name: `narrowgate_${name}`, help, labelNames, aggregator, registers: [this.registry],
@@ -231,16 +238,4 @@ export class Metrics {
   #read(name: string, help: string, value: () => number, aggregator: Aggregator = 'sum'): void {
     new Gauge({ name: `narrowgate_${name}`, help, aggregator, registers: [this.registry], collect() { this.set(value()) } })
   }
-}
-
-type Observed = { observe(value: number): void }
-const observers = new WeakMap<object, Map<string, Observed>>()
-
-/** A histogram's child for one label value, kept. */
-export function observer<L extends string>(histogram: { labels(labels: Record<L, string>): Observed }, label: L, value: string): Observed {
-  let map = observers.get(histogram)
-  if (map === undefined) observers.set(histogram, (map = new Map()))
-  let child = map.get(value)
-  if (child === undefined) map.set(value, (child = histogram.labels({ [label]: value } as Record<L, string>))) // one label, one value
-  return child
 }

@@ -288,7 +288,7 @@ class Twin {
     one.cut = verdict === 'cut'
     count(verdict)
     const wanted = verdict === 'cut' ? 'ended' : verdict
-    const registered = this.inflight.of(exchange.holder).has(exchange)
+    const registered = this.inflight.of(exchange.holder).includes(exchange)
     const same = exchange.state === wanted && wire.state === wanted && exchange.open === (wanted === 'open') && registered !== one.cut
     return same && (wanted !== 'open' || this.#stands(exchange)) ? [] : [{ wanted, is: exchange.state, why: exchange.reason, wire: wire.state, gate: exchange.open, registered, on: grantName(exchange.permit.grant), ask }]
   }

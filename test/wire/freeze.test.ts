@@ -203,8 +203,8 @@ describe('what was not dispatched', () => {
   test('[ENF2][ENF6] frozen between its admission and its dispatch: refused, the upstream sees nothing, and the record says so', async () => {
     const { token, session } = await begin()
     const real = gate.parts.trail.opened.bind(gate.parts.trail)
-    const spy = vi.spyOn(gate.parts.trail, 'opened').mockImplementationOnce(record => {
-      real(record)
+    const spy = vi.spyOn(gate.parts.trail, 'opened').mockImplementationOnce((record, elevated) => {
+      real(record, elevated)
       void freezeNow(session)
     })
     const answer = await gate.ask('GET', '/admitted/extra', { authorization: `Bearer ${token}` })

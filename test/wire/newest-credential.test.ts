@@ -91,7 +91,7 @@ describe.concurrent('the end of the newest credential', () => {
     const held = await open('base', own)
     expect(gate.parts.mirror.byId(id)?.record.credential.expiresAt).toBeLessThan(endOf(id))
     await endsAt(endOf(id), held)
-    expect(gate.parts.inflight.of(gate.parts.mirror.byId(id) ?? gate.parts.mirror.anonymous).size).toBe(0)
+    expect(gate.parts.inflight.of(gate.parts.mirror.byId(id) ?? gate.parts.mirror.anonymous).length).toBe(0)
   })
 
   test('[ENF4, SES6] ends by the clock what it opened itself, also where the record has an older one that ends later', async () => {

@@ -9,35 +9,16 @@ import { WIRE } from '../../enforcement/exchange-recorder.ts'
 import type { AnswerHead, Sending, UpstreamFault, UpstreamHandler, UpstreamRequest } from '../../upstream/handler.ts'
 import type { Upstream } from '../../upstream/upstream.ts'
 import { type Answer, type Arrival, WITH_HEAD } from '../arrival.ts'
+import type { Departing } from '../departures.ts'
+import type { RelayOwner } from './relay-owner.ts'
 import { interimHead, type ResponseHead, trailersOf } from './response-head.ts'
 import { Upload } from './upload.ts'
-
-/** What the pipeline does for its relays. */
-export interface RelayOwner {
-  /** Address the request counts as coming from. */
-  readonly sourceAddress: string
-  isTooEarly(grant: Grant): boolean
-  /** Of the request, those that may go on. */
-  trailersUp(): readonly string[]
-  doubt(exchange: Exchange): void
-  /** Ends the exchange for a reason that came up on the wire. */
-  end(exchange: Exchange, reason: Reason): void
-  /** Answers with a refusal; the response head has not begun. */
-  refuse(relay: HttpRelay, reason: Reason): void
-  /** The upstream's head as the caller gets it; null where its framing is broken. */
-  responseHead(relay: HttpRelay, head: AnswerHead): ResponseHead | null
-  /** Names and values of the head that goes upstream. Asked once, when a connection is there. */
-  outgoing(relay: HttpRelay): readonly string[]
-  headSent(relay: HttpRelay): void
-  /** The whole answer was handed to the caller's socket. */
-  completed(relay: HttpRelay): void
-}
 
 /** Ticks behind a resume in which a fault is still put down to the freeze: a paused socket tells of its peer's end only when it is read empty. */
 const THAW = 4
 const NO_TRAILERS: readonly string[] = []
 
-export class HttpRelay implements Relay, UpstreamHandler {
+export class HttpRelay implements Relay, UpstreamHandler, Departing {
   readonly arrival: Arrival
   readonly upstream: Upstream
   exchange: Exchange | null = null
@@ -158,7 +139,7 @@ export class HttpRelay implements Relay, UpstreamHandler {
     this.#trailers = trailers.length === 0 ? NO_TRAILERS : trailersOf(trailers)
     this.#sending = null
     if (this.exchange !== null && this.#frozenLately && this.#head?.delimitedByClose === true) return this.#owner.end(this.exchange, 'frozen_peer_closed')
-    if (!this.#answered && this.#held.length === 1 && this.#isShort && this.#trailers.length === 0 && this.passes) return this.#answerWhole()
+    if (!this.#answered && this.#held.length === 1 && this.#isShort && this.#trailers.length === 0 && this.passes) return this.#owner.leaving(this)
     if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(null)
     this.#answer.finish(this.#trailers)
   }
@@ -185,9 +166,11 @@ export class HttpRelay implements Relay, UpstreamHandler {
     this.#owner.headSent(this)
   }
 
-  #answerWhole(): void {
+  /** Head and body at once, when the turn in which the end came is over: what happened in it is asked for here. */
+  depart(): void {
     const [body] = this.#held
-    if (body === undefined || this.#head === null) return
+    if (this.#over || this.#answered || body === undefined || this.#head === null) return
+    if (!this.passes) return this.#hold(null)
     this.#held = []
     this.exchange?.handedDown(body.length)
     this.#owner.headSent(this)

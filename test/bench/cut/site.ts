@@ -13,14 +13,15 @@ import { Child } from './talk.ts'
 
 const AUDIENCE = 'narrowgate'
 const LIMIT = 100_000
-const HEAP = ['--max-semi-space-size=32', '--min-semi-space-size=32']
+const HEAP = ['--max-semi-space-size=32', '--min-semi-space-size=32', '--no-allocation-site-pretenuring']
 /** What a process needs beside the sockets of its exchanges. */
 const FILES_BESIDE = 100
 
-export type Ports = { readonly main: number; readonly admin: number }
+/** `main` speaks HTTP/1.1 and WebSocket alone. */
+export type Ports = { readonly main: number; readonly http2: number; readonly admin: number }
 export type GatewayChild = { readonly child: Child; readonly ports: Ports }
 
-/** Exchanges over HTTP/1.1 that fit into one gateway process: each has two sockets there. */
+/** Exchanges that fit into one gateway process where each has two sockets there; over HTTP/2 it has little more than one. */
 export function exchangesThatFit(): number {
   const [, files = '0'] = /^Max open files\s+\S+\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
   return files === 'unlimited' ? LIMIT : Math.floor((Number(files) - FILES_BESIDE) / 2)
@@ -33,6 +34,7 @@ const configuration = (directory: string, upstream: number, redis: RedisServer, 
     workers: 1,
     listeners: [
       { name: 'main', address: '127.0.0.1:0', serves: ['proxy', 'keys'] },
+      { name: 'http2', address: '127.0.0.1:0', serves: ['proxy'], protocols: ['http2'] },
       { name: 'admin', address: '127.0.0.1:0', serves: ['admin'] },
       { name: 'ops', address: '127.0.0.1:0', serves: ['health', 'metrics'] },
     ],
@@ -44,7 +46,10 @@ const configuration = (directory: string, upstream: number, redis: RedisServer, 
   purposes: { ticket: { header: 'narrowgate-ticket', source: 'manual' } },
   telemetry: { logs: { level: 'warn' } },
   upstreams: { api: { url: `http://127.0.0.1:${upstream}`, connections: LIMIT } },
-  routes: [{ name: 'bench', match: { host: '127.0.0.1' }, upstream: 'api', rules: [{ allow: { methods: ['GET'] }, scope: 'bench:read' }] }],
+  routes: [{
+    name: 'bench', match: { host: '127.0.0.1' }, upstream: 'api',
+    rules: [{ allow: { methods: ['GET'] }, scope: 'bench:read' }, { allow: { paths: ['/ws'], upgrade: 'websocket' }, scope: 'bench:read' }],
+  }],
   elevations: { bench: { adds: ['bench:read'], for: '1h', purpose: ['ticket'], approval: 'none' } },
 })
 

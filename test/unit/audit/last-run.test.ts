@@ -22,7 +22,7 @@ const lastStart = (file: string) => linesOfKind(file, 'gateway.started').at(-1)
 
 /** Whatever a trail is told of, and what it leaves open. */
 const STEPS = {
-  'exchange.opened': (trail: Trail, exchange: string) => trail.opened(opened({ exchange })),
+  'exchange.opened': (trail: Trail, exchange: string) => trail.opened(opened({ exchange }), true),
   'exchange.closed': (trail: Trail, exchange: string) => trail.closed(closed({ exchange })),
   'request.not_dispatched': (trail: Trail, exchange: string) => trail.notDispatched({ exchange, session: SESSION, reason: 'stale' }),
   'exchange.cut': (trail: Trail, exchange: string) => trail.judged('cut', { exchange, session: SESSION, grant: 'baseline', reason: 'revoked', because: 'sig_1', latencyMs: 3 }),
@@ -84,7 +84,7 @@ describe('last run', () => {
     const before = await openTrail(file, { maxBytes: 2_000 })
     before.gatewayStarted(STARTED)
     for (let i = 0; i < 6; i++) {
-      before.opened(opened({ exchange: `exc_${i}` }))
+      before.opened(opened({ exchange: `exc_${i}` }), true)
       if (i % 2 === 0) before.closed(closed({ exchange: `exc_${i}` }))
     }
     before.flushNow()
@@ -102,7 +102,7 @@ describe('last run', () => {
     const file = join(folder(), 'trail.jsonl')
     const before = await openTrail(file)
     before.gatewayStarted(STARTED)
-    before.opened(opened())
+    before.opened(opened(), true)
     before.gatewayStopped({ reason: 'closed' })
     await before.close()
     const failed = await openTrail(file)
@@ -187,7 +187,7 @@ describe('last run', () => {
     before.gatewayStarted(STARTED)
     before.flushNow()
     for (let i = 0; i < 3; i++) {
-      before.opened(opened({ exchange: `exc_${i}` }))
+      before.opened(opened({ exchange: `exc_${i}` }), true)
       before.flushNow()
     }
     await before.close()
@@ -204,8 +204,8 @@ describe('last run', () => {
     writeFileSync(file, `${old.join('\n')}\n`)
     const before = await openTrail(file)
     before.fact(outgoing(birth(1), 1))
-    before.opened(opened({ exchange: 'exc_1' }))
-    before.opened(opened({ exchange: 'exc_2', session: null }))
+    before.opened(opened({ exchange: 'exc_1' }), true)
+    before.opened(opened({ exchange: 'exc_2', session: null }), true)
     await before.close()
     expect(exportSession(await readTimeline([file], SESSION))).not.toContain('exchange.lost')
     const next = await openTrail(file)

@@ -17,7 +17,7 @@ async function written(): Promise<Written> {
   trail.fact(outgoing(birth(1), 1))
   trail.fact(outgoing(frozen(2), 2))
   for (let i = 0; i < 8; i++) {
-    trail.opened(opened({ exchange: `exc_${i}`, path: `/v1/ü/${i}` }))
+    trail.opened(opened({ exchange: `exc_${i}`, path: `/v1/ü/${i}` }), true)
     trail.closed(closed({ exchange: `exc_${i}` }))
     trail.flushNow()
   }

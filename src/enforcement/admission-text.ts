@@ -1,0 +1,69 @@
+// The record of an admission as text: what many requests have alike (who asks, where it goes, what it stands on) is written once, for the object it
+// is made of, and put together with what is the request's own. The record itself is defined in audit/record.ts. SPEC: AUD2
+import { type Admitted, type Json, queryDigest } from '../audit/record.ts'
+import type { Elevation } from '../core/elevation.ts'
+import type { Evidence } from '../core/evidence.ts'
+import { grantName } from '../core/decision.ts'
+import { chainOf, identityOf, type Principal } from '../core/principal.ts'
+import type { Route } from '../core/route.ts'
+import type { LiveSession } from '../sessions/live-session.ts'
+import type { Exchange } from './exchange.ts'
+
+type Who = Pick<Admitted, 'session' | 'subject' | 'actors' | 'tenant' | 'credential'>
+type Where = Pick<Admitted, 'route' | 'rule' | 'upstream' | 'decision'>
+type What = Pick<Admitted, 'grant' | 'elevation'>
+/** All the rest. */
+type Own = Omit<Admitted, keyof Who | keyof Where | keyof What>
+
+export function whoOf(live: LiveSession | null, evidence: Evidence | null): Who {
+  const principal = live?.record.principal ?? null
+  const known = principal === null ? { subject: null, actors: [], tenant: '' } : { subject: identityOf(principal), actors: chainOf(principal), tenant: principal.tenant }
+  return { session: live?.record.id ?? null, ...known, credential: evidence?.credential ?? null }
+}
+
+/** Members without the braces around them. */
+const members = (part: Who | Where | What | Own): string => JSON.stringify(part).slice(1, -1)
+
+type OfRules = { readonly [rule: string]: string }
+
+export class AdmissionTexts {
+  readonly #who = new WeakMap<Evidence, { readonly session: string | null; readonly principal: Principal | null; readonly text: string }>()
+  readonly #where = new WeakMap<Route, OfRules>()
+  readonly #what = new WeakMap<Elevation, string>()
+
+  of(exchange: Exchange): Json<'exchange.opened'> {
+    const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, purposes } } } = exchange
+    const own: Own = { exchange: id, source, method, host, path, queryDigest: queryDigest(query), purposes, until: permit.until, would: permit.would }
+    return `{${members(own)},${this.#whoIs(exchange)},${this.#whereTo(exchange)},${this.#standsOn(exchange)}}` as Json<'exchange.opened'> // the parts are all of it
+  }
+
+  #whoIs({ live, evaluation: { evidence } }: Exchange): string {
+    if (evidence === null) return members(whoOf(live, null))
+    const [session, principal] = live === null ? [null, null] : [live.record.id, live.record.principal]
+    const known = this.#who.get(evidence)
+    if (known !== undefined && known.session === session && known.principal === principal) return known.text
+    const text = members(whoOf(live, evidence))
+    this.#who.set(evidence, { session, principal, text })
+    return text
+  }
+
+  #whereTo({ place: { route, rule } }: Exchange): string {
+    const name = rule?.name ?? ''
+    const known = this.#where.get(route)
+    const text = known?.[name]
+    if (text !== undefined) return text
+    const where = members({ route: route.name, rule: name, upstream: route.upstream, decision: 'permit' })
+    this.#where.set(route, { ...known, [name]: where })
+    return where
+  }
+
+  #standsOn({ permit: { grant } }: Exchange): string {
+    if (grant.is !== 'elevation') return members({ grant: grantName(grant), elevation: null })
+    const { elevation } = grant
+    const known = this.#what.get(elevation)
+    if (known !== undefined) return known
+    const text = members({ grant: grantName(grant), elevation: { id: elevation.id, profile: elevation.profile } })
+    this.#what.set(elevation, text)
+    return text
+  }
+}
