@@ -1,15 +1,13 @@
 // Sockets in, requests out: who is calling where a proxy says so, plain or TLS, and which protocol takes the connection. SPEC: WIRE8, WIRE14, WIRE16, WIRE22, WIRE23
-import { createServer, type Server } from 'node:http'
-import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
-import { TLSSocket, type TlsOptions } from 'node:tls'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer, type Server as TlsServer, TLSSocket, type TlsOptions } from 'node:tls'
 import type { HttpProtocol, LimitSettings } from '../config/settings.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Arrival } from './arrival.ts'
 import { type Certificate, CertificateNames } from './certificate.ts'
 import { firstBytes } from './first-bytes.ts'
-import { Http1Connections, http1Options } from './http/http1-connections.ts'
+import { Http1Connections } from './http1/http1-connections.ts'
 import type { ConnectionLimit } from './http2/http2-connection.ts'
 import { Http2Connections } from './http2/http2-connections.ts'
 import { prefaceOf } from './http2/preface.ts'
@@ -36,15 +34,14 @@ type ListenOptions = {
   readonly onLimit: (limit: 'connections' | 'pipelined_requests' | ConnectionLimit, source: string) => void
 }
 
-/** A connection's listener on a server, as node registered it. */
-type Take = (socket: Socket) => void
-
 const ALPN: { readonly [protocol in HttpProtocol]: string } = { http1: 'http/1.1', http2: 'h2' }
 const secureContext = ({ cert, key }: Certificate): TlsOptions => ({ cert, key, minVersion: 'TLSv1.2' })
 
 export class Listener {
   readonly #options: ListenOptions
   readonly #server: Server
+  /** Is given the connections that the other accepted and looked at; listens to nothing itself. */
+  readonly #tls: TlsServer | null
   readonly #http1: Http1Connections
   readonly #http2: Http2Connections
   readonly #sockets = new Set<Socket>()
@@ -57,11 +54,12 @@ export class Listener {
     const { tls, limits, clock, protocols, onRequest, onFault, onFull, onLimit } = options
     this.#names = tls === null ? null : new CertificateNames(tls)
     const alpn = protocols.toReversed().map(protocol => ALPN[protocol])
-    this.#server = tls === null ? createServer(http1Options(limits)) : createTlsServer({ ...http1Options(limits), ...secureContext(tls), ALPNProtocols: alpn, handshakeTimeout: limits.headersTimeout })
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true })
+    this.#tls = tls === null ? null : createTlsServer({ allowHalfOpen: true, ...secureContext(tls), ALPNProtocols: alpn, handshakeTimeout: limits.headersTimeout })
     this.#server.maxConnections = limits.connections
     this.#server.on('drop', dropped => onLimit('connections', dropped?.remoteAddress ?? ''))
     const owner = { limits, clock, onRequest, onLimit }
-    this.#http1 = new Http1Connections(this.#server, {
+    this.#http1 = new Http1Connections({
       ...owner, secure: tls !== null, callerOf: socket => this.#callerOf(socket),
       onFault: (reason, source) => onFault(reason, source, 'http1'), onPipelined: source => onLimit('pipelined_requests', source),
     })
@@ -80,8 +78,8 @@ export class Listener {
 
   /** Connections from now on get this certificate; open ones keep theirs. */
   secure(certificate: Certificate): void {
-    if (!(this.#server instanceof TlsServer)) return
-    this.#server.setSecureContext(secureContext(certificate))
+    if (this.#tls === null) return
+    this.#tls.setSecureContext(secureContext(certificate))
     this.#names = new CertificateNames(certificate)
   }
 
@@ -96,7 +94,7 @@ export class Listener {
   /** No new connections; idle ones close now, the others after their answers. */
   stop(): void {
     this.#server.close()
-    this.#server.closeIdleConnections()
+    this.#http1.stop()
     this.#http2.stop()
   }
 
@@ -108,13 +106,12 @@ export class Listener {
 
   // ---- from a socket to its protocol
 
-  /** What node:http itself does with a connection comes last: behind our own look at it. */
   #route(): void {
-    const http1 = taken(this.#server, this.#options.tls === null ? 'connection' : 'secureConnection')
-    if (this.#options.tls === null) return void this.#server.on('connection', socket => this.#opened(socket, () => this.#plain(socket, http1)))
-    const handshake = taken(this.#server, 'connection')
-    this.#server.on('connection', (socket: Socket) => this.#opened(socket, () => handshake(socket)))
-    this.#server.on('secureConnection', (socket: TLSSocket) => this.#secured(socket, http1))
+    const tls = this.#tls
+    if (tls === null) return void this.#server.on('connection', socket => this.#opened(socket, () => this.#plain(socket)))
+    this.#server.on('connection', socket => this.#opened(socket, () => tls.emit('connection', socket)))
+    tls.on('secureConnection', socket => this.#speak(socket.alpnProtocol === ALPN.http2 ? 'http2' : 'http1', socket))
+    tls.on('tlsClientError', (_, socket) => this.#drop(socket))
   }
 
   #opened(socket: Socket, next: () => void): void {
@@ -135,26 +132,22 @@ export class Listener {
 
   /** Not a word to whoever cannot say for whom it calls. */
   #drop(socket: Socket): void {
-    this.#options.onFault('bad_request', socket.remoteAddress ?? '', this.#options.protocols[0] ?? 'http1')
+    this.#options.onFault('bad_request', this.#callerOf(socket).peer, this.#options.protocols[0] ?? 'http1')
     socket.destroy()
   }
 
-  #plain(socket: Socket, http1: Take): void {
+  #plain(socket: Socket): void {
     const { protocols, limits } = this.#options
-    if (!protocols.includes('http2')) return http1(socket)
+    if (!protocols.includes('http2')) return this.#http1.take(socket)
     firstBytes(socket, {
-      within: limits.headersTimeout, look: prefaceOf, told: protocol => this.#speak(protocol, socket, http1),
-      late: () => (protocols.includes('http1') ? this.#http1.answer(socket, 'request_timeout') : void socket.destroy()),
+      within: limits.headersTimeout, look: prefaceOf, told: protocol => this.#speak(protocol, socket),
+      late: () => (protocols.includes('http1') ? this.#http1.late(socket) : void socket.destroy()),
     })
   }
 
-  #secured(socket: TLSSocket, http1: Take): void {
-    this.#speak(socket.alpnProtocol === ALPN.http2 ? 'http2' : 'http1', socket, http1)
-  }
-
-  #speak(protocol: HttpProtocol, socket: Socket, http1: Take): void {
+  #speak(protocol: HttpProtocol, socket: Socket): void {
     if (!this.#options.protocols.includes(protocol)) return this.#drop(socket)
-    if (protocol === 'http1') return http1(socket)
+    if (protocol === 'http1') return this.#http1.take(socket)
     const { peer, serverName } = this.#callerOf(socket)
     this.#http2.take(socket, { peer, serverName, secure: this.#options.tls !== null })
   }
@@ -164,14 +157,6 @@ export class Listener {
     const asked = socket instanceof TLSSocket && typeof socket.servername === 'string' ? socket.servername.toLowerCase() : ''
     return { raw, peer: this.#named.get(raw) ?? raw.remoteAddress ?? '', serverName: asked === '' ? null : asked }
   }
-}
-
-/** Takes node's own listener off, to be called when we say so. */
-function taken(server: Server, event: 'connection' | 'secureConnection'): Take {
-  const [own] = server.listeners(event)
-  if (own === undefined) throw new TypeError(`node:http listens to no ${event}`)
-  server.removeAllListeners(event)
-  return socket => { own.call(server, socket) }
 }
 
 /** The TCP socket under a TLS one: only it can be reset. */

@@ -3,7 +3,7 @@
 
 /** Each room with the rooms it may import. Rooms of one layer do not know each other; gateway.ts, main.ts and cli compose. */
 const BELOW_CONFIG = ['core', 'runtime', 'conditions']
-const TO_LAYER_1 = [...BELOW_CONFIG, 'config']
+const TO_LAYER_1 = [...BELOW_CONFIG, 'config', 'http1']
 const TO_LAYER_2 = [...TO_LAYER_1, 'identity', 'sessions', 'audit', 'upstream']
 const TO_LAYER_3 = [...TO_LAYER_2, 'signals', 'approvals', 'enforcement']
 const ALL = [...TO_LAYER_3, 'proxy', 'admin', 'console', 'workers', 'cli', 'version.ts', 'front.ts', 'telling.ts', 'waiting.ts', 'gateway.ts', 'main.ts']
@@ -13,6 +13,7 @@ export const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['version.ts', []],
   ['runtime', ['core']],
   ['conditions', ['core']],
+  ['http1', []],
   ['config', BELOW_CONFIG],
   ...['identity', 'sessions', 'audit', 'upstream'].map(room => [room, TO_LAYER_1] as const),
   ...['signals', 'approvals', 'enforcement'].map(room => [room, TO_LAYER_2] as const),

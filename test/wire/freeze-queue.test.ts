@@ -2,7 +2,7 @@
 // and from the resume on every byte comes, in order and once. SPEC: ENF6, ENF9
 import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Http1Arrival } from '../../src/proxy/http/http1-arrival.ts'
+import type { Http1Arrival } from '../../src/proxy/http1/http1-arrival.ts'
 import { HttpRelay } from '../../src/proxy/http/relay.ts'
 import { TestGateway } from '../support/gateway.ts'
 import { RawClient, request } from '../support/raw-client.ts'
@@ -46,7 +46,7 @@ async function download(gate: TestGateway, name: string, length: number | null) 
   await client.head()
   const [exchange] = exchangesOf(gate, id)
   if (!(exchange?.channel instanceof HttpRelay)) throw new Error('no relay')
-  return { client, tap, id, exchange, socket: under((exchange.channel.arrival as Http1Arrival).body.socket) }
+  return { client, tap, id, exchange, socket: under((exchange.channel.arrival as Http1Arrival).socket) }
 }
 const resume = (gate: TestGateway, id: string) => operate(gate, id, 'resume', { reason: 'test' })
 

@@ -1,24 +1,20 @@
-// A bare gateway around the WebSocket relay: a real node:http server, real sockets, a real Exchange; the gate and the verdicts are the test's.
+// A bare gateway around the WebSocket relay: real sockets, the gateway's own HTTP/1.1 connections, a real Exchange; the gate and the verdicts are the test's.
 import { once } from 'node:events'
-import { createServer, ServerResponse, type IncomingMessage, type Server } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import type { LimitSettings } from '../../src/config/settings.ts'
 import type { Reason } from '../../src/core/reason.ts'
 import type { MessageRules } from '../../src/core/route.ts'
-import { instant } from '../../src/core/time.ts'
+import { duration, instant } from '../../src/core/time.ts'
 import { Exchange, type GateKeeper, type Inquiry } from '../../src/enforcement/exchange.ts'
-import { Http1Arrival } from '../../src/proxy/http/http1-arrival.ts'
+import type { Http1Arrival } from '../../src/proxy/http1/http1-arrival.ts'
+import { Http1Connections } from '../../src/proxy/http1/http1-connections.ts'
 import { type TunnelUpstream, WebSocketRelay, type WebSocketOwner } from '../../src/proxy/websocket/relay.ts'
 import { refusalText } from '../../src/proxy/refusal.ts'
 import { SystemClock } from '../../src/runtime/clock.ts'
 import type { AnswerHead } from '../../src/upstream/handler.ts'
 
-/** What the listener makes of node's `upgrade` event. */
-function upgraded(request: IncomingMessage, socket: Socket, head: Buffer): Http1Arrival {
-  const response = new ServerResponse(request)
-  response.assignSocket(socket)
-  response.once('finish', () => socket.destroySoon())
-  return new Http1Arrival(request, response, { raw: socket, expectsContinue: false, secure: false, serverName: null, peer: null, at: instant(Date.now()), upgraded: { socket, head, response } })
+const LIMITS: LimitSettings = {
+  headerBytes: 16_384, headers: 128, bodyBytes: 0, headersTimeout: duration(5_000), idleTimeout: duration(5_000), connections: 1_000, streamsPerConnection: 1, exchanges: 1_000, mirroredSessions: 1,
 }
 
 type Plan = { readonly messages?: MessageRules; readonly timeout?: number; readonly idle?: number; readonly extra?: readonly string[]; readonly upstream?: Partial<TunnelUpstream> }
@@ -71,15 +67,17 @@ export class WebSocketHarness {
   /** Before a relay is dispatched. */
   onAdmitted: (held: Held) => void = () => undefined
   readonly #server: Server
-  readonly #sockets = new Set<Duplex>()
+  readonly #sockets = new Set<Socket>()
   readonly #timer: NodeJS.Timeout
 
   private constructor(origin: string, plan: Plan) {
-    this.#server = createServer()
-    this.#server.on('upgrade', (request, socket, head) => this.#upgraded(request, socket as Socket, head, origin, plan)) // a plain server's
-    this.#server.on('connection', socket => {
+    const connections = new Http1Connections({
+      limits: LIMITS, clock: new SystemClock(), secure: false, onFault: () => undefined, onPipelined: () => undefined, callerOf: raw => ({ raw, peer: '127.0.0.1', serverName: null }),
+      onRequest: arrival => this.#arrived(arrival as Http1Arrival, origin, plan), // it makes no others
+    })
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {
       this.#sockets.add(socket)
-      socket.on('error', () => undefined)
+      connections.take(socket)
     })
     this.#timer = setInterval(() => this.held.forEach(({ relay }) => relay.tick(instant(Date.now()))), 50)
   }
@@ -107,9 +105,8 @@ export class WebSocketHarness {
     await once(this.#server, 'close')
   }
 
-  #upgraded(request: IncomingMessage, socket: Socket, head: Buffer, origin: string, plan: Plan): void {
+  #arrived(arrival: Http1Arrival, origin: string, plan: Plan): void {
     const { messages = null, timeout = 5_000, idle = 0, extra = [] } = plan
-    const arrival = upgraded(request, socket, head)
     const clock = new SystemClock()
     const upstream: TunnelUpstream = { name: 'u', settings: { timeout }, place: () => ({ origin, agent: undefined, release: fault => void this.released.push(fault) }), ...plan.upstream }
     const owner: WebSocketOwner = {
@@ -124,12 +121,12 @@ export class WebSocketHarness {
         held.ended = 'completed'
       },
     }
-    const relay = new WebSocketRelay(arrival, upstream, request.url ?? '', owner, { messages, idle, clock })
+    const relay = new WebSocketRelay(arrival, upstream, arrival.target, owner, { messages, idle, clock })
     // Only what an Exchange and its gate read: where a whole gateway is needed, there is one.
     const keeper = { clock, mirror: { anonymous: { stamp: 1 } }, confirmedUntil: () => Infinity, vouchesFor: () => true } as unknown as GateKeeper
     const inquiry = { id: 'exc_test', live: null, evaluation: {}, claims: {}, place: { route: { staleness: 0 }, rule: { messages, scope: 'x' } }, policy: {} } as unknown as Inquiry
     const exchange = new Exchange(inquiry, { until: instant(Infinity), grant: { is: 'baseline' } } as never, relay, keeper, clock.now())
-    const held = new Held(exchange, relay, socket)
+    const held = new Held(exchange, relay, arrival.socket)
     this.held.push(held)
     const obstacle = relay.obstacle()
     if (obstacle !== null) return arrival.answer.refuse(refusalText(obstacle), 0, true)

@@ -2,8 +2,9 @@
 // that was sent whole. Waits for answers without end: how long is not its business. SPEC: WIRE7, WIRE12, WIRE22, ENF10
 import type { Socket } from 'node:net'
 import { type Duration, duration } from '../../core/time.ts'
+import { BAD } from '../../http1/field-block.ts'
 import type { AnswerHead, UpstreamFault, UpstreamHandler } from '../handler.ts'
-import { BAD } from './field-block.ts'
+import { post } from './outbox.ts'
 import { Http1Place, type PlaceOwner } from './place.ts'
 import { requestHead } from './request-head.ts'
 import { type AnswerReader, ResponseParser, type ResponseLimits, RESPONSE_LIMITS } from './response-parser.ts'
@@ -73,7 +74,8 @@ export class Http1Connection implements PlaceOwner, AnswerReader {
     this.#exchanges++
     this.#parser.begin(request.method === 'HEAD')
     place.announce(request.bodyLength)
-    this.#socket.write(head, 'latin1')
+    if (place.sent) post(this.#socket, head)
+    else this.#socket.write(head, 'latin1')
   }
 
   /** No further exchange: closed now when it is idle, else behind the one it has. */

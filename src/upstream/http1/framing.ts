@@ -1,15 +1,10 @@
 // Where an answer ends, and what becomes of its connection, as its head says (RFC 9112 §6.3, §9.3). Two readings mean none. SPEC: WIRE12
 import { type Duration, duration } from '../../core/time.ts'
+import { CONNECTION, CONTENT_LENGTH, LENGTH, tokens, TRANSFER_ENCODING } from '../../http1/framing-fields.ts'
 
 type AnswerBody = 'none' | 'sized' | 'chunked' | 'until close'
 
-/** 15 digits are exact. */
-const LENGTH = /^\d{1,15}$/
 const TIMEOUT = /^timeout\s*=\s*"?(\d{1,6})"?$/i
-/** Names of this length alone are looked at more closely. */
-const [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] = [10, 14, 17]
-
-const tokens = (value: string): readonly string[] => value.split(',').map(token => token.trim().toLowerCase())
 /** In seconds; null where there is none. */
 const timeoutIn = (value: string): number | null => {
   const seconds = value.split(',').map(part => TIMEOUT.exec(part.trim())?.[1]).find(found => found !== undefined)
@@ -85,7 +80,3 @@ export class Framing {
     return true
   }
 }
-
-/** Trailers that would say another thing about the message they end. */
-export const framesAgain = (trailers: readonly string[]): boolean =>
-  trailers.some((name, i) => i % 2 === 0 && (name.length === CONTENT_LENGTH || name.length === TRANSFER_ENCODING) && /^(?:content-length|transfer-encoding)$/i.test(name))

@@ -1,10 +1,11 @@
 // Answers of HTTP/1.1 out of octets as they come, one after the other: as strict as llhttp or stricter, and nothing is repaired.
 // It can be halted behind anything it tells, and goes on at that very octet. One for a connection's whole life. SPEC: WIRE12
 import type { Duration } from '../../core/time.ts'
+import { ChunkedBody } from '../../http1/chunked-body.ts'
+import { BAD, FieldBlock } from '../../http1/field-block.ts'
+import { framesAgain } from '../../http1/framing-fields.ts'
 import type { AnswerHead } from '../handler.ts'
-import { ChunkedBody } from './chunked-body.ts'
-import { BAD, FieldBlock } from './field-block.ts'
-import { Framing, framesAgain } from './framing.ts'
+import { Framing } from './framing.ts'
 
 export type ResponseLimits = {
   /** Of a head, in bytes; of a head or of trailers, in fields. */
@@ -53,7 +54,7 @@ export class ResponseParser {
   constructor(reader: AnswerReader, limits: ResponseLimits) {
     this.#reader = reader
     this.#limits = limits
-    this.#block = new FieldBlock({ bytes: limits.head, fields: limits.fields }, true)
+    this.#block = new FieldBlock({ bytes: limits.head, fields: limits.fields }, 'status')
   }
 
   /** All of it has come; its end is told at the next `read`. */

@@ -1,35 +1,24 @@
 // What a caller reads for every reason there is, through a real socket.
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, request, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type IncomingMessage, request } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Reason, REASON_WORDS, REASONS } from '../../../src/core/reason.ts'
-import { Http1Answer } from '../../../src/proxy/http/http1-answer.ts'
 import { type RefusalText, refusalText } from '../../../src/proxy/refusal.ts'
+import { TestListener } from '../../support/http2-listener.ts'
 
-let server: Server
+let server: TestListener
 let text: RefusalText = refusalText('bad_request')
 let close = false
 
-beforeAll(async () => {
-  server = createServer((message, response) => {
-    const length = message.headers['content-length']
-    new Http1Answer(message, response, message.socket).refuse(text, message.headers['transfer-encoding'] === undefined ? Number(length ?? 0) : null, close)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-})
-afterAll(async () => {
-  server.closeAllConnections()
-  server.close()
-  await once(server, 'close')
-})
+beforeAll(async () => { server = await TestListener.start({ protocols: ['http1'], onRequest: ({ answer }) => answer.refuse(text, 0, close) }) })
+afterAll(() => server.stop())
 
 type Read = { readonly status: number; readonly headers: IncomingMessage['headers']; readonly body: string }
 
 async function told(shown: RefusalText, { method = 'GET', closing = false } = {}): Promise<Read> {
   text = shown
   close = closing
-  const sent = request({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', method, agent: false }) // a TCP listener's address
+  const sent = request({ port: server.port, host: '127.0.0.1', method, agent: false })
   sent.end()
   const [response] = (await once(sent, 'response')) as [IncomingMessage] // what `response` hands over
   let body = ''

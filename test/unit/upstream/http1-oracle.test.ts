@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Server } from 'node:net'
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { AnswerHead } from '../../../src/upstream/handler.ts'
-import { BAD } from '../../../src/upstream/http1/field-block.ts'
+import { BAD } from '../../../src/http1/field-block.ts'
 import { RESPONSE_LIMITS, ResponseParser } from '../../../src/upstream/http1/response-parser.ts'
 
 type Reading = { readonly status: number; readonly text: string; readonly headers: readonly string[]; readonly body: string; readonly trailers: readonly string[] }

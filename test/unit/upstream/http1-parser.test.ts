@@ -2,7 +2,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { AnswerHead } from '../../../src/upstream/handler.ts'
-import { BAD } from '../../../src/upstream/http1/field-block.ts'
+import { BAD } from '../../../src/http1/field-block.ts'
 import { type AnswerReader, RESPONSE_LIMITS, ResponseParser, type ResponseLimits } from '../../../src/upstream/http1/response-parser.ts'
 
 type Told = { readonly informed: readonly AnswerHead[]; readonly head: AnswerHead | null; readonly body: string; readonly trailers: readonly string[] | null; readonly bad: boolean; readonly taken: number; readonly reusable: boolean }

@@ -1,5 +1,5 @@
 // The chunked coding (RFC 9112 §7.1) taken off a body as it comes: data is handed on as it lies in the chunk that was read, never copied.
-// Strict: hexadecimal digits, well-formed extensions of limited length, CRLF only. SPEC: WIRE12
+// Strict: hexadecimal digits, well-formed extensions of limited length, CRLF only. SPEC: WIRE3, WIRE12
 import { BAD, type BlockLimits, FieldBlock } from './field-block.ts'
 import { CR, hexOf, LF, TEXT } from './octets.ts'
 
@@ -22,10 +22,12 @@ export class ChunkedBody {
 
   constructor(limits: ChunkLimits) {
     this.#limits = limits
-    this.#trailers = new FieldBlock(limits.trailers, false)
+    this.#trailers = new FieldBlock(limits.trailers, 'none')
   }
 
   get whole(): boolean { return this.#state === 'whole' }
+  /** Its trailers are too large or too many. */
+  get overflowed(): boolean { return this.#trailers.overflowed }
 
   begin(): void {
     this.#beginChunk('size')
