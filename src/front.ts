@@ -148,7 +148,7 @@ export class Front {
   #openProxy(settings: ListenerSettings, tls: Certificate | null): Promise<Address> {
     const { pipeline, noise, metrics, clock } = this.#parts
     const refused = (reason: Reason, source: string): void => noise.refused({ ...NOBODY, evaluation: newEvaluationId(), source, method: '', host: '', path: '', reason })
-    const door: Door = { serves: settings.serves, isMisdirected: (serverName, host) => listener.isMisdirected(serverName, host) }
+    const door: Door = { serves: settings.serves, forwardedCertificates: settings.forwardedCertificates, isMisdirected: (serverName, host) => listener.isMisdirected(serverName, host) }
     const listener = new Listener({
       host: settings.host, port: settings.port, tls, protocols: settings.protocols, limits: this.#parts.settings().limits, clock,
       proxies: settings.proxyProtocol ? () => this.#parts.settings().trustedProxies : null,

@@ -9,7 +9,8 @@ import { openLog } from '../runtime/log.ts'
 import { readContextKey } from '../upstream/context-key.ts'
 import { readSecrets } from '../upstream/upstream.ts'
 
-const TOOLS: ProviderTools = { clock: new SystemClock(), http: { getJson: () => Promise.reject(new Error('nothing is fetched')) }, parseYaml: plainYaml, notice: () => {} }
+const nothing = (): Promise<never> => Promise.reject(new Error('nothing is fetched'))
+const TOOLS: ProviderTools = { clock: new SystemClock(), http: { getJson: nothing, post: nothing }, parseYaml: plainYaml, notice: () => {} }
 
 /** What is wrong with them, one sentence for each that names the file; empty where a start would take them all. */
 export async function fileProblems(settings: Settings): Promise<readonly string[]> {

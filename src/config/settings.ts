@@ -17,7 +17,14 @@ export type ListenerSettings = {
   /** 0 lets the system choose. */
   readonly port: number
   readonly serves: readonly Service[]
-  readonly tls: { readonly certFile: string; readonly keyFile: string } | null
+  readonly tls: {
+    readonly certFile: string
+    readonly keyFile: string
+    /** Whose certificates clients may show; null where they are not asked for one. */
+    readonly clients: { readonly caFile: string; readonly crlFile: string | null } | null
+  } | null
+  /** In which form listed proxies tell of their callers' certificates; null where they do not. */
+  readonly forwardedCertificates: 'xfcc' | 'client-cert' | null
   /** With TLS chosen by ALPN; HTTP/2 in clear text is taken by prior knowledge. Only `http1` where callers are not served. */
   readonly protocols: readonly HttpProtocol[]
   /** Every connection begins with a PROXY v2 header, and comes from one of `trustedProxies`. */
@@ -28,16 +35,23 @@ export type ClaimNames = { readonly tenant: string | null; readonly owner: strin
 
 type Provider = { readonly name: string; readonly kind: PrincipalKind; readonly claims: ClaimNames }
 
+/** Whether its tokens may, or must, name a key (`cnf`) that the caller proves to hold: by a DPoP proof or by a client certificate. */
+export type Possession = { readonly dpop: 'off' | 'optional' | 'required'; readonly mtls: 'off' | 'optional' | 'required' }
+
+type WrittenKeys = { readonly is: 'file'; readonly file: string } | { readonly is: 'uri'; readonly uri: string }
+/** Where its keys are; `discovery` asks the issuer (OIDC, then RFC 8414) on first use. */
+export type KeySource = WrittenKeys | { readonly is: 'discovery' }
+
 export type JwtSettings = Provider & {
   readonly is: 'jwt'
   readonly issuer: string
   readonly audience: readonly string[]
-  /** Where its keys are; `discovery` asks the issuer (OIDC, then RFC 8414) on first use. */
-  readonly keys: { readonly is: 'file'; readonly file: string } | { readonly is: 'uri'; readonly uri: string } | { readonly is: 'discovery' }
+  readonly keys: KeySource
   readonly algorithms: readonly string[]
   /** Accepted `typ` header values, lower case, without `application/`; default `at+jwt`. */
   readonly types: readonly string[]
   readonly clockTolerance: Duration
+  readonly possession: Possession
 }
 
 export type ApiKeySettings = Provider & {
@@ -47,7 +61,51 @@ export type ApiKeySettings = Provider & {
   readonly keysFile: string
 }
 
-export type ProviderSettings = JwtSettings | ApiKeySettings
+export type IntrospectionSettings = Provider & {
+  readonly is: 'introspection'
+  readonly url: string
+  readonly clientId: string
+  readonly clientSecretFile: string
+  /** PEM certificates to trust; null trusts the system's. */
+  readonly caFile: string | null
+  /** What answers must name; null leaves it open, and principals are then of `introspection:<name>`. */
+  readonly issuer: string | null
+  /** JWTs that name `issuer` are asked about too; never those of another issuer. */
+  readonly jwt: boolean
+  /** Answers must hold one of each list that is not empty; not both are. */
+  readonly audience: readonly string[]
+  readonly clients: readonly string[]
+  /** How long an answer counts. */
+  readonly freshness: Duration
+  readonly clockTolerance: Duration
+  readonly possession: Possession
+}
+
+export type JwtSvidSettings = Provider & {
+  readonly is: 'jwtSvid'
+  readonly trustDomain: string
+  /** Patterns of SPIFFE ids, of which one must fit; empty takes the whole trust domain. */
+  readonly ids: readonly string[]
+  /** What `iss` must be; null for SVIDs that name none. */
+  readonly issuer: string | null
+  readonly audience: readonly string[]
+  readonly keys: WrittenKeys
+  readonly algorithms: readonly string[]
+  readonly clockTolerance: Duration
+}
+
+export type KubernetesSettings = Provider & {
+  readonly is: 'kubernetes'
+  readonly issuer: string
+  readonly audience: readonly string[]
+  readonly keys: KeySource
+  readonly algorithms: readonly string[]
+  readonly clockTolerance: Duration
+  /** Asks the cluster whether the token and its pod are still there; null trusts the signature until the token's end. */
+  readonly review: { readonly url: string; readonly tokenFile: string; readonly caFile: string | null; readonly freshness: Duration } | null
+}
+
+export type ProviderSettings = JwtSettings | ApiKeySettings | IntrospectionSettings | JwtSvidSettings | KubernetesSettings
 
 /** Host in lower case, IPv6 without brackets. */
 export type UpstreamAddress = { readonly host: string; readonly port: number; /** Its share, from 1. */ readonly weight: number }

@@ -14,6 +14,7 @@ export class ApiKeyProvider implements Provider {
   readonly name: string
   readonly header: string
   readonly issuer = null
+  readonly opaque = 'any'
   readonly fingerprint: string
   readonly #settings: ApiKeySettings
   readonly #keys: ReadonlyMap<string, ApiKey>
@@ -64,6 +65,6 @@ export class ApiKeyProvider implements Provider {
       claimed: NO_PURPOSES,
     }
     const principal = key.tenant === null ? read.principal : { ...read.principal, tenant: key.tenant }
-    return { is: 'proven', proven: { principal, claims, evidence, mark: { is: 'entry', value: key.id } } }
+    return { is: 'proven', proven: { principal, claims, evidence, mark: { is: 'entry', value: key.id }, binding: null, workload: null, knownUntil: null } }
   }
 }

@@ -1,15 +1,15 @@
-// Which provider answers for a credential: by the route's order, the header it came in and the issuer it names. Exactly one is asked; when it
-// refuses, no other is. SPEC: SES15
+// Which provider answers for a credential: by the route's order, the header it came in, the issuer it names, and its kind. Exactly one is asked;
+// when it refuses, no other is: neither a JWT that no issuer's provider takes, nor one that was refused, becomes an opaque token. SPEC: SES15
 import { sha256 } from '../runtime/id.ts'
 import { CREDENTIAL_MAX, invalid, missing, type Presented, type Refused } from './credential.ts'
-import { claimedIssuer } from './jwt-shape.ts'
+import { claimedAuthority } from './claimed-authority.ts'
 import type { Shown, Verifier } from './verifier.ts'
 
 /** The providers of one header of a route. */
 type Choice = {
   /** By issuer; of several with the same issuer the route's first. */
   readonly byIssuer: ReadonlyMap<string, Verifier>
-  /** The first whose credentials name no issuer. */
+  /** The first that takes what names no issuer. */
   readonly opaque: Verifier | null
 }
 
@@ -21,19 +21,22 @@ export function choicesOf(names: readonly string[], verifiers: ReadonlyMap<strin
   for (const name of names) {
     const verifier = verifiers.get(name)
     if (verifier === undefined) continue
-    const { header, issuer } = verifier.provider
+    const { header, issuer, opaque } = verifier.provider
     const choice = choices.get(header) ?? { byIssuer: new Map<string, Verifier>(), opaque: null }
     choices.set(header, choice)
-    if (issuer === null) choice.opaque ??= verifier
-    else if (!choice.byIssuer.has(issuer)) choice.byIssuer.set(issuer, verifier)
+    if (opaque !== 'none') choice.opaque ??= verifier
+    if (issuer !== null && !choice.byIssuer.has(issuer)) choice.byIssuer.set(issuer, verifier)
   }
   return choices
 }
 
-/** The only provider to ask, or what is wrong. */
+/** The only provider to ask, or what is wrong. `issuer` as in `Shown`: null is an opaque token, the empty one a JWT that names none. */
 export function choose({ byIssuer, opaque }: Choice, issuer: string | null): Verifier | Refused {
-  if (byIssuer.size === 0 || issuer === null) return opaque ?? invalid('malformed')
-  return byIssuer.get(issuer) ?? invalid('issuer_unknown')
+  if (issuer === null) return opaque ?? invalid('malformed')
+  const named = byIssuer.get(issuer)
+  if (named !== undefined) return named
+  if (opaque?.provider.opaque === 'any' && (byIssuer.size === 0 || issuer === '')) return opaque
+  return invalid(issuer === '' ? 'malformed' : 'issuer_unknown')
 }
 
 /** The one header line of those presented that a provider of the route reads. */
@@ -48,22 +51,22 @@ export function pick(choices: Choices, presented: readonly Presented[]): { reado
   return found ?? missing('none')
 }
 
-const BEARER = /^bearer +([\x21-\x7e]+)$/i
+const SCHEMES = /^(bearer|dpop) +([\x21-\x7e]+)$/i
 const VISIBLE = /^[\x21-\x7e]+$/
 
-function textOf({ header, value }: Presented): { readonly is: 'text'; readonly text: string } | Refused {
-  if (header !== 'authorization') return VISIBLE.test(value) ? { is: 'text', text: value } : invalid('malformed')
-  const text = BEARER.exec(value)?.[1]
-  if (text !== undefined) return { is: 'text', text }
-  return /^bearer( |$)/i.test(value) ? invalid('malformed') : missing('other_scheme')
+function textOf({ header, value }: Presented): { readonly is: 'text'; readonly scheme: Shown['scheme']; readonly text: string } | Refused {
+  if (header !== 'authorization') return VISIBLE.test(value) ? { is: 'text', scheme: 'header', text: value } : invalid('malformed')
+  const [, scheme, text] = SCHEMES.exec(value) ?? []
+  if (scheme !== undefined && text !== undefined) return { is: 'text', scheme: scheme.length === 4 ? 'dpop' : 'bearer', text }
+  return /^(?:bearer|dpop)( |$)/i.test(value) ? invalid('malformed') : missing('other_scheme')
 }
 
-/** The credential of a header line. Authorization takes the Bearer scheme only (RFC 6750 §2.1); any other is no credential of ours. */
+/** The credential of a header line. Authorization takes the schemes Bearer (RFC 6750 §2.1) and DPoP (RFC 9449 §7.1); any other is no credential of ours. */
 export function readLine(line: Presented): { readonly is: 'shown'; readonly shown: Shown } | Refused {
   if (line.value === '') return missing('none')
   if (line.value.length > CREDENTIAL_MAX) return invalid('too_long')
   const read = textOf(line)
   if (read.is === 'refused') return read
-  const { text } = read
-  return { is: 'shown', shown: { text, digest: sha256(text), issuer: claimedIssuer(text) } }
+  const { scheme, text } = read
+  return { is: 'shown', shown: { scheme, text, digest: sha256(text), issuer: claimedAuthority(text) } }
 }

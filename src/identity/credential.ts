@@ -3,6 +3,7 @@
 import type { Evidence } from '../core/evidence.ts'
 import type { Claims, Principal } from '../core/principal.ts'
 import type { SessionKey } from '../core/session.ts'
+import type { Instant } from '../core/time.ts'
 
 /** One header line a provider may read. */
 export type Presented = {
@@ -36,6 +37,21 @@ const CREDENTIAL_FAULTS = [
   'keys_unavailable',
   'signature_invalid',
   'proof_missing',
+  'scheme_refused',
+  'dpop_missing',
+  'dpop_invalid',
+  'dpop_nonce',
+  'dpop_replayed',
+  'marks_unavailable',
+  'certificate_missing',
+  'certificate_refused',
+  'certificate_mismatch',
+  'subject_refused',
+  'client_refused',
+  'inactive',
+  'introspection_unavailable',
+  'review_unavailable',
+  'review_mismatch',
   'api_key_unknown',
   'busy',
 ] as const
@@ -49,10 +65,24 @@ export type Refused = {
 }
 
 /** What tells this credential's life apart when neither a claim nor a key does. */
-export type Mark = { readonly is: 'jti' | 'payload' | 'entry'; readonly value: string }
+export type Mark = { readonly is: 'jti' | 'payload' | 'entry' | 'pod'; readonly value: string }
+
+/** What a token's `cnf` asks for: the key of a DPoP proof (`jkt`) or a client certificate (`x5t#S256`), as base64url SHA-256, 43 characters. */
+export type TokenBinding = { readonly is: 'dpop' | 'certificate'; readonly thumbprint: string }
 
 /** What one provider found true of a credential. `evidence.claimed` is empty: see purposes.ts. */
-export type Proven = { readonly principal: Principal; readonly claims: Claims; readonly evidence: Evidence; readonly mark: Mark }
+export type Proven = {
+  readonly principal: Principal
+  readonly claims: Claims
+  readonly evidence: Evidence
+  readonly mark: Mark
+  /** Whether its proof was shown is asked for each request, never here. `evidence.keyThumbprint` is its thumbprint. */
+  readonly binding: TokenBinding | null
+  /** What ran with it, where the credential says: a SPIFFE id, or `pod/<uid>`. */
+  readonly workload: string | null
+  /** After this the provider must be asked anew, though the credential lasts longer; null asks no sooner than for any other. */
+  readonly knownUntil: Instant | null
+}
 
 export type Proof = { readonly is: 'proven'; readonly proven: Proven } | Refused
 
@@ -63,6 +93,9 @@ export type Verified = {
   readonly claims: Claims
   readonly evidence: Evidence
   readonly key: SessionKey
+  readonly binding: TokenBinding | null
+  readonly workload: string | null
+  readonly knownUntil: Instant | null
 }
 
 export type VerifiedAnswer = { readonly is: 'verified'; readonly verified: Verified }
@@ -73,8 +106,10 @@ export interface Provider {
   readonly name: string
   /** Where it looks, lower case; `authorization` means a Bearer value. */
   readonly header: string
-  /** The `iss` of its tokens; null for credentials that name no issuer. */
+  /** What its JWTs name as their issuer: `iss`, or of JWT-SVIDs without it the trust domain; null where it takes no JWT by issuer. */
   readonly issuer: string | null
+  /** Which texts it takes that name no issuer of a provider: none, those that are no JWT, or any. */
+  readonly opaque: 'none' | 'tokens' | 'any'
   /** Changes with anything that could change an answer: settings and the content of files. */
   readonly fingerprint: string
   /** `digest` is the base64url SHA-256 of `text`. Never throws for what the credential is. */

@@ -6,7 +6,8 @@ import type { SessionKey } from '../core/session.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Choices, choicesOf, choose, pick, readLine } from './choice.ts'
-import { type Identification, invalid, type Presented, type Provider, type Refused } from './credential.ts'
+import { type Identification, invalid, type Presented, type Provider, type Refused, type TokenBinding } from './credential.ts'
+import { type Circumstances, type Marks, nothingShown, Possession } from './possession.ts'
 import { type Keying, type Shown, Verifier } from './verifier.ts'
 
 /** Authorization lines whose reading is remembered. */
@@ -20,6 +21,8 @@ type IdentifierOptions = {
   readonly digestKey: Uint8Array
   /** `sessions.key` of the configuration. */
   readonly sessionKey: readonly string[]
+  /** Where proofs are remembered, for all gateways. */
+  readonly marks: Marks
 }
 
 /** Numbers for metrics, over all providers. */
@@ -30,6 +33,7 @@ type Located = Omit<Read, 'is'> & { readonly is: 'located'; readonly verifier: V
 
 export class Identifier {
   readonly #clock: Clock
+  readonly #possession: Possession
   #keying: Keying
   #verifiers: ReadonlyMap<string, Verifier> = new Map()
   /** Routes hold one array each for as long as a configuration lasts. */
@@ -37,9 +41,10 @@ export class Identifier {
   /** What was read from Authorization lines that were verified: a memo of pure functions, it says nothing of validity. */
   readonly #lines = new BoundedMap<string, Shown>(LINES_MAX)
 
-  constructor(providers: ReadonlyMap<string, Provider>, { clock, digestKey, sessionKey }: IdentifierOptions) {
+  constructor(providers: ReadonlyMap<string, Provider>, { clock, digestKey, sessionKey, marks }: IdentifierOptions) {
     if (digestKey.byteLength < 32) throw new RangeError('the digest key has at least 32 bytes')
     this.#clock = clock
+    this.#possession = new Possession(clock, marks)
     this.#keying = { digestKey: createSecretKey(digestKey), names: [] }
     this.replace(providers, sessionKey)
   }
@@ -64,23 +69,27 @@ export class Identifier {
   }
 
   /** The answer without waiting; null when only `identify` can tell. `names` is the route's `authn`. */
-  identifyNow(names: readonly string[], presented: readonly Presented[]): Identification | null {
+  identifyNow(names: readonly string[], presented: readonly Presented[], circumstances: Circumstances = nothingShown()): Identification | null {
     const located = this.#locate(names, presented)
-    return located.is === 'refused' ? located : this.#known(located)
+    if (located.is === 'refused') return located
+    const known = this.#known(located)
+    if (known === null || known.is === 'refused') return known
+    const possessed = this.#possession.now(located.shown, known.verified.binding, circumstances)
+    return possessed === 'await' ? null : (possessed ?? known)
   }
 
   /** Never rejects for what was presented. */
-  async identify(names: readonly string[], presented: readonly Presented[]): Promise<Identification> {
+  async identify(names: readonly string[], presented: readonly Presented[], circumstances: Circumstances = nothingShown()): Promise<Identification> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const verifiers = this.#verifiers
       const located = this.#locate(names, presented)
       if (located.is === 'refused') return located
-      const known = this.#known(located)
-      if (known !== null) return known
-      const answer = await located.verifier.verify(located.shown)
+      const answer = this.#known(located) ?? (await located.verifier.verify(located.shown))
       if (verifiers !== this.#verifiers) continue
-      if (answer.is === 'verified') this.#remember(located)
-      return answer
+      if (answer.is === 'refused') return answer
+      this.#remember(located)
+      const refused = await this.#possessed(located.shown, answer.verified.binding, circumstances)
+      if (verifiers === this.#verifiers) return refused ?? answer
     }
     return invalid('busy')
   }
@@ -104,6 +113,12 @@ export class Identifier {
     const verifiers = [...this.#verifiers.values()]
     const sum = (of: (verifier: Verifier) => number): number => verifiers.reduce((total, verifier) => total + of(verifier), 0)
     return { cached: sum(v => v.cache.size), pending: sum(v => v.pending), evicted: sum(v => v.cache.evicted), busy: sum(v => v.busy) }
+  }
+
+  async #possessed(shown: Shown, binding: TokenBinding | null, circumstances: Circumstances): Promise<Refused | null> {
+    const possessed = this.#possession.now(shown, binding, circumstances)
+    if (possessed !== 'await') return possessed
+    return binding === null ? invalid('dpop_invalid') : this.#possession.prove(shown, binding, circumstances)
   }
 
   #choicesOf(names: readonly string[]): Choices {

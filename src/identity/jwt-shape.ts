@@ -1,4 +1,4 @@
-// The compact form of a JWT before any signature is checked. What is read here chooses who verifies; it proves nothing.
+// The compact form of a JWT before any signature is checked. What is read here proves nothing.
 // SPEC: SES10
 import { isAmbiguousJson } from './strict-json.ts'
 
@@ -29,12 +29,4 @@ export function readPart(bytes: Buffer): Part {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return { is: 'none' }
   if (isAmbiguousJson(text)) return { is: 'ambiguous' }
   return { is: 'object', value: value as { readonly [name: string]: unknown } } // an object of a parsed JSON text
-}
-
-/** The unverified `iss` of what looks like a JWT; null for anything else. */
-export function claimedIssuer(text: string): string | null {
-  if (!isCompact(text)) return null
-  const payload = readPart(payloadBytes(text))
-  const issuer = payload.is === 'object' && Object.hasOwn(payload.value, 'iss') ? payload.value['iss'] : null
-  return typeof issuer === 'string' ? issuer : null
 }

@@ -66,11 +66,28 @@ const PRIVATE_MEMBERS = ['d', 'p', 'q', 'k', 'priv']
 /** Keys that a credential of this key id may have been proved by: all of them where it names none. */
 const fitting = (keys: readonly JWK[], keyId: string | null): readonly JWK[] => (keyId === null ? keys : keys.filter(({ kid }) => kid === keyId))
 
+/** What of a key set counts. */
+export type KeySelection = (set: unknown) => unknown
+export const everyKey: KeySelection = set => set
+
+/** Of a SPIFFE bundle the keys for JWT-SVIDs: `use` may be left out, any other use is another key. `use` goes, jose knows `sig` alone. */
+export const svidKeys: KeySelection = set => {
+  if (typeof set !== 'object' || set === null || !('keys' in set) || !Array.isArray(set.keys)) return set
+  const keys: readonly unknown[] = set.keys
+  return {
+    keys: keys.flatMap(key => {
+      if (typeof key !== 'object' || key === null || !('use' in key)) return [key]
+      const { use, ...rest } = key
+      return use === 'jwt-svid' ? [rest] : []
+    }),
+  }
+}
+
 /** The keys of a JWKS text. Throws an Error that says what is wrong with it. */
-export function keysOfText(text: string): Keys {
+export function keysOfText(text: string, selection: KeySelection = everyKey): Keys {
   let set: unknown
   try {
-    set = JSON.parse(text)
+    set = selection(JSON.parse(text))
   } catch {
     throw new Error('is not JSON')
   }

@@ -1,5 +1,5 @@
-// Verified credentials of one provider under the digest of their text. An entry lives no longer than its credential, and goes at once when the
-// credential or its session is revoked. Refusals are never kept. SPEC: SES12
+// Verified credentials of one provider under the digest of their text. An entry lives no longer than its credential and what its provider knows of
+// it, and goes at once when the credential or its session is revoked. Refusals are never kept. SPEC: SES12
 import type { SessionKey } from '../core/session.ts'
 import { after, type Duration, duration, earlier, FOREVER, type Instant } from '../core/time.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
@@ -52,7 +52,8 @@ export class TokenCache {
 
   put(digest: string, answer: VerifiedAnswer, now: Instant): void {
     const { verified } = answer
-    const until = earlier(verified.evidence.expiresAt ?? FOREVER, after(now, KEPT_AT_MOST))
+    const ends = earlier(verified.evidence.expiresAt ?? FOREVER, verified.knownUntil ?? FOREVER)
+    const until = earlier(ends, after(now, KEPT_AT_MOST))
     const known = this.#entries.get(digest)
     if (known !== undefined) this.#forget(known)
     if (until <= now) return

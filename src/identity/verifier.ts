@@ -11,10 +11,12 @@ export const PENDING_MAX = 1_000
 
 /** A credential as read from its header line. */
 export type Shown = {
+  /** Of Authorization; `header` where it came in a header of its own. */
+  readonly scheme: 'bearer' | 'dpop' | 'header'
   readonly text: string
   /** Base64url SHA-256 of `text`. */
   readonly digest: string
-  /** What the text says of its issuer, unverified; null where it says nothing. */
+  /** What a JWT says of its issuer, unverified; empty where it names none, null for what is no JWT. */
   readonly issuer: string | null
 }
 
@@ -65,9 +67,9 @@ export class Verifier {
   async #prove({ text, digest }: Shown): Promise<Identification> {
     const proof = await this.provider.prove(text, digest)
     if (proof.is === 'refused') return proof
-    const { principal, claims, evidence } = proof.proven
+    const { principal, claims, evidence, binding, workload, knownUntil } = proof.proven
     const key = sessionKeyOf(this.#keying.digestKey, this.#keying.names, proof.proven)
-    const answer: VerifiedAnswer = { is: 'verified', verified: { provider: this.provider.name, principal, claims, evidence, key } }
+    const answer: VerifiedAnswer = { is: 'verified', verified: { provider: this.provider.name, principal, claims, evidence, key, binding, workload, knownUntil } }
     this.cache.put(digest, answer, this.#clock.now())
     return answer
   }

@@ -3,6 +3,7 @@
 import type { Duplex, Readable } from 'node:stream'
 import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
+import type { CertificateRead } from '../identity/certificate/client-certificate.ts'
 import type { ResponseHead } from './http/response-head.ts'
 import type { RefusalText } from './refusal.ts'
 
@@ -24,6 +25,8 @@ export interface Arrival {
   readonly secure: boolean
   /** The name the TLS client asked for; null where it named none. */
   readonly serverName: string | null
+  /** What the client of its connection proved by TLS, when the connection began; null where it showed no certificate. */
+  readonly certificate: CertificateRead | null
   /** Waits for 100 before it sends its body. */
   readonly expectsContinue: boolean
   readonly at: Instant

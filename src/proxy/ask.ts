@@ -7,7 +7,10 @@ import type { Reason } from '../core/reason.ts'
 import type { Target } from '../core/evaluation.ts'
 import type { Place } from '../core/route.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
-import type { Verified } from '../identity/credential.ts'
+import type { CertificateRead } from '../identity/certificate/client-certificate.ts'
+import { CERTIFICATE_HEADERS, type ForwardedForm, forwardedCertificate } from '../identity/certificate/trust.ts'
+import type { CredentialFault, Verified } from '../identity/credential.ts'
+import type { Circumstances } from '../identity/possession.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import type { Source } from './describe/source.ts'
 import { isTooEarly } from './http/early-data.ts'
@@ -20,6 +23,7 @@ import type { AnswerHead } from '../upstream/handler.ts'
 import type { RelayOwner } from './http/relay-owner.ts'
 import type { WebSocketOwner } from './websocket/relay.ts'
 import type { World } from './room.ts'
+import { isListed, plainAddress } from './trusted.ts'
 
 /** A relay, as far as its request asks. */
 export type Carried = { readonly exchange: Exchange | null; readonly status: number }
@@ -38,7 +42,10 @@ export interface AskOwner {
 
 const NO_HEADERS: ReadonlySet<string> = new Set()
 
-export class Ask implements RelayOwner, WebSocketOwner {
+/** Every line of a header, by its lower-case name. */
+const linesOf = (headers: readonly string[], name: string): readonly string[] => headers.filter((_, i) => i % 2 === 1 && (headers[i - 1] ?? '').length === name.length && (headers[i - 1] ?? '').toLowerCase() === name)
+
+export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
   readonly arrival: Arrival
   /** The configuration it was placed under. */
   world: World
@@ -56,6 +63,10 @@ export class Ask implements RelayOwner, WebSocketOwner {
   context: string | null = null
   /** `performance.now()` at its arrival when this request is timed, else 0. */
   sampledAt = 0
+  forwardedCertificates: ForwardedForm | null = null
+  acceptedFor: string | null = null
+  /** What was wrong with the credential it showed. */
+  credentialFault: CredentialFault | null = null
   /** The store was asked whether there is news. */
   asked = false
   readonly #owner: AskOwner
@@ -75,6 +86,16 @@ export class Ask implements RelayOwner, WebSocketOwner {
     const { verified, live, place, arrival: { method }, target: { host, path }, source: { address: source }, purposes } = this
     const known = verified === null ? NOBODY : { subject: identityOf(verified.principal), actors: chainOf(verified.principal), tenant: verified.principal.tenant, credential: verified.evidence.credential }
     return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, reason, purposes }
+  }
+
+  get method(): string { return this.arrival.connects === null ? this.arrival.method : 'GET' }
+  get uri(): string { return `${this.arrival.secure ? 'https' : 'http'}://${this.head.authority}${this.target.path}` }
+  get proofs(): readonly string[] { return linesOf(this.arrival.headers, 'dpop') }
+
+  get clientCertificate(): CertificateRead | null {
+    const { arrival: { certificate, headers, at, peer }, forwardedCertificates: form, world: { settings: { trustedProxies } } } = this
+    if (form === null || !isListed(trustedProxies, plainAddress(peer))) return certificate
+    return forwardedCertificate(CERTIFICATE_HEADERS.flatMap(header => linesOf(headers, header).map(value => ({ header, value }))), true, form, at) // a proxy's own certificate is not its caller's
   }
 
   get sourceAddress(): string { return this.source.address }

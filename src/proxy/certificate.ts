@@ -4,10 +4,16 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import type { ListenerSettings } from '../config/settings.ts'
+import { type AuthorityOptions, readAuthority } from '../identity/certificate/authority.ts'
 import { readSecretFile } from '../runtime/secret-file.ts'
 
 /** PEM texts that belong together. */
-export type Certificate = { readonly cert: string; readonly key: string }
+export type Certificate = {
+  readonly cert: string
+  readonly key: string
+  /** Whose certificates clients may show; null where they are not asked for one. */
+  readonly clients: AuthorityOptions | null
+}
 
 function works(options: SecureContextOptions): boolean {
   try {
@@ -29,7 +35,7 @@ export async function readCertificate({ name, tls }: ListenerSettings): Promise<
   if (!works({ cert })) fail(`${tls.certFile}: is not a certificate in PEM`)
   if (!works({ key })) fail(`${tls.keyFile}: is not a private key in PEM without a passphrase`)
   if (!works({ cert, key })) fail(`${tls.keyFile}: is not the key of ${tls.certFile}`)
-  return { cert, key }
+  return { cert, key, clients: tls.clients === null ? null : await readAuthority(name, tls.clients) }
 }
 
 /** What a certificate is good for: its alternative names, wildcards of one label and addresses; never its common name. */

@@ -3,11 +3,13 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { createServer as createTlsServer, type Server as TlsServer, TLSSocket, type TlsOptions } from 'node:tls'
 import type { HttpProtocol, LimitSettings } from '../config/settings.ts'
 import type { Reason } from '../core/reason.ts'
+import { readingOf } from '../identity/certificate/authority.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Arrival } from './arrival.ts'
 import { type Certificate, CertificateNames } from './certificate.ts'
 import { firstBytes } from './first-bytes.ts'
 import { Http1Connections } from './http1/http1-connections.ts'
+import type { Http1Caller } from './http1/http1-room.ts'
 import type { ConnectionLimit } from './http2/http2-connection.ts'
 import { Http2Connections } from './http2/http2-connections.ts'
 import { prefaceOf } from './http2/preface.ts'
@@ -35,7 +37,7 @@ type ListenOptions = {
 }
 
 const ALPN: { readonly [protocol in HttpProtocol]: string } = { http1: 'http/1.1', http2: 'h2' }
-const secureContext = ({ cert, key }: Certificate): TlsOptions => ({ cert, key, minVersion: 'TLSv1.2' })
+const secureContext = ({ cert, key, clients }: Certificate): TlsOptions => ({ cert, key, minVersion: 'TLSv1.2', ...clients })
 
 export class Listener {
   readonly #options: ListenOptions
@@ -47,12 +49,16 @@ export class Listener {
   readonly #sockets = new Set<Socket>()
   /** By TCP socket: whom a proxy named. */
   readonly #named = new WeakMap<Socket, string>()
+  /** Connections whose client showed a certificate. */
+  readonly #proved = new Set<TLSSocket>()
+  #clients: Certificate['clients']
   #names: CertificateNames | null
 
   constructor(options: ListenOptions) {
     this.#options = options
     const { tls, limits, clock, protocols, onRequest, onFault, onFull, onLimit } = options
     this.#names = tls === null ? null : new CertificateNames(tls)
+    this.#clients = tls?.clients ?? null
     const alpn = protocols.toReversed().map(protocol => ALPN[protocol])
     this.#server = createServer({ allowHalfOpen: true, noDelay: true })
     this.#tls = tls === null ? null : createTlsServer({ allowHalfOpen: true, ...secureContext(tls), ALPNProtocols: alpn, handshakeTimeout: limits.headersTimeout })
@@ -76,9 +82,11 @@ export class Listener {
     return this.#server.address() as AddressInfo // it listens on a port
   }
 
-  /** Connections from now on get this certificate; open ones keep theirs. */
+  /** Connections from now on get this certificate; open ones keep theirs, unless their client proved something by authorities that are others now. */
   secure(certificate: Certificate): void {
     if (this.#tls === null) return
+    if (JSON.stringify(certificate.clients) !== JSON.stringify(this.#clients)) for (const socket of this.#proved) socket.destroy()
+    this.#clients = certificate.clients
     this.#tls.setSecureContext(secureContext(certificate))
     this.#names = new CertificateNames(certificate)
   }
@@ -110,7 +118,7 @@ export class Listener {
     const tls = this.#tls
     if (tls === null) return void this.#server.on('connection', socket => this.#opened(socket, () => this.#plain(socket)))
     this.#server.on('connection', socket => this.#opened(socket, () => tls.emit('connection', socket)))
-    tls.on('secureConnection', socket => this.#speak(socket.alpnProtocol === ALPN.http2 ? 'http2' : 'http1', socket))
+    tls.on('secureConnection', socket => this.#secured(socket))
     tls.on('tlsClientError', (_, socket) => this.#drop(socket))
   }
 
@@ -145,17 +153,26 @@ export class Listener {
     })
   }
 
+  #secured(socket: TLSSocket): void {
+    if (readingOf(socket) !== null) {
+      this.#proved.add(socket)
+      socket.once('close', () => this.#proved.delete(socket))
+    }
+    this.#speak(socket.alpnProtocol === ALPN.http2 ? 'http2' : 'http1', socket)
+  }
+
   #speak(protocol: HttpProtocol, socket: Socket): void {
     if (!this.#options.protocols.includes(protocol)) return this.#drop(socket)
     if (protocol === 'http1') return this.#http1.take(socket)
-    const { peer, serverName } = this.#callerOf(socket)
-    this.#http2.take(socket, { peer, serverName, secure: this.#options.tls !== null })
+    const { peer, serverName, certificate } = this.#callerOf(socket)
+    this.#http2.take(socket, { peer, serverName, certificate, secure: this.#options.tls !== null })
   }
 
-  #callerOf(socket: Socket): { readonly raw: Socket; readonly peer: string; readonly serverName: string | null } {
+  #callerOf(socket: Socket): Http1Caller {
     const raw = rawSocket(socket)
     const asked = socket instanceof TLSSocket && typeof socket.servername === 'string' ? socket.servername.toLowerCase() : ''
-    return { raw, peer: this.#named.get(raw) ?? raw.remoteAddress ?? '', serverName: asked === '' ? null : asked }
+    const certificate = socket instanceof TLSSocket ? readingOf(socket) : null
+    return { raw, peer: this.#named.get(raw) ?? raw.remoteAddress ?? '', serverName: asked === '' ? null : asked, certificate }
   }
 }
 

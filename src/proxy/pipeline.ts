@@ -70,7 +70,7 @@ export class Pipeline {
     }
   }
 
-  #serve(arrival: Arrival, { serves, isMisdirected }: Door): void {
+  #serve(arrival: Arrival, { serves, isMisdirected, forwardedCertificates }: Door): void {
     this.#served++
     const head = readHead(arrival)
     if (typeof head === 'string') return this.#refuser.early(arrival, null, 'bad_request', head)
@@ -87,6 +87,7 @@ export class Pipeline {
     const ask = new Ask(arrival, world, head, target, sourceOf(arrival, world.settings.trustedProxies), this.#forwarder)
     if (this.#served % SAMPLED === 0) ask.sampledAt = performance.now()
     ask.keys = serves.includes('keys')
+    ask.forwardedCertificates = forwardedCertificates
     const [proxy, keySet] = [serves.includes('proxy'), isKeySet(target.path)]
     if (!proxy && !(ask.keys && keySet)) return this.#refuse(ask, 'no_route')
     if (!proxy || target.path.startsWith(RESERVED) || target.path === RESERVED.slice(0, -1)) return keySet && !ask.keys ? this.#refuse(ask, 'no_route') : this.#self.serve(ask)
@@ -116,9 +117,9 @@ export class Pipeline {
     ask.place = placeOf(route, actionOf(ask), ask.target)
     if (ask.place.rule?.anonymous === true) return this.#judge(ask, null)
     const presented = this.#presented(ask, route)
-    const now = this.#room.identifier.identifyNow(route.authn, presented)
+    const now = this.#room.identifier.identifyNow(route.authn, presented, ask)
     if (now !== null) return this.#identified(ask, now)
-    void this.#room.identifier.identify(route.authn, presented).then(identified => this.#identified(ask, identified)).catch(error => this.#failed(ask, error))
+    void this.#room.identifier.identify(route.authn, presented, ask).then(identified => this.#identified(ask, identified)).catch(error => this.#failed(ask, error))
   }
 
   /** A preflight on a route with `cors`, and a question that goes no further. */
@@ -152,7 +153,10 @@ export class Pipeline {
   // ---- credential, session
 
   #identified(ask: Ask, identified: Identification): void {
-    if (identified.is === 'refused') return this.#refuse(ask, identified.reason)
+    if (identified.is === 'refused') {
+      ask.credentialFault = identified.detail
+      return this.#refuse(ask, identified.reason)
+    }
     const { verified } = identified
     ask.verified = verified
     const live = sessionNow(this.#room, verified)

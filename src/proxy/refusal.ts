@@ -14,6 +14,8 @@ export type RefusalText = {
   readonly session: string | null
   readonly scope: string | null
   readonly offers: readonly Offer[]
+  /** Instead of the one that the reason has; null leaves it. */
+  readonly challenge: string | null
   /** Seconds; null leaves the header out. */
   readonly retryAfter: number | null
   /** Further headers, names and values in turn. */
@@ -23,11 +25,12 @@ export type RefusalText = {
 const NO_HEADERS: readonly string[] = []
 
 export const refusalText = (reason: Reason, more: Partial<RefusalText> = {}): RefusalText =>
-  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, scope: null, offers: [], retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
+  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, scope: null, offers: [], challenge: null, retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
 
 const REALM = 'Bearer realm="narrowgate"'
 
-function challenge({ reason, scope }: RefusalText): string | null {
+function challenge({ reason, scope, challenge: given }: RefusalText): string | null {
+  if (given !== null) return given
   const row = REASONS[reason]
   switch (row.challenge) {
     case 'none': return null

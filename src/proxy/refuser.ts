@@ -3,6 +3,7 @@ import { NOBODY } from '../audit/record.ts'
 import type { Refusal } from '../core/decision.ts'
 import { offersFor } from '../core/policy.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
+import { challengeOf } from '../identity/challenge-of.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
 import type { Ask } from './ask.ts'
@@ -42,12 +43,12 @@ export class Refuser {
     metrics.limited(reason)
   }
 
-  #textOf({ place, head, verified, live }: Ask, reason: Reason, requestable: boolean): RefusalText {
+  #textOf({ place, head, verified, live, credentialFault }: Ask, reason: Reason, requestable: boolean): RefusalText {
     const scope = place?.rule?.scope ?? null
     const cors = place === null || place.route.cors === null ? NO_LINES : corsHeaders(place.route.cors, head.origin)
     const offers = requestable && scope !== null && verified !== null ? offersFor(this.#room.mirror.policy, scope, verified.principal, verified.claims) : []
     return refusalText(reason, {
-      session: live?.record.id ?? null, scope, headers: cors,
+      session: live?.record.id ?? null, scope, headers: cors, challenge: credentialFault === null ? null : challengeOf(credentialFault),
       offers: offers.map(({ name, purposes, approval }) => ({ profile: name, purpose: purposes, approval: approval === null ? 'none' : 'required' })),
     })
   }

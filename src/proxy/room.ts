@@ -8,6 +8,7 @@ import type { Hold } from '../enforcement/hold.ts'
 import type { Inflight } from '../enforcement/inflight.ts'
 import type { Reassessor } from '../enforcement/reassess.ts'
 import type { Refused } from '../audit/record.ts'
+import type { ForwardedForm } from '../identity/certificate/trust.ts'
 import type { Identifier } from '../identity/identify.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Metrics } from '../runtime/metrics.ts'
@@ -31,6 +32,8 @@ export type World = {
 /** What a listener answers for. */
 export type Door = {
   readonly serves: readonly Service[]
+  /** How listed proxies tell of their callers' certificates; null where they do not. */
+  readonly forwardedCertificates: ForwardedForm | null
   /** Did the TLS client ask for another server than the host it names now, and does the certificate not speak for that one? */
   readonly isMisdirected: (serverName: string | null, host: string) => boolean
 }

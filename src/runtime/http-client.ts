@@ -1,5 +1,6 @@
-// Fetches small JSON documents (keys, metadata) from places the operator named. Every wait and size has a limit; no redirect is followed,
-// no proxy of the environment is used, nothing of a caller's request is sent.
+// Asks places the operator named for small documents: keys, metadata, and what they say of a credential. Every wait and size has a limit; no
+// redirect is followed, no proxy of the environment is used, nothing of a caller's request is sent but what `post` is given. Errors name the
+// place only.
 import { Agent, request } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { Duration } from '../core/time.ts'
@@ -26,10 +27,24 @@ export type HttpLimits = {
   readonly bytes: number
 }
 
+/** What `post` sends. */
+export type HttpPost = {
+  readonly body: string
+  readonly headers: { readonly [name: string]: string }
+  /** PEM certificates to trust; null trusts the system's. */
+  readonly ca: string | null
+  /** Answers taken; any other status is a fault. */
+  readonly statuses: readonly number[]
+}
+
 const CONNECTIONS_PER_ORIGIN = 4
+/** Of places that are asked about credentials. */
+const POSTS_PER_ORIGIN = 32
+/** Sets of trusted certificates in use at once: more than a configuration and its successor name. */
+const AUTHORITIES_MAX = 128
 const HEADERS = { accept: 'application/json, application/jwk-set+json', 'accept-encoding': 'identity', 'user-agent': 'narrowgate' }
 
-async function textOf(body: Dispatcher.ResponseData['body'], max: number): Promise<string> {
+async function bytesOf(body: Dispatcher.ResponseData['body'], max: number): Promise<Buffer> {
   const chunks: Buffer[] = []
   let length = 0
   for await (const chunk of body) {
@@ -38,7 +53,16 @@ async function textOf(body: Dispatcher.ResponseData['body'], max: number): Promi
     if (length > max) throw new HttpFault('too_large', `the answer is longer than ${max} bytes`)
     chunks.push(bytes)
   }
-  return Buffer.concat(chunks).toString('utf8')
+  return Buffer.concat(chunks)
+}
+
+/** Bytes that are no UTF-8 would become the same replacement for different texts. */
+function utf8(bytes: Buffer, where: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw new HttpFault('not_json', `${where} did not answer in UTF-8`, 200)
+  }
 }
 
 function parsed(text: string, where: string): unknown {
@@ -49,21 +73,42 @@ function parsed(text: string, where: string): unknown {
   }
 }
 
+type Asking = { readonly dispatcher: Agent; readonly method: 'GET' | 'POST'; readonly headers: { readonly [name: string]: string }; readonly body: string | null; readonly statuses: readonly number[] }
+
+function headFault(where: string, status: number, headers: Dispatcher.ResponseData['headers'], statuses: readonly number[], limits: HttpLimits): HttpFault | null {
+  if (!statuses.includes(status)) return new HttpFault('status', `${where} answered ${status}`, status)
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity') return new HttpFault('encoded', `${where} answered in a content coding`, status)
+  if (Number(headers['content-length'] ?? 0) > limits.bytes) return new HttpFault('too_large', `the answer of ${where} is longer than ${limits.bytes} bytes`, status)
+  return null
+}
+
 export class HttpClient {
   readonly #agent = new Agent({ connections: CONNECTIONS_PER_ORIGIN, pipelining: 1, maxHeaderSize: 16 * 1024 })
+  /** By the certificates they trust; the empty text stands for the system's. */
+  readonly #posting = new Map<string, Agent>()
 
   /** The JSON value of a 200 answer; anything else throws HttpFault. */
   async getJson(url: URL, limits: HttpLimits): Promise<unknown> {
+    return parsed(await this.#ask(url, { dispatcher: this.#agent, method: 'GET', headers: HEADERS, body: null, statuses: [200] }, limits), `${url.origin}${url.pathname}`)
+  }
+
+  /** The text of the answer; another status than those taken, or anything else that is wrong with it, throws HttpFault. */
+  post(url: URL, { body, headers, ca, statuses }: HttpPost, limits: HttpLimits): Promise<string> {
+    return this.#ask(url, { dispatcher: this.#posts(ca), method: 'POST', headers: { ...HEADERS, ...headers }, body, statuses }, limits)
+  }
+
+  async #ask(url: URL, { statuses, ...asking }: Asking, limits: HttpLimits): Promise<string> {
     const where = `${url.origin}${url.pathname}`
     const signal = AbortSignal.timeout(limits.timeout)
     try {
-      const { statusCode, headers, body } = await request(url, { method: 'GET', headers: HEADERS, dispatcher: this.#agent, signal })
-      const fault = this.#headFault(where, statusCode, headers, limits)
+      const { statusCode, headers, body } = await request(url, { ...asking, signal })
+      const fault = headFault(where, statusCode, headers, statuses, limits)
       if (fault !== null) {
         body.on('error', () => {}).destroy() // the rest of the answer is of no interest
         throw fault
       }
-      return parsed(await textOf(body, limits.bytes), where)
+      return utf8(await bytesOf(body, limits.bytes), where)
     } catch (error) {
       if (error instanceof HttpFault) throw error
       if (signal.aborted) throw new HttpFault('timeout', `${where} did not answer within ${limits.timeout} ms`, 0, error)
@@ -71,16 +116,18 @@ export class HttpClient {
     }
   }
 
-  /** Ends its connections; requests under way fail. */
-  async close(): Promise<void> {
-    await this.#agent.destroy()
+  #posts(ca: string | null): Agent {
+    const known = this.#posting.get(ca ?? '')
+    if (known !== undefined) return known
+    const [oldest] = this.#posting.size < AUTHORITIES_MAX ? [] : this.#posting
+    if (oldest !== undefined && this.#posting.delete(oldest[0])) void oldest[1].close() // what it has under way is finished
+    const agent = new Agent({ connections: POSTS_PER_ORIGIN, pipelining: 1, maxHeaderSize: 16 * 1024, ...(ca === null ? {} : { connect: { ca } }) })
+    this.#posting.set(ca ?? '', agent)
+    return agent
   }
 
-  #headFault(where: string, status: number, headers: Dispatcher.ResponseData['headers'], limits: HttpLimits): HttpFault | null {
-    if (status !== 200) return new HttpFault('status', `${where} answered ${status}`, status)
-    const encoding = headers['content-encoding']
-    if (encoding !== undefined && encoding !== 'identity') return new HttpFault('encoded', `${where} answered in a content coding`, status)
-    if (Number(headers['content-length'] ?? 0) > limits.bytes) return new HttpFault('too_large', `the answer of ${where} is longer than ${limits.bytes} bytes`, status)
-    return null
+  /** Ends its connections; requests under way fail. */
+  async close(): Promise<void> {
+    await Promise.all([this.#agent.destroy(), ...[...this.#posting.values()].map(agent => agent.destroy())])
   }
 }

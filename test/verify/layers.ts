@@ -45,7 +45,7 @@ export const DOORS: ReadonlyMap<string, readonly string[]> = new Map([
   ['node:https', ['proxy/', 'admin/']],
   ['node:http2', ['proxy/', 'upstream/http2/']],
   ['node:net', ['proxy/', 'admin/', 'upstream/']],
-  ['node:tls', ['proxy/', 'admin/', 'upstream/']],
+  ['node:tls', ['proxy/', 'admin/', 'upstream/', 'identity/certificate/authority.ts']],
   ['node:os', ['runtime/', 'cli/', 'config/source']],
   ['node:perf_hooks', ['runtime/']],
   ['node:async_hooks', ['runtime/']],

@@ -255,7 +255,7 @@ describe('answers', () => {
 
   test.each([['TCP', false], ['TLS', true]])('[ENF6] over %s they are finished only when the system has everything, and held they are not', async (_, secure) => {
     const { server: { cert, key }, ca } = await testAuthority()
-    const of = await started({ onRequest: () => undefined, ...(secure ? { tls: { cert, key } } : {}) })
+    const of = await started({ onRequest: () => undefined, ...(secure ? { tls: { cert, key, clients: null } } : {}) })
     const client = await connected(of, secure ? ca : null)
     client.push(request('GET', '/a'))
     const [arrival] = await arrivals(of, 1)

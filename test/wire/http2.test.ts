@@ -119,7 +119,7 @@ describe('a request', () => {
     client.push(get(1, '/a?b=c', [['cookie', 'a=1'], ['x', '1'], ['cookie', 'b=2'], ['x', '2'], ['te', 'trailers']]))
     await over()
     expect(listener.arrivals[0]).toMatchObject({
-      protocol: 'http2', version: '2', method: 'GET', target: '/a?b=c', connects: null, peer: '127.0.0.1', secure: false, serverName: null, expectsContinue: false, complete: true,
+      protocol: 'http2', version: '2', method: 'GET', target: '/a?b=c', connects: null, peer: '127.0.0.1', secure: false, serverName: null, certificate: null, expectsContinue: false, complete: true,
       headers: ['host', 'api.test', 'cookie', 'a=1; b=2', 'x', '1', 'x', '2', 'te', 'trailers'],
     })
   })

@@ -72,7 +72,7 @@ export class WebSocketHarness {
 
   private constructor(origin: string, plan: Plan) {
     const connections = new Http1Connections({
-      limits: LIMITS, clock: new SystemClock(), secure: false, onFault: () => undefined, onPipelined: () => undefined, callerOf: raw => ({ raw, peer: '127.0.0.1', serverName: null }),
+      limits: LIMITS, clock: new SystemClock(), secure: false, onFault: () => undefined, onPipelined: () => undefined, callerOf: raw => ({ raw, peer: '127.0.0.1', serverName: null, certificate: null }),
       onRequest: arrival => this.#arrived(arrival as Http1Arrival, origin, plan), // it makes no others
     })
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, socket => {

@@ -19,7 +19,7 @@ const LOOPBACK_V4 = parseCidr('127.0.0.0/8')
 
 export const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || (LOOPBACK_V4 !== null && parseCidr(host)?.bits === 32 && host.startsWith('127.'))
 
-const serving = (name: string, host: string, port: number, serves: readonly Service[]): ListenerSettings => ({ name, host, port, serves, tls: null, protocols: ['http1'], proxyProtocol: false })
+const serving = (name: string, host: string, port: number, serves: readonly Service[]): ListenerSettings => ({ name, host, port, serves, tls: null, forwardedCertificates: null, protocols: ['http1'], proxyProtocol: false })
 
 const DEFAULTS: readonly ListenerSettings[] = [
   serving('main', '', 8080, ['proxy', 'keys']),
@@ -47,6 +47,22 @@ function proxyProtocolOf({ config, report }: Compilation, written: Written, path
   return true
 }
 
+function clientsOf(c: Compilation, { tls, serves }: Written, path: Path): NonNullable<ListenerSettings['tls']>['clients'] {
+  if (tls?.clients === undefined) return null
+  const at = [...path, 'tls', 'clients']
+  if (!serves.includes('proxy')) c.report.error(at, 'only listeners that serve `proxy` ask for client certificates', 'leave `clients` out')
+  const { caFile, crlFile } = tls.clients
+  return { caFile: existing(c, [...at, 'caFile'], caFile), crlFile: crlFile === undefined ? null : existing(c, [...at, 'crlFile'], crlFile) }
+}
+
+function forwardedOf({ config, report }: Compilation, { forwardedCertificates: form, serves }: Written, path: Path): ListenerSettings['forwardedCertificates'] {
+  if (form === undefined) return null
+  const at = [...path, 'forwardedCertificates']
+  if (!serves.includes('proxy')) report.error(at, 'only listeners that serve `proxy` read forwarded certificates', 'leave it out')
+  else if (config.server.trustedProxies.length === 0) report.error(at, '`forwardedCertificates` believes no peer, because `server.trustedProxies` is empty', 'name the address blocks of your proxies in `server.trustedProxies`')
+  return form
+}
+
 function listener(c: Compilation, written: Written, path: Path): ListenerSettings {
   const address = addressOf(written.address)
   if (address === null) c.report.error([...path, 'address'], `'${written.address}' is not an address`, 'write host:port, [v6]:port, or :port')
@@ -54,6 +70,7 @@ function listener(c: Compilation, written: Written, path: Path): ListenerSetting
   const tls = written.tls === undefined ? null : {
     certFile: existing(c, [...path, 'tls', 'certFile'], written.tls.certFile),
     keyFile: existing(c, [...path, 'tls', 'keyFile'], written.tls.keyFile),
+    clients: clientsOf(c, written, path),
   }
   if (address !== null && written.serves.includes('admin') && tls === null && !isLoopback(host)) {
     c.report.error([...path, 'address'], 'an admin listener that is not on a loopback address needs `tls`')
@@ -61,7 +78,7 @@ function listener(c: Compilation, written: Written, path: Path): ListenerSetting
   const callers = written.serves.find(service => service === 'proxy' || service === 'keys')
   const others = written.serves.find(service => service !== 'proxy' && service !== 'keys')
   if (callers !== undefined && others !== undefined) c.report.error([...path, 'serves'], `a listener does not serve both \`${callers}\` and \`${others}\``, 'callers and operators have listeners of their own')
-  return { name: written.name, host, port, serves: [...new Set(written.serves)], tls, protocols: protocolsOf(c, written, path), proxyProtocol: proxyProtocolOf(c, written, path) }
+  return { name: written.name, host, port, serves: [...new Set(written.serves)], tls, forwardedCertificates: forwardedOf(c, written, path), protocols: protocolsOf(c, written, path), proxyProtocol: proxyProtocolOf(c, written, path) }
 }
 
 /** Two hosts that would want the same socket: the same one, or one of them every address. */

@@ -6,6 +6,10 @@ import { duration, filePath, list, name, size, sizeOrNone } from './scalar.ts'
 const tls = z.strictObject({
   certFile: filePath().describe('PEM certificate chain'),
   keyFile: filePath().describe('PEM private key'),
+  clients: z.strictObject({
+    caFile: filePath().describe('PEM certificates of the authorities whose client certificates count'),
+    crlFile: filePath().optional().describe('PEM revocation lists; with it every authority in a chain needs one that is in force'),
+  }).optional().describe('Asks clients for a certificate; one that is missing or bad proves nothing, and is no reason to hang up'),
 })
 
 const listener = z.strictObject({
@@ -14,6 +18,7 @@ const listener = z.strictObject({
   serves: list(z.enum(SERVICES)).describe('What it answers'),
   tls: tls.optional().describe('HTTPS; needed for `admin` on anything but a loopback address'),
   protocols: list(z.enum(HTTP_PROTOCOLS), HTTP_PROTOCOLS.length).optional().describe('What it speaks; `http2` without `tls` is taken by prior knowledge (h2c). Default both with `tls` where callers are served, otherwise `http1`'),
+  forwardedCertificates: z.enum(['xfcc', 'client-cert']).optional().describe('The form in which peers in `trustedProxies` tell of the certificates of their callers: Envoy’s `x-forwarded-client-cert`, or `Client-Cert` (RFC 9440). From anybody else, and in another form, it counts for nothing'),
   proxyProtocol: z.boolean().prefault(false).describe('Every connection begins with a PROXY protocol v2 header that names the caller’s address; only peers in `trustedProxies` may connect'),
 })
 

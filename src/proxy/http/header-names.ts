@@ -1,14 +1,16 @@
 // What is known of a header by its name: which inbound ones never go upstream, which may stand only once, which a request may not nominate away,
 // and which of an answer never come back. Names met before cost one look-up. SPEC: WIRE3-WIRE6, WIRE11, WIRE22
+import { CERTIFICATE_HEADERS } from '../../identity/certificate/trust.ts'
+
 const HOP_BY_HOP = ['connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'expect']
 const FORWARDING = ['forwarded', 'x-real-ip', 'true-client-ip', 'cf-connecting-ip', 'x-client-ip', 'x-cluster-client-ip', 'x-original-host', 'front-end-https']
 /** Whom other proxies let through: an upstream may believe them. */
 const IDENTITIES = ['remote-user', 'x-remote-user', 'proxy']
 const OVERRIDES = ['x-original-url', 'x-rewrite-url', 'x-http-method-override', 'x-method-override', 'x-http-method', 'x-original-uri', 'x-original-method', 'x-http-path-override']
-const CERTIFICATES = ['client-cert', 'client-cert-chain', 'x-arr-clientcert', 'x-client-cert', 'x-client-certificate', 'ssl-client-cert', 'ssl-client-verify']
-const MINTED = ['txn-token']
+/** A proof is made for us alone (RFC 9449); a context token is ours to mint. */
+const OURS = ['dpop', 'txn-token']
 
-const DROPPED: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...FORWARDING, ...IDENTITIES, ...OVERRIDES, ...CERTIFICATES, ...MINTED, 'host', 'authorization', 'max-forwards', 'http2-settings'])
+const DROPPED: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...FORWARDING, ...IDENTITIES, ...OVERRIDES, ...CERTIFICATE_HEADERS, ...OURS, 'host', 'authorization', 'max-forwards', 'http2-settings'])
 const DROPPED_PREFIXES = ['narrowgate-', 'x-forwarded-', 'x-ssl-', 'x-tls-client', 'x-envoy-', 'x-auth-request-']
 
 function isDropped(name: string): boolean {
@@ -101,7 +103,7 @@ export function nameOf(spelling: string): Name {
 
 const NOMINABLE_NEVER: ReadonlySet<string> = new Set([
   'host', 'authorization', 'cookie', 'content-length', 'content-type', 'content-encoding', 'via', 'txn-token', 'dpop', 'date', 'range', 'origin', 'max-forwards', 'early-data', 'access-control-request-method',
-  ...FORWARDING, ...OVERRIDES, ...CERTIFICATES,
+  ...FORWARDING, ...OVERRIDES, ...CERTIFICATE_HEADERS,
 ])
 /** May a request name it (lower case) in `Connection` and so have it removed? Under no spelling that an upstream may read as another. */
 export function isNominable(lower: string): boolean {

@@ -2,10 +2,12 @@
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { Instant } from '../../core/time.ts'
+import type { CertificateRead } from '../../identity/certificate/client-certificate.ts'
 import type { Arrival, CallerStream } from '../arrival.ts'
 import { reset } from '../reset.ts'
 import type { AnswerOwner } from './answer-owner.ts'
 import { Http1Answer } from './http1-answer.ts'
+import type { Http1Caller } from './http1-room.ts'
 import { NO_BODY, RequestBody } from './request-body.ts'
 import type { RequestParser } from './request-parser.ts'
 import { plainLines } from './response-text.ts'
@@ -13,8 +15,7 @@ import { plainLines } from './response-text.ts'
 /** The connection's side. */
 export interface ArrivalOwner extends AnswerOwner {
   readonly secure: boolean
-  readonly serverName: string | null
-  readonly peer: string
+  readonly caller: Http1Caller
   /** There is room for more of the body. */
   wanted(): void
   /** Gives the socket up for another protocol. @returns what had come behind the head; null where it is gone */
@@ -56,9 +57,10 @@ export class Http1Arrival implements Arrival {
     this.#owner = owner
   }
 
-  get peer(): string { return this.#owner.peer }
+  get peer(): string { return this.#owner.caller.peer }
   get secure(): boolean { return this.#owner.secure }
-  get serverName(): string | null { return this.#owner.serverName }
+  get serverName(): string | null { return this.#owner.caller.serverName }
+  get certificate(): CertificateRead | null { return this.#owner.caller.certificate }
   get socket(): Socket { return this.#owner.socket }
 
   takeOver(headers: readonly string[]): CallerStream | null {

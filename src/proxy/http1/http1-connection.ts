@@ -6,7 +6,7 @@ import type { Instant } from '../../core/time.ts'
 import { BAD } from '../../http1/field-block.ts'
 import { faultText } from './fault-text.ts'
 import { type ArrivalOwner, Http1Arrival } from './http1-arrival.ts'
-import type { Http1Room } from './http1-room.ts'
+import type { Http1Caller, Http1Room } from './http1-room.ts'
 import { KeptOctets } from './kept-octets.ts'
 import { RequestBody } from './request-body.ts'
 import { RequestParser, type RequestReader } from './request-parser.ts'
@@ -24,8 +24,7 @@ const UNSET = -1
 export class Http1Connection implements ArrivalOwner, RequestReader {
   readonly socket: Socket
   readonly raw: Socket
-  readonly peer: string
-  readonly serverName: string | null
+  readonly caller: Http1Caller
   closing = false
   readonly #room: Http1Room
   readonly #parser: RequestParser
@@ -48,11 +47,9 @@ export class Http1Connection implements ArrivalOwner, RequestReader {
   #timer: NodeJS.Timeout | null = null
 
   constructor(socket: Socket, room: Http1Room) {
-    const { raw, peer, serverName } = room.owner.callerOf(socket)
     this.socket = socket
-    this.raw = raw
-    this.peer = peer
-    this.serverName = serverName
+    this.caller = room.owner.callerOf(socket)
+    this.raw = this.caller.raw
     this.#room = room
     this.#parser = new RequestParser(this, room.parsing)
     this.#kept = new KeptOctets(room.parsing)
@@ -91,7 +88,7 @@ export class Http1Connection implements ArrivalOwner, RequestReader {
   fault(reason: Reason): void {
     if (this.#leaving || this.socket.destroyed) return
     const answer = this.#current?.answer ?? null
-    this.#room.owner.onFault(reason, this.peer)
+    this.#room.owner.onFault(reason, this.caller.peer)
     if (answer !== null && !answer.unsaid) return void this.socket.destroy()
     answer?.overtake()
     this.#leave(faultText(reason))
@@ -221,7 +218,7 @@ export class Http1Connection implements ArrivalOwner, RequestReader {
   #keep(octets: Buffer): void {
     this.#kept.add(octets, this.#parser.whole && !this.#parser.framing.upgrades)
     if (this.#kept.requests > PIPELINED_MAX) {
-      this.#room.owner.onPipelined(this.peer)
+      this.#room.owner.onPipelined(this.caller.peer)
       this.socket.destroy()
     } else if (this.#parser.halted || this.#kept.length >= this.#room.parsing.head) this.socket.pause()
   }

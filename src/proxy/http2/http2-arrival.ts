@@ -1,13 +1,14 @@
 // A request of HTTP/2 on its stream, and the way back. SPEC: WIRE15, WIRE16, WIRE18
 import type { ServerHttp2Stream } from 'node:http2'
 import type { Instant } from '../../core/time.ts'
+import type { CertificateRead } from '../../identity/certificate/client-certificate.ts'
 import type { Arrival } from '../arrival.ts'
 import type { CallerStream } from '../arrival.ts'
 import { isGrpc } from '../grpc/content-type.ts'
 import { Http2Answer } from './http2-answer.ts'
 import type { StreamHead } from './stream-head.ts'
 
-type Carried = { readonly secure: boolean; readonly serverName: string | null; readonly peer: string; readonly at: Instant }
+type Carried = Pick<Arrival, 'secure' | 'serverName' | 'certificate' | 'peer' | 'at'>
 
 const NO_TRAILERS: readonly string[] = []
 const NOTHING: Buffer = Buffer.alloc(0)
@@ -22,6 +23,7 @@ export class Http2Arrival implements Arrival {
   readonly expectsContinue: boolean
   readonly secure: boolean
   readonly serverName: string | null
+  readonly certificate: CertificateRead | null
   readonly peer: string
   readonly at: Instant
   /** Ends only when it is whole: a stream that is reset fails. */
@@ -29,7 +31,7 @@ export class Http2Arrival implements Arrival {
   readonly answer: Http2Answer
   trailers = NO_TRAILERS
 
-  constructor(stream: ServerHttp2Stream, head: StreamHead, { secure, serverName, peer, at }: Carried) {
+  constructor(stream: ServerHttp2Stream, head: StreamHead, { secure, serverName, certificate, peer, at }: Carried) {
     this.body = stream
     this.method = head.protocol === null ? head.method : 'GET'
     this.target = head.path
@@ -38,6 +40,7 @@ export class Http2Arrival implements Arrival {
     this.expectsContinue = head.expectation !== null && head.expectation.toLowerCase() === '100-continue'
     this.secure = secure
     this.serverName = serverName
+    this.certificate = certificate
     this.peer = peer
     this.at = at
     this.answer = new Http2Answer(stream, isGrpc(head.contentType) ? 'grpc' : 'plain', head.method === 'HEAD')

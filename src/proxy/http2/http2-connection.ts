@@ -4,6 +4,7 @@ import { constants, performServerHandshake, type ServerHttp2Session, type Server
 import type { Socket } from 'node:net'
 import type { LimitSettings } from '../../config/settings.ts'
 import type { Reason } from '../../core/reason.ts'
+import type { CertificateRead } from '../../identity/certificate/client-certificate.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Arrival } from '../arrival.ts'
 import { refusalText } from '../refusal.ts'
@@ -26,8 +27,8 @@ export type ConnectionOwner = {
   readonly onLimit: (limit: ConnectionLimit, source: string) => void
 }
 
-/** @param peer who it counts as coming from. @param serverName what the TLS client asked for */
-export type Caller = { readonly peer: string; readonly secure: boolean; readonly serverName: string | null }
+/** Who it counts as coming from, what its TLS client asked for, and what that proved. */
+export type Caller = { readonly peer: string; readonly secure: boolean; readonly serverName: string | null; readonly certificate: CertificateRead | null }
 
 /** Held for all streams together while nobody takes it; each alone has a window of 64 KiB. */
 const WINDOW = 1_048_576

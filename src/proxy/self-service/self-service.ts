@@ -8,6 +8,7 @@ import { identityOf } from '../../core/principal.ts'
 import { type Reason, REASONS } from '../../core/reason.ts'
 import { type Asker, type Declined, prepare } from '../../approvals/asking.ts'
 import type { Full, Hub } from '../../enforcement/hub.ts'
+import { challengeOf } from '../../identity/challenge-of.ts'
 import type { Verified } from '../../identity/credential.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
 import { StoreFault } from '../../sessions/store-fault.ts'
@@ -132,8 +133,11 @@ export class SelfService {
     const wanted = this.#room.identifier.headers(names)
     const { headers } = ask.arrival
     const presented = headers.flatMap((name, i) => (i % 2 === 0 && wanted.includes(name.toLowerCase()) ? [{ header: name.toLowerCase(), value: headers[i + 1] ?? '' }] : []))
-    const identified = await this.#room.identifier.identify(names, presented)
-    if (identified.is === 'refused') return refuse(identified.reason)
+    const identified = await this.#room.identifier.identify(names, presented, ask)
+    if (identified.is === 'refused') {
+      ask.credentialFault = identified.detail
+      return refuse(identified.reason)
+    }
     ask.verified = identified.verified
     const live = await sessionOf(this.#room, identified.verified, '')
     return 'effect' in live ? live : { live, verified: identified.verified, life: live.record.id }
@@ -271,7 +275,7 @@ export class SelfService {
 
   #refuse(ask: Ask, reason: Reason, detail: string | null): void {
     if (reason === 'caller_closed') return
-    const text = refusalText(reason, { detail, session: ask.live?.record.id ?? null })
+    const text = refusalText(reason, { detail, session: ask.live?.record.id ?? null, challenge: ask.credentialFault === null ? null : challengeOf(ask.credentialFault) })
     this.#room.refused(ask.refused(text.evaluation, reason))
     ask.arrival.answer.refuse(text, ask.head.contentLength, false)
   }

@@ -26,7 +26,7 @@ afterEach(async () => {
 })
 
 /** A port that was free a moment ago. */
-const listener = (name: string, port: number, serves: readonly Service[]): ListenerSettings => ({ name, host: '127.0.0.1', port, serves, tls: null, protocols: ['http1'], proxyProtocol: false })
+const listener = (name: string, port: number, serves: readonly Service[]): ListenerSettings => ({ name, host: '127.0.0.1', port, serves, tls: null, forwardedCertificates: null, protocols: ['http1'], proxyProtocol: false })
 const enter = async (listeners: readonly ListenerSettings[]): Promise<WaitingRoom> => (room = await waitingRoom({ ...settings, listeners }, log))
 const ask = (port: number, path: string): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}`, { headers: { connection: 'close' } })
 

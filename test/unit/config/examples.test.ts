@@ -53,13 +53,22 @@ describe('the examples', () => {
     ])
   })
 
+  it('[CFG2] the one for identity loads without a warning where its files are there, and names each that is not', () => {
+    expect(told(example('identity.yaml'), true)).toBe('')
+    const result = load(example('identity.yaml'), 'identity.yaml', { ...WORLD, exists: () => false })
+    expect(result.ok ? [] : result.problems.map(({ message }) => /the file (\S+) does not exist/.exec(message)?.[1])).toEqual([
+      '/tls/tls.crt', '/tls/tls.key', '/tls/clients-ca.crt', '/tls/clients.crl', '/run/secrets/introspection', '/tls/internal-ca.crt', '/run/spire/bundle.json', '/run/cluster/jwks.json',
+      '/var/run/secrets/kubernetes.io/serviceaccount/token', '/var/run/secrets/kubernetes.io/serviceaccount/ca.crt',
+    ])
+  })
+
   it.each(readdirSync(new URL('../../../config/examples/', import.meta.url)))('[CFG2] the scenario %s loads where its files are there', name => {
     const result = load(example(`examples/${name}`), name, WORLD)
     expect(result.ok ? [] : result.problems).toEqual([])
   })
 
   it('[CFG2] they show every key there is', () => {
-    const text = example('gateway.yaml') + example('redis.yaml') + example('protocols.yaml')
+    const text = example('gateway.yaml') + example('redis.yaml') + example('protocols.yaml') + example('identity.yaml')
     expect([...new Set(keysOf(jsonSchema()))].filter(key => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([])
   })
 })

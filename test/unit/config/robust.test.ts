@@ -8,7 +8,7 @@ import { WORLD } from './fixture.ts'
 const GOLDEN = new URL('../../golden/config/', import.meta.url)
 const files = [
   ...readdirSync(GOLDEN).filter(file => file.endsWith('.yaml')).map(file => new URL(file, GOLDEN)),
-  ...['gateway.yaml', 'gateway.min.yaml', 'redis.yaml', 'protocols.yaml'].map(name => new URL(`../../../config/${name}`, import.meta.url)),
+  ...['gateway.yaml', 'gateway.min.yaml', 'redis.yaml', 'protocols.yaml', 'identity.yaml'].map(name => new URL(`../../../config/${name}`, import.meta.url)),
 ].map(url => readFileSync(url, 'utf8'))
 
 /** Loading gives Settings or at least one problem that can be shown. */

@@ -75,7 +75,7 @@ describe('building', () => {
     const dir = await mkdtemp(join(tmpdir(), 'identity-'))
     try {
       const keysFile = join(dir, 'keys.yaml')
-      const tools = { clock: new HandClock(), http: { getJson: () => Promise.reject(new Error('asked')) }, parseYaml: (text: string): unknown => parse(text), notice: () => {} }
+      const tools = { clock: new HandClock(), http: { getJson: () => Promise.reject(new Error('asked')), post: () => Promise.reject(new Error('asked')) }, parseYaml: (text: string): unknown => parse(text), notice: () => {} }
       const build = (file = keysFile) =>
         buildProviders(
           new Map<string, ProviderSettings>([

@@ -1,9 +1,10 @@
 // What the identity tests share: a clock they move, settings to vary, and providers over a test issuer.
-import type { ApiKeySettings, JwtSettings } from '../../../src/config/settings.ts'
+import type { ApiKeySettings, IntrospectionSettings, JwtSettings, JwtSvidSettings, KubernetesSettings } from '../../../src/config/settings.ts'
 import { duration, type Duration, type Instant, instant } from '../../../src/core/time.ts'
 import type { Presented, Proven, Provider, Refused } from '../../../src/identity/credential.ts'
 import { JwtProvider } from '../../../src/identity/jwt.ts'
 import { keysOfText } from '../../../src/identity/keys.ts'
+import type { Marks } from '../../../src/identity/possession.ts'
 import type { Clock } from '../../../src/runtime/clock.ts'
 import { sha256 } from '../../../src/runtime/id.ts'
 import type { TokenIssuer } from '../../support/token-issuer.ts'
@@ -40,6 +41,7 @@ export const jwtSettings = (changes: Partial<JwtSettings> = {}): JwtSettings => 
   algorithms: ['EdDSA', 'ES256'],
   types: ['at+jwt'],
   clockTolerance: duration(0),
+  possession: { dpop: 'off', mtls: 'off' },
   ...changes,
 })
 
@@ -50,6 +52,54 @@ export const apiKeySettings = (changes: Partial<ApiKeySettings> = {}): ApiKeySet
   claims: NO_CLAIM_NAMES,
   header: 'x-api-key',
   keysFile: '/nowhere',
+  ...changes,
+})
+
+export const introspectionSettings = (changes: Partial<IntrospectionSettings> = {}): IntrospectionSettings => ({
+  is: 'introspection',
+  name: 'opaque',
+  kind: 'agent',
+  claims: NO_CLAIM_NAMES,
+  url: 'http://127.0.0.1:1/introspect',
+  clientId: 'gateway',
+  clientSecretFile: '/nowhere',
+  caFile: null,
+  issuer: 'https://login.example',
+  jwt: false,
+  audience: ['narrowgate'],
+  clients: [],
+  freshness: duration(10_000),
+  clockTolerance: duration(0),
+  possession: { dpop: 'off', mtls: 'off' },
+  ...changes,
+})
+
+export const jwtSvidSettings = (changes: Partial<JwtSvidSettings> = {}): JwtSvidSettings => ({
+  is: 'jwtSvid',
+  name: 'mesh',
+  kind: 'service',
+  claims: NO_CLAIM_NAMES,
+  trustDomain: 'example.org',
+  ids: [],
+  issuer: null,
+  audience: ['narrowgate'],
+  keys: { is: 'file', file: '/nowhere' },
+  algorithms: ['RS256', 'ES256', 'PS256'],
+  clockTolerance: duration(0),
+  ...changes,
+})
+
+export const kubernetesSettings = (changes: Partial<KubernetesSettings> = {}): KubernetesSettings => ({
+  is: 'kubernetes',
+  name: 'cluster',
+  kind: 'service',
+  claims: NO_CLAIM_NAMES,
+  issuer: 'https://cluster.example',
+  audience: ['narrowgate'],
+  keys: { is: 'file', file: '/nowhere' },
+  algorithms: ['RS256', 'ES256'],
+  clockTolerance: duration(0),
+  review: null,
   ...changes,
 })
 
@@ -75,3 +125,6 @@ export async function refused(provider: Provider, text: string): Promise<Pick<Re
   if (proof.is === 'proven') throw new Error('accepted')
   return { reason: proof.reason, detail: proof.detail }
 }
+
+/** Nothing that can be seen once only is ever accepted without a store. */
+export const NO_STORE: Marks = { mark: () => Promise.reject(new Error('there is no store here')) }

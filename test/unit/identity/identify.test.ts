@@ -7,7 +7,7 @@ import { Identifier } from '../../../src/identity/identify.ts'
 import { PENDING_MAX } from '../../../src/identity/verifier.ts'
 import { sha256 } from '../../../src/runtime/id.ts'
 import { TokenIssuer } from '../../support/token-issuer.ts'
-import { apiKeySettings, bearer, DIGEST_KEY, HandClock, jwtProvider, NOON } from './fixtures.ts'
+import { apiKeySettings, bearer, DIGEST_KEY, HandClock, jwtProvider, NO_STORE, NOON } from './fixtures.ts'
 
 let people: TokenIssuer
 let robots: TokenIssuer
@@ -24,7 +24,7 @@ const SECRET = 'correct-horse-battery'
 const apiKeys = (changes = {}, subject = 'billing'): Provider => new ApiKeyProvider(apiKeySettings(changes), apiKeysOf([{ id: 'k1', sha256: sha256(SECRET), subject }]), clock, subject)
 const jwt = (name: string, issuer: TokenIssuer, changes = {}): Provider => jwtProvider(issuer, clock, { name, ...changes })
 const byName = (providers: readonly Provider[]): ReadonlyMap<string, Provider> => new Map(providers.map(provider => [provider.name, provider]))
-const identifier = (...providers: readonly Provider[]): Identifier => new Identifier(byName(providers), { clock, digestKey: DIGEST_KEY, sessionKey: [] })
+const identifier = (...providers: readonly Provider[]): Identifier => new Identifier(byName(providers), { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE })
 const sign = (issuer: TokenIssuer, claims = {}): Promise<string> => issuer.sign(claims, { now: NOON })
 
 /** Provider and subject, or the reason and what was wrong. */
@@ -38,6 +38,7 @@ class Slow implements Provider {
   readonly name = 'slow'
   readonly header = 'authorization'
   readonly issuer = null
+  readonly opaque = 'any'
   readonly fingerprint: string
   asked = 0
   readonly #inner: Provider
@@ -112,7 +113,8 @@ describe('how it is presented', () => {
     const all = identifier(jwt('people', people))
     const text = await sign(people)
     for (const scheme of ['Bearer', 'bearer', 'BEARER', 'bEaReR ']) expect(told(await all.identify(['people'], lines(`${scheme} ${text}`)))).toBe('people agent-1')
-    for (const value of [`Basic ${text}`, `DPoP ${text}`, text, `Bearer${text}`]) expect(told(await all.identify(['people'], lines(value)))).toBe('no_credential other_scheme')
+    expect(told(await all.identify(['people'], lines(`DPoP ${text}`)))).toBe('credential_invalid scheme_refused') // bound to no key
+    for (const value of [`Basic ${text}`, text, `Bearer${text}`]) expect(told(await all.identify(['people'], lines(value)))).toBe('no_credential other_scheme')
     for (const value of ['Bearer', 'Bearer ', `Bearer ${text} x`, `Bearer ${text},Bearer ${text}`, `Bearer ${text}\u00a0`, `Bearer {"payload":""}`]) expect(told(await all.identify(['people'], lines(value)))).toMatch(/^credential_invalid malformed$/)
     expect(told(all.identifyNow(['people'], []))).toBe('no_credential none')
     expect(told(all.identifyNow(['people'], lines('')))).toBe('no_credential none')
@@ -238,6 +240,6 @@ describe('a reload', () => {
   })
 
   test('[SES2] a digest key shorter than 32 bytes is refused', () => {
-    expect(() => new Identifier(new Map(), { clock, digestKey: Buffer.alloc(31), sessionKey: [] })).toThrow('32 bytes')
+    expect(() => new Identifier(new Map(), { clock, digestKey: Buffer.alloc(31), sessionKey: [], marks: NO_STORE })).toThrow('32 bytes')
   })
 })

@@ -14,6 +14,9 @@ const provenOf = ({ issuer, tenant, subject, client, claims, keyThumbprint, mark
   claims,
   evidence: { provider: 'login', fingerprint: 'f', credential: 'c', keyId: null, issuedAt: null, expiresAt: null, keyThumbprint, claimed: NO_PURPOSES },
   mark,
+  binding: null,
+  workload: null,
+  knownUntil: null,
 })
 
 const PLAIN: Parts = { issuer: 'i', tenant: '', subject: 's', client: 'c', claims: {}, keyThumbprint: null, mark: { is: 'jti', value: 'v' } }

@@ -8,7 +8,7 @@ import { NOON } from './fixtures.ts'
 
 const keyOf = (name: string): SessionKey => name as SessionKey // a test's name for a digest
 
-const verified = (credential: string, key: string, expiresAt: Instant | null = null): VerifiedAnswer => ({
+const verified = (credential: string, key: string, expiresAt: Instant | null = null, knownUntil: Instant | null = null): VerifiedAnswer => ({
   is: 'verified',
   verified: {
     provider: 'agents',
@@ -16,6 +16,9 @@ const verified = (credential: string, key: string, expiresAt: Instant | null = n
     claims: {},
     evidence: { provider: 'login', fingerprint: 'f', credential, keyId: null, issuedAt: null, expiresAt, keyThumbprint: null, claimed: NO_PURPOSES },
     key: keyOf(key),
+    binding: null,
+    workload: null,
+    knownUntil,
   },
 })
 const at = (ms: number): Instant => instant(NOON + ms)
@@ -36,6 +39,17 @@ describe('the cache of verified credentials', () => {
     cache.put('d', verified('c', 'k'), NOON)
     expect(cache.get('d', at(KEPT_AT_MOST - 1))).not.toBeNull()
     expect(cache.get('d', at(KEPT_AT_MOST))).toBeNull()
+  })
+
+  test('[SES12] keeps what is known for a while no longer than that, and never past the credential’s end', () => {
+    const cache = new TokenCache()
+    cache.put('d', verified('c', 'k', at(60_000), at(10_000)), NOON)
+    expect(cache.get('d', at(9_999))).not.toBeNull()
+    expect(cache.get('d', at(10_000))).toBeNull()
+    cache.put('d', verified('c', 'k', at(5_000), at(10_000)), NOON)
+    expect(cache.get('d', at(5_000))).toBeNull()
+    cache.put('d', verified('c', 'k', at(60_000), NOON), NOON)
+    expect(cache.size).toBe(0)
   })
 
   test('[SES12] drops every spelling of a credential, and every credential of a session, at once', () => {

@@ -70,3 +70,31 @@ describe('getting JSON', () => {
     await expect(client.getJson(new URL('http://127.0.0.1:1/'), LIMITS)).rejects.toMatchObject({ code: 'unreachable', status: 0 })
   })
 })
+
+describe('posting', () => {
+  const POST = { body: 'token=a', headers: { 'content-type': 'application/x-www-form-urlencoded' }, ca: null, statuses: [200, 201] }
+
+  test('[SES16] gives the text of an answer that is taken, and sends what it was given', async () => {
+    let body = ''
+    const url = await serve((request, response) => {
+      request.on('data', chunk => (body += String(chunk))).on('end', () => response.writeHead(201).end('{"a":1}'))
+    })
+    expect(await client.post(url, POST, LIMITS)).toBe('{"a":1}')
+    expect([heads[0]?.[0], body]).toEqual(['POST /doc', 'token=a'])
+    await expect(client.post(url, { ...POST, statuses: [200] }, LIMITS)).rejects.toMatchObject({ code: 'status', status: 201 })
+  })
+
+  test('[SES16] has the limits of every other exchange, and takes UTF-8 alone', async () => {
+    const url = await serve((request, response) => {
+      if (request.url === '/slow') return
+      if (request.url === '/away') response.writeHead(307, { location: '/doc' }).end()
+      else response.end(request.url === '/long' ? 'x'.repeat(1001) : Buffer.from([0x22, 0xff, 0x22]))
+    })
+    const post = (path: string): Promise<string> => client.post(new URL(path, url), POST, { ...LIMITS, timeout: duration(200) })
+    await expect(post('/slow')).rejects.toMatchObject({ code: 'timeout' })
+    await expect(post('/away')).rejects.toMatchObject({ code: 'status', status: 307 })
+    await expect(post('/long')).rejects.toMatchObject({ code: 'too_large' })
+    await expect(post('/bytes')).rejects.toMatchObject({ code: 'not_json' })
+    await expect(client.post(new URL('http://127.0.0.1:1/'), POST, LIMITS)).rejects.toMatchObject({ code: 'unreachable' })
+  })
+})
