@@ -13,7 +13,7 @@ type Who = Pick<Admitted, 'session' | 'subject' | 'actors' | 'tenant' | 'credent
 type Where = Pick<Admitted, 'route' | 'rule' | 'upstream' | 'decision'>
 type What = Pick<Admitted, 'grant' | 'elevation'>
 /** All the rest. */
-type Own = Omit<Admitted, keyof Who | keyof Where | keyof What>
+type Own = Omit<Admitted, 'exchange' | keyof Who | keyof Where | keyof What>
 
 export function whoOf(live: LiveSession | null, evidence: Evidence | null): Who {
   const principal = live?.record.principal ?? null
@@ -33,8 +33,8 @@ export class AdmissionTexts {
 
   of(exchange: Exchange): Json<'exchange.opened'> {
     const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, purposes } } } = exchange
-    const own: Own = { exchange: id, source, method, host, path, queryDigest: queryDigest(query), purposes, until: permit.until, would: permit.would }
-    return `{${members(own)},${this.#whoIs(exchange)},${this.#whereTo(exchange)},${this.#standsOn(exchange)}}` as Json<'exchange.opened'> // the parts are all of it
+    const own: Own = { source, method, host, path, queryDigest: queryDigest(query), purposes, until: permit.until, would: permit.would }
+    return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${this.#whereTo(exchange)},${this.#standsOn(exchange)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
   }
 
   #whoIs({ live, evaluation: { evidence } }: Exchange): string {
