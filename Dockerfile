@@ -27,5 +27,5 @@ VOLUME /var/lib/narrowgate
 EXPOSE 8080 9464
 # node is process 1 and takes SIGTERM itself: it drains. The semi-space is sized for objects that live as long as a request, and V8 is kept from putting
 # objects into the old space by where they are made: one wrong guess about requests stays for the whole run and costs a third of the speed.
-ENTRYPOINT ["node", "--max-semi-space-size=32", "--min-semi-space-size=32", "--no-allocation-site-pretenuring", "dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=64", "--min-semi-space-size=64", "--no-allocation-site-pretenuring", "dist/main.js"]
 CMD ["run", "-c", "/etc/narrowgate/gateway.yaml"]

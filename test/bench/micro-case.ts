@@ -21,7 +21,7 @@ const HOST = 'api.internal'
 const condition: Condition = { source: 'subject.kind == "ci" && request.method == "GET" && elevation.profile == "release"', readsElevation: true, test: () => 'true' }
 
 const rule = (name: string, methods: readonly string[], paths: readonly string[], scope: string | null, asks: Condition | null): Rule => ({
-  name, effect: 'allow', methods: new Set(methods), paths: paths.map(pathPattern), upgrade: null, anonymous: false, scope, condition: asks, messages: null,
+  name, effect: 'allow', methods: new Set(methods), paths: paths.map(pathPattern), upgrade: null, anonymous: false, scope, condition: asks, messages: null, requireAuth: null,
 })
 
 const route = (i: number): Route => ({

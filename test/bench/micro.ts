@@ -8,6 +8,6 @@ export type Micros = { readonly evaluateMicros: number | null; readonly admitMic
 const PROGRAM = join(import.meta.dirname, 'micro-program.ts')
 
 export async function runMicros(bench: Workbench): Promise<Micros> {
-  const printed = await bench.run(PROXY_CORE, process.execPath, ['--max-semi-space-size=32', '--min-semi-space-size=32', '--no-allocation-site-pretenuring', PROGRAM], 120_000)
+  const printed = await bench.run(PROXY_CORE, process.execPath, ['--max-semi-space-size=64', '--min-semi-space-size=64', '--no-allocation-site-pretenuring', PROGRAM], 120_000)
   return JSON.parse(printed) as Micros // printed by micro-program.ts
 }

@@ -13,7 +13,7 @@ import { Child } from './talk.ts'
 
 const AUDIENCE = 'narrowgate'
 const LIMIT = 100_000
-const HEAP = ['--max-semi-space-size=32', '--min-semi-space-size=32', '--no-allocation-site-pretenuring']
+const HEAP = ['--max-semi-space-size=64', '--min-semi-space-size=64', '--no-allocation-site-pretenuring']
 /** What a process needs beside the sockets of its exchanges. */
 const FILES_BESIDE = 100
 

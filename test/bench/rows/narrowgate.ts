@@ -11,7 +11,7 @@ import { makeOperator, type Operator } from './operator.ts'
 import type { Row } from './row.ts'
 
 const MAIN = join(import.meta.dirname, '../../../src/main.ts')
-const HEAP = ['--max-semi-space-size=32', '--min-semi-space-size=32', '--no-allocation-site-pretenuring']
+const HEAP = ['--max-semi-space-size=64', '--min-semi-space-size=64', '--no-allocation-site-pretenuring']
 const TICKET = 'BENCH-1'
 const ISSUER = 'https://ci.bench.example'
 const AUDIENCE = 'narrowgate'

@@ -13,7 +13,7 @@ import { Upstreams } from './upstreams.ts'
 import type { Figures } from './verdict.ts'
 
 const AUDIENCE = 'narrowgate'
-const FLAGS = ['--max-semi-space-size=32', '--min-semi-space-size=32', '--no-allocation-site-pretenuring', '--expose-gc']
+const FLAGS = ['--max-semi-space-size=64', '--min-semi-space-size=64', '--no-allocation-site-pretenuring', '--expose-gc']
 /** Seconds: what is remembered of an ended session is remembered for its credentials. */
 const CREDENTIAL_LIVES = 30
 /** Sessions in memory, ended ones too: reached soon, so that making way is part of the run. */
