@@ -107,9 +107,9 @@ export class Http1Answer implements Answer {
     if (!this.#open(head)) return
     const text = this.#pending
     this.#pending = ''
-    if (this.#bodyless) this.#last(text)
-    else if (this.#chunked) this.#last(text + framed(body) + LAST_CHUNK)
-    else if ((this.#left ?? body.length) === body.length) this.#last(text + body.toString('latin1'))
+    if (this.#bodyless) this.#lastNow(text)
+    else if (this.#chunked) this.#lastNow(text + framed(body) + LAST_CHUNK)
+    else if ((this.#left ?? body.length) === body.length) this.#lastNow(text + body.toString('latin1'))
     else this.#break()
   }
 
@@ -249,6 +249,16 @@ export class Http1Answer implements Answer {
     this.ended = true
     if (text === '' && socket.writableLength === 0) process.nextTick(flushed)
     else socket.write(text, 'latin1', flushed)
+  }
+
+  /** As `#last`. What the system takes at once is told at once: a callback costs a tick and an object for every answer. */
+  #lastNow(text: string): void {
+    const { socket, raw, flushed } = this.#owner
+    if (socket !== raw || socket.writableLength > 0) return this.#last(text) // under TLS nothing is taken at once
+    this.ended = true
+    socket.write(text, 'latin1')
+    if (socket.writableLength === 0) flushed()
+    else socket.write('', 'latin1', flushed)
   }
 
   /** It cannot be written, or is not what its head announced: the caller sees that it is not whole. */

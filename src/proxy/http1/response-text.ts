@@ -5,6 +5,8 @@ import type { Instant } from '../../core/time.ts'
 import { CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING } from '../../http1/framing-fields.ts'
 
 const LINE = /^[!#$%&'*+\-.^_`|~\w]+: [\t\x20-\x7e\x80-\xff]*$/
+/** One look at both: the first colon is the one behind the name. */
+const isLine = (line: string, name: string): boolean => !name.includes(':') && LINE.test(line)
 const TEXT = /^[\t\x20-\x7e\x80-\xff]*$/
 const LENGTH = /^\d{1,15}$/
 const DATE = 4
@@ -28,8 +30,9 @@ export function statusLine(status: number, phrase: string): string | null {
 export function plainLines(fields: readonly string[]): string | null {
   let text = ''
   for (let i = 0; i < fields.length; i += 2) {
-    const line = `${fields[i] ?? ''}: ${fields[i + 1] ?? ''}`
-    if (!LINE.test(line) || framesIt(fields[i] ?? '')) return null
+    const name = fields[i] ?? ''
+    const line = `${name}: ${fields[i + 1] ?? ''}`
+    if (!isLine(line, name) || framesIt(name)) return null
     text += `${line}\r\n`
   }
   return text
@@ -44,7 +47,7 @@ export function headLines(fields: readonly string[], now: Instant): Lines | null
     const name = fields[i] ?? ''
     const value = fields[i + 1] ?? ''
     const line = `${name}: ${value}`
-    if (!LINE.test(line)) return null
+    if (!isLine(line, name)) return null
     text += `${line}\r\n`
     if (name.length === DATE) dated ||= name.toLowerCase() === 'date'
     else if (framesIt(name)) {

@@ -4,8 +4,6 @@ import type { UpstreamRequest } from '../handler.ts'
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~\w]+$/
 const TARGET = /^[!-~]+$/
-/** Anything above 255 is out too: written as latin-1, it may become a line end. */
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 /** Made here, or never sent. */
 const OURS: ReadonlySet<string> = new Set(['host', 'connection', 'keep-alive', 'proxy-connection', 'upgrade', 'content-length', 'transfer-encoding'])
 /** Their lengths, and that of `te`: other names need no closer look. */
@@ -13,7 +11,10 @@ const NOTABLE = Uint8Array.from({ length: 18 }, (_, length) => (length === 2 || 
 /** Without a body these say nothing about its length (RFC 9110 §8.6). */
 const BODILESS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE'])
 
-const isField = (name: string, value: string): boolean => TOKEN.test(name) && VALUE.test(value)
+/** Anything above 255 is out too: written as latin-1, it may become a line end. */
+const LINE = /^[!#$%&'*+\-.^_`|~\w]+: [\t\x20-\x7e\x80-\xff]*$/
+/** One look at both: the first colon is the one behind the name. */
+const isLine = (line: string, name: string): boolean => !name.includes(':') && LINE.test(line)
 
 function framing(method: string, bodyLength: number | null): string {
   if (bodyLength === null) return 'transfer-encoding: chunked\r\n\r\n'
@@ -29,13 +30,14 @@ export function requestHead({ method, path, headers, bodyLength }: UpstreamReque
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? ''
     const value = headers[i + 1] ?? ''
-    if (!isField(name, value)) return null
+    const line = `${name}: ${value}`
+    if (!isLine(line, name)) return null
     if (i > 0 && NOTABLE[name.length] === 1) {
       const lower = name.toLowerCase()
       if (OURS.has(lower)) return null
       if (lower === 'te') nominated = 'connection: te\r\n'
     }
-    head += `${name}: ${value}\r\n`
+    head += `${line}\r\n`
   }
   return head + nominated + framing(method, bodyLength)
 }
@@ -46,9 +48,9 @@ export function lastChunk(trailers: readonly string[]): string | null {
   let text = '0\r\n'
   for (let i = 0; i < trailers.length; i += 2) {
     const name = trailers[i] ?? ''
-    const value = trailers[i + 1]
-    if (value === undefined || !isField(name, value) || OURS.has(name.toLowerCase())) return null
-    text += `${name}: ${value}\r\n`
+    const line = `${name}: ${trailers[i + 1] ?? '\n'}`
+    if (!isLine(line, name) || OURS.has(name.toLowerCase())) return null
+    text += `${line}\r\n`
   }
   return `${text}\r\n`
 }

@@ -22,6 +22,7 @@ const refused: ReadonlyMap<string, Partial<UpstreamRequest>> = new Map<string, P
   ['a method with a space', { method: 'GET /x' }], ['CONNECT', { method: 'CONNECT' }], ['no method', { method: '' }],
   ['a path with a space', { path: '/a b' }], ['a path with a line end', { path: '/a\r\nX: y' }], ['a path above ASCII', { path: '/\u0120' }], ['no path', { path: '' }],
   ['no host', { headers: ['accept', 'a'] }], ['no header at all', { headers: [] }], ['host not first', { headers: ['a', 'b', 'host', 'a'] }], ['two hosts', { headers: ['host', 'a', 'Host', 'b'] }],
+  ['a name that holds another line', { headers: ['host', 'a', 'x: y', 'z'] }], ['a name that hides one of ours', { headers: ['host', 'a', 'host: b', 'c'] }],
   ['a name without value', { headers: ['host', 'a', 'b'] }],
   ...['connection', 'Content-Length', 'TRANSFER-ENCODING', 'keep-alive', 'upgrade', 'Proxy-Connection'].map(name => [`${name} of others`, { headers: ['host', 'a', name, '1'] }] as const),
   ['a negative length', { bodyLength: -1 }], ['half a byte', { bodyLength: 0.5 }], ['no number', { bodyLength: Number.NaN }], ['no end', { bodyLength: Infinity }],
