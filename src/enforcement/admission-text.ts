@@ -24,11 +24,10 @@ export function whoOf(live: LiveSession | null, evidence: Evidence | null): Who 
 /** Members without the braces around them. */
 const members = (part: Who | Where | What | Own): string => JSON.stringify(part).slice(1, -1)
 
-type OfRules = { readonly [rule: string]: string }
-
 export class AdmissionTexts {
   readonly #who = new WeakMap<Evidence, { readonly session: string | null; readonly principal: Principal | null; readonly text: string }>()
-  readonly #where = new WeakMap<Route, OfRules>()
+  /** By the rule's name. */
+  readonly #where = new WeakMap<Route, Map<string, string>>()
   readonly #what = new WeakMap<Elevation, string>()
 
   of(exchange: Exchange): Json<'exchange.opened'> {
@@ -49,12 +48,11 @@ export class AdmissionTexts {
 
   #whereTo({ place: { route, rule } }: Exchange): string {
     const name = rule?.name ?? ''
-    const known = this.#where.get(route)
-    const text = known?.[name]
-    if (text !== undefined) return text
-    const where = members({ route: route.name, rule: name, upstream: route.upstream, decision: 'permit' })
-    this.#where.set(route, { ...known, [name]: where })
-    return where
+    let ofRules = this.#where.get(route)
+    if (ofRules === undefined) this.#where.set(route, (ofRules = new Map()))
+    let text = ofRules.get(name)
+    if (text === undefined) ofRules.set(name, (text = members({ route: route.name, rule: name, upstream: route.upstream, decision: 'permit' })))
+    return text
   }
 
   #standsOn({ permit: { grant } }: Exchange): string {

@@ -53,6 +53,7 @@ export class Http1Answer implements Answer {
   get waiting(): number { return this.#over ? 0 : this.#owner.socket.writableLength + this.#pending.length }
   /** Its connection is not used again. */
   get closes(): boolean { return this.#closes }
+  get held(): boolean { return this.#held }
   /** Nothing was said of it yet. */
   get unsaid(): boolean { return !this.#headed && !this.#over }
   get #mute(): boolean { return this.status === 0 || this.ended || this.gone }
@@ -71,6 +72,7 @@ export class Http1Answer implements Answer {
   close(finished: boolean): void {
     if (this.#over) return
     this.finished = finished
+    if (finished) this.release() // held behind its last octet: the connection's next answer is another exchange's
     this.#over = true
     this.full = false
     const [first, others] = [this.#listener, this.#others]
@@ -156,7 +158,7 @@ export class Http1Answer implements Answer {
   cut(_reason: Reason, politely: boolean): void {
     const { socket, raw } = this.#owner
     if (this.#over) return
-    if (politely && this.#events?.at === true && socket.writableLength === 0 && raw.writableLength === 0) {
+    if (politely && this.#events?.at === true && this.waiting === 0 && raw.writableLength === 0) {
       this.release()
       this.finish(NO_TRAILERS)
     } else reset(raw, socket)
@@ -217,7 +219,8 @@ export class Http1Answer implements Answer {
     const untold = !this.#bodyless && lines.length === null
     this.#left = this.#bodyless ? 0 : lines.length
     this.#chunked = untold && version !== '1.0'
-    this.#closes ||= !keeps || this.#owner.closing || (untold && !this.#chunked) || (expectsContinue && !this.#continued && !complete)
+    const doubtful = status === 204 && (lines.length ?? 0) > 0 // somebody may wait for what it announces, and take the next answer for that
+    this.#closes ||= doubtful || !keeps || this.#owner.closing || (untold && !this.#chunked) || (expectsContinue && !this.#continued && !complete)
     this.#pending = `${line}${lines.text}${this.#closes ? CLOSE : this.#owner.keepAlive}${this.#chunked ? 'Transfer-Encoding: chunked\r\n\r\n' : '\r\n'}`
     return true
   }
@@ -257,7 +260,7 @@ export class Http1Answer implements Answer {
     if (socket !== raw || socket.writableLength > 0) return this.#last(text) // under TLS nothing is taken at once
     this.ended = true
     socket.write(text, 'latin1')
-    if (socket.writableLength === 0) flushed()
+    if (socket.writableLength === 0) flushed(socket.errored) // refused at once, nothing waits either
     else socket.write('', 'latin1', flushed)
   }
 

@@ -75,7 +75,7 @@ export class Http1Connection implements ArrivalOwner, RequestReader {
   look(now: number): void {
     const waits = this.#current !== null && !this.#discards
     if (this.#leaving || (waits && this.#current?.answer.ended !== true)) return
-    if (waits !== this.#ending) this.#since = UNSET
+    if (waits !== this.#ending || this.#current?.answer.held === true) this.#since = UNSET // held, it is another's to end
     this.#ending = waits
     if (this.#since === UNSET) this.#since = now
     const { headersTimeout, idleTimeout } = this.#room.owner.limits
@@ -194,7 +194,7 @@ export class Http1Connection implements ArrivalOwner, RequestReader {
     const taken = this.#parser.read(octets)
     if (taken === BAD) return this.#broken()
     const rest = octets.subarray(taken)
-    if (kept) this.#kept.putBack(rest)
+    if (kept && this.#kept.counted) this.#kept.putBack(rest)
     else if (rest.length > 0) this.#keep(rest)
     if (this.#current === null) {
       if (!heading && this.#parser.inHead) this.#since = this.#room.owner.clock.elapsed()

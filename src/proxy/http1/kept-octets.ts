@@ -37,6 +37,7 @@ export class KeptOctets {
   }
 
   get length(): number { return this.#octets.length }
+  get counted(): boolean { return this.#count !== null }
   /** Requests whose heads are whole in it; 0 where nobody counts. */
   get requests(): number { return this.#count?.heads ?? 0 }
 

@@ -17,7 +17,7 @@ const nothing = (): void => undefined
 const CHANNEL: Channel = { status: 0, freeze: nothing, resume: nothing, cut: nothing, tick: nothing }
 const ROUTE: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
-  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null }],
+  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null }],
 }
 const policy: Policy = { ...POLICY, routes: [ROUTE] }
 

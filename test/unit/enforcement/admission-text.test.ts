@@ -1,0 +1,20 @@
+// What every admission's record is put together from.
+import { describe, expect, test } from 'vitest'
+import { AdmissionTexts } from '../../../src/enforcement/admission-text.ts'
+import type { Exchange } from '../../../src/enforcement/exchange.ts'
+
+const ROUTE = { name: 'files', upstream: 'api' }
+const by = (rule: string): Exchange => ({
+  id: 'e1', live: null, permit: { until: 1, would: null, grant: { is: 'baseline' } }, place: { route: ROUTE, rule: { name: rule } },
+  evaluation: { evidence: null, resource: { host: 'api.test', path: '/"\n\u2028\ud800', query: '' }, action: { method: 'GET"' }, context: { source: '192.0.2.1', purposes: { ticket: '"}' } } },
+}) as unknown as Exchange // as much of one as a record is made of
+
+describe('the text of an admission', () => {
+  test.each(['first', 'constructor', 'toString', 'hasOwnProperty', 'valueOf'])('[AUD2] is JSON for a rule called %s, behind one of another name', name => {
+    const texts = new AdmissionTexts()
+    texts.of(by('list'))
+    const [once, again] = [texts.of(by(name)), texts.of(by(name))]
+    expect(JSON.parse(once)).toMatchObject({ exchange: 'e1', route: 'files', rule: name, method: 'GET"', path: '/"\n\u2028\ud800', purposes: { ticket: '"}' } })
+    expect(again).toBe(once)
+  })
+})
