@@ -61,6 +61,12 @@ export class BoundedMap<K, V> {
     return true
   }
 
+  /** Takes the entry not used for longest out if it is of no use any more. @returns whether it did */
+  deleteOldestIf(useless: (value: V) => boolean): boolean {
+    const node = this.#oldest
+    return node !== null && useless(node.value) && this.delete(node.key)
+  }
+
   clear(): void {
     this.#nodes.clear()
     this.#oldest = null

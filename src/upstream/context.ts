@@ -13,6 +13,8 @@ import type { Clock } from '../runtime/clock.ts'
 /** Seconds a minted token lives at most; it is reused for the first half of them. */
 const CONTEXT_LIFE = 30
 const CACHED = 50_000
+/** Tokens past their end that make way for each new one: twice as many go as come, until none is left. */
+const CLEARED = 2
 /** Longest way from a request's gathering to its dispatch, in milliseconds. */
 const GRACE = 12_000
 
@@ -50,6 +52,9 @@ export class ContextMinter {
     return exportPKCS8(privateKey)
   }
 
+  /** Tokens kept. */
+  get size(): number { return this.#minted.size }
+
   get jwks(): { readonly keys: readonly JWK[] } { return { keys: [this.#jwk] } }
 
   /** Need none be minted for a request that is let go soon? */
@@ -77,6 +82,7 @@ export class ContextMinter {
       .setIssuer(this.#issuer).setSubject(`${session.principal.issuer}|${session.principal.subject}`).setAudience(upstream)
       .setIssuedAt(issued).setExpirationTime(expires)
       .sign(this.#key)
+    for (let i = 0; i < CLEARED && this.#minted.deleteOldestIf(({ end }) => end <= now); i++);
     this.#minted.set(nameOf(about), { token, usedUntil: earlier(instant(now + (CONTEXT_LIFE * 1000) / 2), until), end: instant(expires * 1000), version: session.version })
   }
 }

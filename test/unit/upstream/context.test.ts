@@ -42,3 +42,14 @@ test('[WIRE13] a word that was ready when it was asked for is not missing a mome
   now = START + 30_000
   expect(minter.ready(asked)).toBeNull()
 })
+
+test('[WIRE13] words that are past their end make way for new ones: what is kept follows the sessions that ask', async () => {
+  const fresh = await ContextMinter.open(await ContextMinter.newKey(), 'narrowgate', clock)
+  const of = (i: number, until: number): About => { const asked = about(until); return { ...asked, session: { ...asked.session, id: `ses_${i}` as typeof asked.session.id } } } // the form of an id does not matter here
+  now = START
+  for (let i = 0; i < 100; i++) await fresh.mint(of(i, START + 600_000))
+  expect(fresh.size).toBe(100)
+  now = START + 31_000
+  for (let i = 100; i < 150; i++) await fresh.mint(of(i, START + 600_000))
+  expect(fresh.size).toBe(50)
+})
