@@ -228,7 +228,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   closers.unshift(() => reassessor.close(), () => http.close())
   const tools = { clock, http, parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
-  const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key, marks: store })
+  const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key, marks: store, wantsNonces: () => room.world.settings.dpopNonces, sessions: settings.limits.mirroredSessions })
   const sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => room.world.settings.store.hold.streams, frozen: upstream => room.world.upstreams.get(upstream)?.frozenShare ?? Infinity })
   const hold = new Hold(keeper, () => room.world.settings.store.hold.requests, () => metrics.limitReached.inc({ limit: 'held_requests' }))
   const room: ProxyRoom = {

@@ -2,8 +2,10 @@
 import type { ListenerSettings, Settings } from './settings.ts'
 
 const socketsOf = (listeners: readonly ListenerSettings[]): string =>
-  listeners.map(({ name, host, port, serves, tls, protocols, proxyProtocol }) =>
-    `${name} ${host}:${port} ${[...serves].sort().join(',')} ${tls === null ? 'http' : 'https'} ${protocols.join(',')} ${proxyProtocol ? 'proxied' : 'direct'}`).sort().join('\n')
+  listeners.map(({ name, host, port, serves, tls, protocols, proxyProtocol, forwardedCertificates }) => {
+    const certificates = `${tls?.clients == null ? 'unasked' : 'asked'} ${forwardedCertificates ?? 'untold'}` // Node asks clients, or does not, from the start on
+    return `${name} ${host}:${port} ${[...serves].sort().join(',')} ${tls === null ? 'http' : 'https'} ${protocols.join(',')} ${proxyProtocol ? 'proxied' : 'direct'} ${certificates}`
+  }).sort().join('\n')
 
 const LIMITS = ['headerBytes', 'headers', 'headersTimeout', 'idleTimeout', 'connections', 'streamsPerConnection', 'mirroredSessions'] as const
 
@@ -12,7 +14,7 @@ const FIXED: readonly (readonly [name: string, of: (settings: Settings) => unkno
   ['`stateDir`', ({ stateDir }) => stateDir],
   ['`store`', ({ store, ephemeral }) => [store.home, store.lease, store.macKeyFiles, ephemeral]],
   ['`server.workers`', ({ workers }) => workers],
-  ['the name or address of a listener, what it serves or what it speaks', ({ listeners }) => socketsOf(listeners)],
+  ['the name or address of a listener, what it serves, what it speaks or whether certificates are shown to it', ({ listeners }) => socketsOf(listeners)],
   ...LIMITS.map(limit => [`\`server.limits.${limit}\``, ({ limits }: Settings) => limits[limit]] as const),
   ['`context`', ({ context }) => context],
   ['`audit`', ({ audit }) => audit],

@@ -105,7 +105,15 @@ export type KubernetesSettings = Provider & {
   readonly review: { readonly url: string; readonly tokenFile: string; readonly caFile: string | null; readonly freshness: Duration } | null
 }
 
-export type ProviderSettings = JwtSettings | ApiKeySettings | IntrospectionSettings | JwtSvidSettings | KubernetesSettings
+export type MtlsSettings = Provider & {
+  readonly is: 'mtls'
+  /** What of a certificate names its holder: its SPIFFE id, its whole subject, or one of its DNS names. */
+  readonly by: 'spiffe' | 'subjects' | 'dnsNames'
+  /** Patterns of SPIFFE ids, names as RFC 4514 writes them, or DNS names; at least one. */
+  readonly names: readonly string[]
+}
+
+export type ProviderSettings = JwtSettings | ApiKeySettings | IntrospectionSettings | JwtSvidSettings | KubernetesSettings | MtlsSettings
 
 /** Host in lower case, IPv6 without brackets. */
 export type UpstreamAddress = { readonly host: string; readonly port: number; /** Its share, from 1. */ readonly weight: number }
@@ -214,6 +222,8 @@ export type Settings = {
   readonly listeners: readonly ListenerSettings[]
   /** CIDR blocks whose forwarding headers are believed; empty trusts nobody. */
   readonly trustedProxies: readonly string[]
+  /** DPoP proofs must hold a nonce of ours. */
+  readonly dpopNonces: boolean
   readonly limits: LimitSettings
   readonly drain: { readonly delay: Duration; readonly timeout: Duration }
   readonly providers: ReadonlyMap<string, ProviderSettings>

@@ -1,5 +1,6 @@
-// The instants at which a Permit ends without any message. SPEC: ENF4, SES6
+// The instants at which a Permit ends without any message. SPEC: ENF4, SES6, BND6
 import type { Case } from './checks/check.ts'
+import { authenticatedUntil } from './authentication.ts'
 import { isNewer } from './evidence.ts'
 import { earlier, FOREVER, type Instant } from './time.ts'
 
@@ -11,8 +12,14 @@ export function credentialEnd({ policy, standing, evaluation }: Case): Instant {
   return (evidence !== null && isNewer(evidence, credential) ? evidence.expiresAt : credential.expiresAt) ?? FOREVER
 }
 
-/** The earliest of grant end, session end and credential end. */
+/** End of what the rule asks of the caller's sign-in; in the past where the newest credential does not show it. */
+export function authenticationEnd({ place: { rule }, claims, now }: Case): Instant {
+  const asked = rule?.requireAuth ?? null
+  return asked === null ? FOREVER : authenticatedUntil(asked, claims, now)
+}
+
+/** The earliest of grant end, session end, credential end and the end of what the rule asks of the sign-in. */
 export function deadline(c: Case, grantEnd: Instant): Instant {
   if (c.standing === null) return grantEnd
-  return earlier(grantEnd, earlier(c.standing.session.endsAt, credentialEnd(c)))
+  return earlier(earlier(grantEnd, authenticationEnd(c)), earlier(c.standing.session.endsAt, credentialEnd(c)))
 }

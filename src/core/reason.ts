@@ -1,6 +1,6 @@
 // The one closed list of why something was refused or ended. Status codes, challenges, labels, audit words and docs are made from it.
 // `loss`: what losing a right for this reason does to an open exchange. SPEC: DEC6, WIRE9
-type Challenge = 'none' | 'bearer' | 'invalid_token' | 'insufficient_scope'
+type Challenge = 'none' | 'bearer' | 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication'
 
 type Row = {
   readonly use: 'refusal' | 'end' | 'both'
@@ -16,6 +16,7 @@ export const REASONS = {
   credential_expired: { use: 'refusal', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The credential has expired.' },
   credential_revoked: { use: 'refusal', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The credential was revoked; a newer one is needed.' },
   state_lost: { use: 'both', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The gateway lost its state; credentials from before must be renewed.' },
+  authentication_insufficient: { use: 'refusal', status: 401, challenge: 'insufficient_user_authentication', loss: 'terminate', says: 'The rule asks for a stronger or more recent sign-in than the credential shows.' },
   no_route: { use: 'refusal', status: 404, challenge: 'none', loss: 'terminate', says: 'Nothing is configured at this path.' },
   wrong_host: { use: 'refusal', status: 421, challenge: 'none', loss: 'terminate', says: 'This host is not served here.' },
   bad_request: { use: 'refusal', status: 400, challenge: 'none', loss: 'terminate', says: 'The request is malformed.' },

@@ -1,5 +1,6 @@
 // Routes and rules as compiled, and which of them a target meets: exact host before suffix before none, then the longer literal prefix.
 // No falling through to another route; within one, the first rule whose selector matches decides. SPEC: DEC2-DEC4
+import type { RequiredAuthentication } from './authentication.ts'
 import type { Condition } from './condition.ts'
 import type { Evaluation, Target } from './evaluation.ts'
 import { isCommonMethod } from './method.ts'
@@ -29,6 +30,8 @@ export type Rule = {
   readonly condition: Condition | null
   /** What a WebSocket's messages from the caller must keep to; null where they are not looked at. */
   readonly messages: MessageRules | null
+  /** What it asks of the caller's sign-in; null asks nothing. Never with `anonymous`. */
+  readonly requireAuth: RequiredAuthentication | null
 }
 
 export type HostPattern = { readonly is: 'exact'; readonly host: string } | { readonly is: 'suffix'; readonly suffix: string } | { readonly is: 'any' }
@@ -101,13 +104,18 @@ export function routeTable(routes: readonly Route[]): RouteTable {
 
 const onHost = (routes: readonly Route[], target: Target, reading: Reading): Route | null => routes.find(route => coversPath(route.path, target.segments, reading)) ?? null
 
+/** Every route of a served host; the same array for each host of a pattern. */
+export function routesAt({ exact, suffixes, anyHost }: RouteTable, host: string): readonly Route[] | null {
+  const own = exact.get(host)
+  if (own) return own
+  for (const { suffix, routes } of suffixes) if (host.endsWith(suffix) && host.length > suffix.length) return routes
+  return anyHost.length === 0 ? null : anyHost
+}
+
 /** The one route of a target, `no_route` on a served host, or `wrong_host`. */
 export function routeOf(table: RouteTable, target: Target, reading: Reading = 'exact'): Route | 'no_route' | 'wrong_host' {
-  const exact = table.exact.get(target.host)
-  if (exact) return onHost(exact, target, reading) ?? 'no_route'
-  for (const { suffix, routes } of table.suffixes) if (target.host.endsWith(suffix) && target.host.length > suffix.length) return onHost(routes, target, reading) ?? 'no_route'
-  if (table.anyHost.length === 0) return 'wrong_host'
-  return onHost(table.anyHost, target, reading) ?? 'no_route'
+  const routes = routesAt(table, target.host)
+  return routes === null ? 'wrong_host' : (onHost(routes, target, reading) ?? 'no_route')
 }
 
 const methodFits = (rule: Rule, method: string): boolean =>

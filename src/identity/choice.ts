@@ -1,6 +1,8 @@
-// Which provider answers for a credential: by the route's order, the header it came in, the issuer it names, and its kind. Exactly one is asked;
-// when it refuses, no other is: neither a JWT that no issuer's provider takes, nor one that was refused, becomes an opaque token. SPEC: SES15
+// Which provider answers for a credential: by the route's order, the header it came in, the issuer it names, and its kind; without any, for the
+// certificate of its connection. Exactly one is asked;
+// when it refuses, no other is: neither does a JWT that was refused become an opaque token, nor a certificate count where it was. SPEC: SES15
 import { sha256 } from '../runtime/id.ts'
+import { CertificateVerifier } from './certificate-verifier.ts'
 import { CREDENTIAL_MAX, invalid, missing, type Presented, type Refused } from './credential.ts'
 import { claimedAuthority } from './claimed-authority.ts'
 import type { Shown, Verifier } from './verifier.ts'
@@ -13,21 +15,33 @@ type Choice = {
   readonly opaque: Verifier | null
 }
 
-/** Of one route, by lower-case header name. */
-export type Choices = ReadonlyMap<string, Choice>
+export type AnyVerifier = Verifier | CertificateVerifier
 
-export function choicesOf(names: readonly string[], verifiers: ReadonlyMap<string, Verifier>): Choices {
+/** Of one route. */
+export type Choices = {
+  /** By lower-case header name. */
+  readonly byHeader: ReadonlyMap<string, Choice>
+  /** Those that know certificates, asked only where no line of those headers is there. */
+  readonly certificates: readonly CertificateVerifier[]
+}
+
+export function choicesOf(names: readonly string[], verifiers: ReadonlyMap<string, AnyVerifier>): Choices {
   const choices = new Map<string, { byIssuer: Map<string, Verifier>; opaque: Verifier | null }>()
+  const certificates: CertificateVerifier[] = []
   for (const name of names) {
     const verifier = verifiers.get(name)
     if (verifier === undefined) continue
+    if (verifier instanceof CertificateVerifier) {
+      certificates.push(verifier)
+      continue
+    }
     const { header, issuer, opaque } = verifier.provider
     const choice = choices.get(header) ?? { byIssuer: new Map<string, Verifier>(), opaque: null }
     choices.set(header, choice)
     if (opaque !== 'none') choice.opaque ??= verifier
     if (issuer !== null && !choice.byIssuer.has(issuer)) choice.byIssuer.set(issuer, verifier)
   }
-  return choices
+  return { byHeader: choices, certificates }
 }
 
 /** The only provider to ask, or what is wrong. `issuer` as in `Shown`: null is an opaque token, the empty one a JWT that names none. */
@@ -40,10 +54,10 @@ export function choose({ byIssuer, opaque }: Choice, issuer: string | null): Ver
 }
 
 /** The one header line of those presented that a provider of the route reads. */
-export function pick(choices: Choices, presented: readonly Presented[]): { readonly is: 'picked'; readonly choice: Choice; readonly line: Presented } | Refused {
+export function pick({ byHeader }: Choices, presented: readonly Presented[]): { readonly is: 'picked'; readonly choice: Choice; readonly line: Presented } | Refused {
   let found: { readonly is: 'picked'; readonly choice: Choice; readonly line: Presented } | null = null
   for (const line of presented) {
-    const choice = choices.get(line.header)
+    const choice = byHeader.get(line.header)
     if (choice === undefined) continue
     if (found !== null) return invalid('several_credentials')
     found = { is: 'picked', choice, line }

@@ -4,6 +4,7 @@ import type { Evidence } from '../core/evidence.ts'
 import type { Claims, Principal } from '../core/principal.ts'
 import type { SessionKey } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
+import type { ClientCertificate } from './certificate/client-certificate.ts'
 
 /** One header line a provider may read. */
 export type Presented = {
@@ -45,6 +46,9 @@ const CREDENTIAL_FAULTS = [
   'marks_unavailable',
   'certificate_missing',
   'certificate_refused',
+  'certificate_expired',
+  'certificate_revoked',
+  'certificate_untrusted',
   'certificate_mismatch',
   'subject_refused',
   'client_refused',
@@ -65,7 +69,7 @@ export type Refused = {
 }
 
 /** What tells this credential's life apart when neither a claim nor a key does. */
-export type Mark = { readonly is: 'jti' | 'payload' | 'entry' | 'pod'; readonly value: string }
+export type Mark = { readonly is: 'jti' | 'payload' | 'entry' | 'pod' | 'workload' | 'certificate'; readonly value: string }
 
 /** What a token's `cnf` asks for: the key of a DPoP proof (`jkt`) or a client certificate (`x5t#S256`), as base64url SHA-256, 43 characters. */
 export type TokenBinding = { readonly is: 'dpop' | 'certificate'; readonly thumbprint: string }
@@ -117,6 +121,19 @@ export interface Provider {
   /** Would it prove this credential by the same settings and the same key or entry still? Time is not asked. */
   vouchesFor(evidence: Evidence): boolean
 }
+
+/** Knows callers by the certificates that they prove to hold; nobody else is asked. */
+export interface CertificateProvider {
+  readonly name: string
+  /** It looks in none. */
+  readonly header: null
+  readonly fingerprint: string
+  /** Of a certificate that is believed and in force: who holds it; `subject_refused` where it is nobody of its own. Never throws. */
+  prove(certificate: ClientCertificate): Proof
+  vouchesFor(evidence: Evidence): boolean
+}
+
+export type AnyProvider = Provider | CertificateProvider
 
 export const invalid = (detail: CredentialFault): Refused => ({ is: 'refused', reason: 'credential_invalid', detail })
 export const missing = (detail: 'none' | 'other_scheme'): Refused => ({ is: 'refused', reason: 'no_credential', detail })

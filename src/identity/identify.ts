@@ -3,17 +3,23 @@
 import { createSecretKey } from 'node:crypto'
 import type { Evidence } from '../core/evidence.ts'
 import type { SessionKey } from '../core/session.ts'
+import { duration } from '../core/time.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { type Choices, choicesOf, choose, pick, readLine } from './choice.ts'
-import { type Identification, invalid, type Presented, type Provider, type Refused, type TokenBinding } from './credential.ts'
+import { CertificateVerifier, certifiedBy } from './certificate-verifier.ts'
+import { type AnyVerifier, type Choices, choicesOf, choose, pick, readLine } from './choice.ts'
+import { type AnyProvider, type Identification, invalid, type Presented, type Refused, type TokenBinding } from './credential.ts'
+import { Nonces } from './dpop/nonces.ts'
 import { type Circumstances, type Marks, nothingShown, Possession } from './possession.ts'
+import { TokenCache } from './token-cache.ts'
 import { type Keying, type Shown, Verifier } from './verifier.ts'
 
 /** Authorization lines whose reading is remembered. */
 const LINES_MAX = 4_096
 /** Times a request is identified anew because the configuration changed while it waited. */
 const ATTEMPTS = 3
+const NONCE_SLOT = duration(300_000)
+const [REMEMBERED_LEAST, REMEMBERED_MOST] = [1_000, 50_000]
 
 type IdentifierOptions = {
   readonly clock: Clock
@@ -23,6 +29,10 @@ type IdentifierOptions = {
   readonly sessionKey: readonly string[]
   /** Where proofs are remembered, for all gateways. */
   readonly marks: Marks
+  /** Whether DPoP proofs must hold a nonce of ours, now. */
+  readonly wantsNonces: () => boolean
+  /** Sessions held in memory: as many credentials are remembered of each provider, but no fewer than 1,000 and no more than 50,000. */
+  readonly sessions: number
 }
 
 /** Numbers for metrics, over all providers. */
@@ -34,30 +44,35 @@ type Located = Omit<Read, 'is'> & { readonly is: 'located'; readonly verifier: V
 export class Identifier {
   readonly #clock: Clock
   readonly #possession: Possession
+  readonly #nonces: () => Nonces | null
+  readonly #remembered: number
   #keying: Keying
-  #verifiers: ReadonlyMap<string, Verifier> = new Map()
+  #verifiers: ReadonlyMap<string, AnyVerifier> = new Map()
   /** Routes hold one array each for as long as a configuration lasts. */
   #choices = new WeakMap<readonly string[], Choices>()
   /** What was read from Authorization lines that were verified: a memo of pure functions, it says nothing of validity. */
   readonly #lines = new BoundedMap<string, Shown>(LINES_MAX)
 
-  constructor(providers: ReadonlyMap<string, Provider>, { clock, digestKey, sessionKey, marks }: IdentifierOptions) {
+  constructor(providers: ReadonlyMap<string, AnyProvider>, { clock, digestKey, sessionKey, marks, sessions, wantsNonces }: IdentifierOptions) {
     if (digestKey.byteLength < 32) throw new RangeError('the digest key has at least 32 bytes')
     this.#clock = clock
-    this.#possession = new Possession(clock, marks)
+    const nonces = new Nonces(digestKey, NONCE_SLOT, 0)
+    this.#nonces = () => (wantsNonces() ? nonces : null)
+    this.#possession = new Possession(clock, marks, this.#nonces)
+    this.#remembered = Math.min(REMEMBERED_MOST, Math.max(REMEMBERED_LEAST, sessions))
     this.#keying = { digestKey: createSecretKey(digestKey), names: [] }
     this.replace(providers, sessionKey)
   }
 
   /** Takes over a new configuration. A provider that did not change keeps what it verified, unless session keys are made differently now. */
-  replace(providers: ReadonlyMap<string, Provider>, sessionKey: readonly string[]): void {
+  replace(providers: ReadonlyMap<string, AnyProvider>, sessionKey: readonly string[]): void {
     const sameKeys = JSON.stringify(sessionKey) === JSON.stringify(this.#keying.names)
     if (!sameKeys) this.#keying = { ...this.#keying, names: [...sessionKey] }
-    const verifiers = new Map<string, Verifier>()
+    const verifiers = new Map<string, AnyVerifier>()
     for (const [name, provider] of providers) {
       const known = this.#verifiers.get(name)
       const keeps = sameKeys && known !== undefined && known.provider.fingerprint === provider.fingerprint
-      verifiers.set(name, keeps ? known : new Verifier(provider, this.#clock, this.#keying))
+      verifiers.set(name, keeps ? known : this.#verifierOf(provider))
     }
     this.#verifiers = verifiers
     this.#choices = new WeakMap()
@@ -65,11 +80,13 @@ export class Identifier {
 
   /** Lower-case names of the headers in which a route's providers look: all their lines are what `presented` must hold. */
   headers(names: readonly string[]): readonly string[] {
-    return [...this.#choicesOf(names).keys()]
+    return [...this.#choicesOf(names).byHeader.keys()]
   }
 
   /** The answer without waiting; null when only `identify` can tell. `names` is the route's `authn`. */
   identifyNow(names: readonly string[], presented: readonly Presented[], circumstances: Circumstances = nothingShown()): Identification | null {
+    const certified = this.#certified(names, presented, circumstances)
+    if (certified !== null) return certified
     const located = this.#locate(names, presented)
     if (located.is === 'refused') return located
     const known = this.#known(located)
@@ -82,6 +99,8 @@ export class Identifier {
   async identify(names: readonly string[], presented: readonly Presented[], circumstances: Circumstances = nothingShown()): Promise<Identification> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const verifiers = this.#verifiers
+      const certified = this.#certified(names, presented, circumstances)
+      if (certified !== null) return certified
       const located = this.#locate(names, presented)
       if (located.is === 'refused') return located
       const answer = this.#known(located) ?? (await located.verifier.verify(located.shown))
@@ -93,6 +112,9 @@ export class Identifier {
     }
     return invalid('busy')
   }
+
+  /** The nonce that proofs have to hold now; null where they need none. */
+  get nonce(): string | null { return this.#nonces()?.current(this.#clock.now()) ?? null }
 
   /** Is what once proved a credential still here, unchanged? */
   vouchesFor(evidence: Evidence): boolean {
@@ -111,7 +133,7 @@ export class Identifier {
 
   get counts(): IdentifierCounts {
     const verifiers = [...this.#verifiers.values()]
-    const sum = (of: (verifier: Verifier) => number): number => verifiers.reduce((total, verifier) => total + of(verifier), 0)
+    const sum = (of: (verifier: AnyVerifier) => number): number => verifiers.reduce((total, verifier) => total + of(verifier), 0)
     return { cached: sum(v => v.cache.size), pending: sum(v => v.pending), evicted: sum(v => v.cache.evicted), busy: sum(v => v.busy) }
   }
 
@@ -119,6 +141,19 @@ export class Identifier {
     const possessed = this.#possession.now(shown, binding, circumstances)
     if (possessed !== 'await') return possessed
     return binding === null ? invalid('dpop_invalid') : this.#possession.prove(shown, binding, circumstances)
+  }
+
+  #verifierOf(provider: AnyProvider): AnyVerifier {
+    const cache = new TokenCache(this.#remembered)
+    return provider.header === null ? new CertificateVerifier(provider, this.#keying, cache) : new Verifier(provider, this.#clock, this.#keying, cache)
+  }
+
+  /** By the caller's certificate alone; null where it shows none, or nobody asks, or a header is there that a provider reads: right or wrong, that decides. */
+  #certified(names: readonly string[], presented: readonly Presented[], circumstances: Circumstances): Identification | null {
+    const { certificates, byHeader } = this.#choicesOf(names)
+    if (certificates.length === 0 || presented.some(({ header }) => byHeader.has(header))) return null
+    const { clientCertificate } = circumstances
+    return clientCertificate === null ? null : certifiedBy(certificates, clientCertificate, this.#clock.now())
   }
 
   #choicesOf(names: readonly string[]): Choices {

@@ -5,6 +5,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { type CertificateRead, timely } from './certificate/client-certificate.ts'
 import { type CredentialFault, invalid, type Refused, type TokenBinding } from './credential.ts'
 import { PROOF_ALGORITHMS } from './dpop/algorithms.ts'
+import type { Nonces } from './dpop/nonces.ts'
 import { type DpopShown, type ProofFault, readProof } from './dpop/proof.ts'
 import type { Shown } from './verifier.ts'
 
@@ -36,10 +37,13 @@ const faultOf = (fault: ProofFault): CredentialFault => (fault === 'nonce_missin
 export class Possession {
   readonly #clock: Clock
   readonly #marks: Marks
+  readonly #nonces: () => Nonces | null
 
-  constructor(clock: Clock, marks: Marks) {
+  /** @param nonces null where proofs need none */
+  constructor(clock: Clock, marks: Marks, nonces: () => Nonces | null) {
     this.#clock = clock
     this.#marks = marks
+    this.#nonces = nonces
   }
 
   /** What needs no waiting: null where it is proved, `'await'` where only `prove` can tell. A token under the other scheme is none (RFC 9449 §7.1). */
@@ -75,7 +79,7 @@ export class Possession {
     const [proof, second] = proofs
     if (proof === undefined) return invalid('dpop_missing')
     if (second !== undefined) return invalid('dpop_invalid')
-    const read = readProof(proof, { method, uri, tokenDigest: digest, now: this.#clock.now(), tolerance: TOLERANCE, algorithms: ALGORITHMS, nonceOk: null })
+    const read = readProof(proof, { method, uri, tokenDigest: digest, now: this.#clock.now(), tolerance: TOLERANCE, algorithms: ALGORITHMS, nonceOk: this.#nonces()?.accepts ?? null })
     if (read.is === 'refused') return invalid(faultOf(read.fault))
     return read.thumbprint === thumbprint ? read : invalid('dpop_invalid')
   }

@@ -1,19 +1,20 @@
 // Builds a provider from its settings, reading the files they name. A file that is missing or wrong is an error of the configuration;
 // a place on the network is not asked before the first credential. SPEC: SES13, SES14
-import type { ApiKeySettings, IntrospectionSettings, JwtSettings, JwtSvidSettings, KeySource, KubernetesSettings, ProviderSettings } from '../config/settings.ts'
+import type { ApiKeySettings, IntrospectionSettings, JwtSettings, JwtSvidSettings, KeySource, KubernetesSettings, MtlsSettings, ProviderSettings } from '../config/settings.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { HttpClient } from '../runtime/http-client.ts'
 import { sha256 } from '../runtime/id.ts'
 import { readSecretFile } from '../runtime/secret-file.ts'
 import { ApiKeyProvider } from './api-key.ts'
 import { apiKeysOf } from './api-key-file.ts'
-import type { Provider } from './credential.ts'
+import type { AnyProvider, Provider } from './credential.ts'
 import { DiscoveredKeys } from './discovery.ts'
 import { IntrospectionProvider } from './introspection.ts'
 import { JwtProvider } from './jwt.ts'
 import { JwtSvidProvider } from './jwt-svid.ts'
 import { everyKey, type Keys, type KeySelection, keysOfText, type KeyTools, RemoteKeys, svidKeys } from './keys.ts'
 import { KubernetesProvider } from './kubernetes.ts'
+import { MtlsProvider } from './mtls.ts'
 import { TokenReview } from './token-review.ts'
 
 /** Longest key set or key list read, in bytes. */
@@ -99,19 +100,22 @@ async function apiKeyProvider(settings: ApiKeySettings, tools: ProviderTools): P
   return new ApiKeyProvider(settings, keys, tools.clock, fingerprintOf(settings, content))
 }
 
-function providerOf(settings: ProviderSettings, tools: ProviderTools): Promise<Provider> {
+const mtlsProvider = (settings: MtlsSettings): AnyProvider => new MtlsProvider(settings, fingerprintOf(settings, ''))
+
+async function providerOf(settings: ProviderSettings, tools: ProviderTools): Promise<AnyProvider> {
   switch (settings.is) {
     case 'jwt': return jwtProvider(settings, tools)
     case 'apiKey': return apiKeyProvider(settings, tools)
     case 'introspection': return introspectionProvider(settings, tools)
     case 'jwtSvid': return jwtSvidProvider(settings, tools)
     case 'kubernetes': return kubernetesProvider(settings, tools)
+    case 'mtls': return mtlsProvider(settings)
   }
 }
 
 /** All providers of a configuration. Throws ProviderFileError or SecretFileError. */
-export async function buildProviders(all: ReadonlyMap<string, ProviderSettings>, tools: ProviderTools): Promise<ReadonlyMap<string, Provider>> {
-  const providers = new Map<string, Provider>()
+export async function buildProviders(all: ReadonlyMap<string, ProviderSettings>, tools: ProviderTools): Promise<ReadonlyMap<string, AnyProvider>> {
+  const providers = new Map<string, AnyProvider>()
   for (const [name, settings] of all) providers.set(name, await providerOf(settings, tools))
   return providers
 }

@@ -2,7 +2,7 @@
 // SPEC: SES12
 import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../runtime/clock.ts'
-import { type Identification, invalid, type Provider, type VerifiedAnswer } from './credential.ts'
+import { type Identification, invalid, type Proven, type Provider, type VerifiedAnswer } from './credential.ts'
 import { sessionKeyOf } from './session-key.ts'
 import { TokenCache } from './token-cache.ts'
 
@@ -22,6 +22,12 @@ export type Shown = {
 
 /** How session keys are made. */
 export type Keying = { readonly digestKey: KeyObject; readonly names: readonly string[] }
+
+/** What a provider proved, with the session it belongs to. */
+export function answerOf(provider: string, proven: Proven, { digestKey, names }: Keying): VerifiedAnswer {
+  const { principal, claims, evidence, binding, workload, knownUntil } = proven
+  return { is: 'verified', verified: { provider, principal, claims, evidence, key: sessionKeyOf(digestKey, names, proven), binding, workload, knownUntil } }
+}
 
 export class Verifier {
   readonly provider: Provider
@@ -67,9 +73,7 @@ export class Verifier {
   async #prove({ text, digest }: Shown): Promise<Identification> {
     const proof = await this.provider.prove(text, digest)
     if (proof.is === 'refused') return proof
-    const { principal, claims, evidence, binding, workload, knownUntil } = proof.proven
-    const key = sessionKeyOf(this.#keying.digestKey, this.#keying.names, proof.proven)
-    const answer: VerifiedAnswer = { is: 'verified', verified: { provider: this.provider.name, principal, claims, evidence, key, binding, workload, knownUntil } }
+    const answer = answerOf(this.provider.name, proof.proven, this.#keying)
     this.cache.put(digest, answer, this.#clock.now())
     return answer
   }

@@ -12,7 +12,7 @@ import { CERTIFICATE_HEADERS, type ForwardedForm, forwardedCertificate } from '.
 import type { CredentialFault, Verified } from '../identity/credential.ts'
 import type { Circumstances } from '../identity/possession.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
-import type { Source } from './describe/source.ts'
+import { schemeOf, type Source } from './describe/source.ts'
 import { isTooEarly } from './http/early-data.ts'
 import type { Head } from './http/head.ts'
 import { trailersUp } from './http/outgoing.ts'
@@ -89,7 +89,9 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
   }
 
   get method(): string { return this.arrival.connects === null ? this.arrival.method : 'GET' }
-  get uri(): string { return `${this.arrival.secure ? 'https' : 'http'}://${this.head.authority}${this.target.path}` }
+  /** Scheme and authority as the caller sees them. */
+  get origin(): string { return `${schemeOf(this.arrival, this.world.settings.trustedProxies)}://${this.head.authority}` }
+  get uri(): string { return this.origin + this.target.path }
   get proofs(): readonly string[] { return linesOf(this.arrival.headers, 'dpop') }
 
   get clientCertificate(): CertificateRead | null {

@@ -4,6 +4,7 @@ import type { Route } from '../core/route.ts'
 import { Upstream, type UpstreamWitness } from '../upstream/upstream.ts'
 import { dashed } from './http/header-names.ts'
 import type { World } from './room.ts'
+import { Resources } from './self-service/protected-resource.ts'
 
 /** An upstream that did not change keeps its connections; one with files is opened anew, they may have changed. */
 async function upstreamsOf(settings: Settings, before: World | null, witness: UpstreamWitness): Promise<ReadonlyMap<string, Upstream>> {
@@ -28,7 +29,7 @@ function keptOn(route: Route, settings: Settings): ReadonlySet<string> {
 /** @throws when a file an upstream names cannot be read */
 export async function openWorld(settings: Settings, before: World | null, witness: UpstreamWitness): Promise<World> {
   const upstreams = await upstreamsOf(settings, before, witness)
-  return { settings, upstreams, keptHeaders: new Map(settings.policy.routes.map(route => [route, keptOn(route, settings)])) }
+  return { settings, upstreams, keptHeaders: new Map(settings.policy.routes.map(route => [route, keptOn(route, settings)])), resources: new Resources(settings) }
 }
 
 /** Upstreams of the world before that the new one does not use. */

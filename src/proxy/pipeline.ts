@@ -30,6 +30,7 @@ import { loops } from './http/via.ts'
 import { Forwarder, inboundOf } from './forwarder.ts'
 import { Refuser } from './refuser.ts'
 import type { Door, ProxyRoom } from './room.ts'
+import { answerMetadata, isMetadata } from './self-service/protected-resource.ts'
 import { isKeySet, type SelfService, RESERVED } from './self-service/self-service.ts'
 import { sessionNow, sessionOf } from './session-of.ts'
 import { sourceOf } from './describe/source.ts'
@@ -92,6 +93,7 @@ export class Pipeline {
     if (!proxy && !(ask.keys && keySet)) return this.#refuse(ask, 'no_route')
     if (!proxy || target.path.startsWith(RESERVED) || target.path === RESERVED.slice(0, -1)) return keySet && !ask.keys ? this.#refuse(ask, 'no_route') : this.#self.serve(ask)
     ask.encodedSlash = encodedSlash
+    if (isMetadata(target.path)) return this.#metadata(ask)
     this.#route(ask)
   }
 
@@ -100,6 +102,11 @@ export class Pipeline {
     if (loops(this.#room.via, via)) return 'loop_detected'
     if (isTooEarly(earlyData, method, upgrade !== null)) return 'too_early'
     return forwardsLeft(method, maxForwards) === 'malformed' || (upgrade !== null && contentLength !== 0 && contentLength !== null) ? 'bad_request' : null
+  }
+
+  #metadata(ask: Ask): void {
+    const reason = answerMetadata(ask)
+    if (reason !== null) this.#refuse(ask, reason)
   }
 
   // ---- route and rule

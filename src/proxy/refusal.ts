@@ -1,6 +1,7 @@
-// From a Reason to what a caller reads: problem+json with its challenge. How it goes out is the protocol's own affair. SPEC: WIRE8, WIRE9, DEC6
+// From a Reason to what a caller reads: problem+json with its challenges. How it goes out is the protocol's own affair. SPEC: WIRE8, WIRE9, DEC6
 import { type Reason, REASONS } from '../core/reason.ts'
 import { newEvaluationId } from '../runtime/id.ts'
+import { challengesOf } from './challenge.ts'
 
 /** What a caller may ask for to lift the refusal (AuthZEN access request). */
 type Offer = { readonly profile: string; readonly purpose: readonly string[]; readonly approval: 'none' | 'required' }
@@ -12,10 +13,9 @@ export type RefusalText = {
   readonly detail: string | null
   /** Told only to the session's own credential. */
   readonly session: string | null
-  readonly scope: string | null
   readonly offers: readonly Offer[]
-  /** Instead of the one that the reason has; null leaves it. */
-  readonly challenge: string | null
+  /** Lines of `WWW-Authenticate`. */
+  readonly challenges: readonly string[]
   /** Seconds; null leaves the header out. */
   readonly retryAfter: number | null
   /** Further headers, names and values in turn. */
@@ -25,20 +25,7 @@ export type RefusalText = {
 const NO_HEADERS: readonly string[] = []
 
 export const refusalText = (reason: Reason, more: Partial<RefusalText> = {}): RefusalText =>
-  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, scope: null, offers: [], challenge: null, retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
-
-const REALM = 'Bearer realm="narrowgate"'
-
-function challenge({ reason, scope, challenge: given }: RefusalText): string | null {
-  if (given !== null) return given
-  const row = REASONS[reason]
-  switch (row.challenge) {
-    case 'none': return null
-    case 'bearer': return REALM
-    case 'invalid_token': return `${REALM}, error="invalid_token", error_description="${row.says}"`
-    case 'insufficient_scope': return `${REALM}, error="insufficient_scope"${scope === null ? '' : `, scope="${scope}"`}`
-  }
-}
+  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, offers: [], challenges: more.challenges ?? challengesOf(reason), retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
 
 function body(text: RefusalText): Buffer {
   const { says, status } = REASONS[text.reason]
@@ -54,8 +41,7 @@ function body(text: RefusalText): Buffer {
 export function problem(text: RefusalText): { readonly status: number; readonly headers: string[]; readonly body: Buffer } {
   const bytes = body(text)
   const headers = ['content-type', 'application/problem+json', 'content-length', String(bytes.length), 'cache-control', 'no-store', ...text.headers]
-  const wanted = challenge(text)
-  if (wanted !== null) headers.push('www-authenticate', wanted)
+  for (const challenge of text.challenges) headers.push('www-authenticate', challenge)
   if (text.retryAfter !== null) headers.push('retry-after', String(text.retryAfter))
   return { status: REASONS[text.reason].status, headers, body: bytes }
 }

@@ -3,13 +3,14 @@ import { NOBODY } from '../audit/record.ts'
 import type { Refusal } from '../core/decision.ts'
 import { offersFor } from '../core/policy.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
-import { challengeOf } from '../identity/challenge-of.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
 import type { Ask } from './ask.ts'
+import { nonceLines } from './challenge.ts'
 import { corsHeaders } from './http/cors.ts'
 import { type RefusalText, refusalText } from './refusal.ts'
 import type { ProxyRoom } from './room.ts'
+import { challengesFor } from './self-service/protected-resource.ts'
 
 const NO_LINES: readonly string[] = []
 
@@ -43,12 +44,13 @@ export class Refuser {
     metrics.limited(reason)
   }
 
-  #textOf({ place, head, verified, live, credentialFault }: Ask, reason: Reason, requestable: boolean): RefusalText {
+  #textOf(ask: Ask, reason: Reason, requestable: boolean): RefusalText {
+    const { place, head, verified, live } = ask
     const scope = place?.rule?.scope ?? null
     const cors = place === null || place.route.cors === null ? NO_LINES : corsHeaders(place.route.cors, head.origin)
     const offers = requestable && scope !== null && verified !== null ? offersFor(this.#room.mirror.policy, scope, verified.principal, verified.claims) : []
     return refusalText(reason, {
-      session: live?.record.id ?? null, scope, headers: cors, challenge: credentialFault === null ? null : challengeOf(credentialFault),
+      session: live?.record.id ?? null, headers: [...cors, ...nonceLines(ask.credentialFault, this.#room.identifier.nonce)], challenges: challengesFor(ask, reason),
       offers: offers.map(({ name, purposes, approval }) => ({ profile: name, purpose: purposes, approval: approval === null ? 'none' : 'required' })),
     })
   }

@@ -20,6 +20,7 @@ import type { Intake } from '../signals/intake.ts'
 import type { ContextMinter } from '../upstream/context.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Via } from './http/via.ts'
+import type { Resources } from './self-service/protected-resource.ts'
 
 /** One configuration with everything opened for it; swapped whole. */
 export type World = {
@@ -27,6 +28,8 @@ export type World = {
   readonly upstreams: ReadonlyMap<string, Upstream>
   /** Header names (lower case, with dashes) that stay at the gateway on a route: its API keys, its injected header. */
   readonly keptHeaders: ReadonlyMap<Route, ReadonlySet<string>>
+  /** What callers are told of its routes. */
+  readonly resources: Resources
 }
 
 /** What a listener answers for. */

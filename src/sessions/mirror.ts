@@ -2,6 +2,7 @@
 // Announcements reach it in order; each moves stamps first and then asks enforcement to judge again. What comes into doubt is read again.
 // SPEC: STO6, STO16, ENF1, ENF8
 import { type Anchor, type AnchorRef, type Lock, type Selector, selectorName } from '../core/anchor.ts'
+import { isSameAuthentication } from '../core/authentication.ts'
 import { effective, type Effective } from '../core/effective.ts'
 import type { LockIndex } from '../core/locks.ts'
 import { baselineOf, type Policy } from '../core/policy.ts'
@@ -127,18 +128,15 @@ export class Mirror {
     return live ?? this.#load(key)
   }
 
-  /**
-   * The claims of a verified credential make the baseline when no newer one has been seen here. A change of the baseline is a change of the
-   * session: everything open is judged again.
-   */
+  /** The claims of a verified credential count when no newer one was seen here; another baseline or sign-in is a change of the session, and all that is open is judged again. */
   learn(live: LiveSession, claims: Claims, from: Evidence): void {
-    const { newest } = live
-    if (live.claims === claims || (newest !== null && newest.credential !== from.credential && !isNewer(from, newest))) return
-    const before = live.claims === null ? null : baselineOf(this.#policy, live.record.principal, live.claims)
+    const { newest, claims: before } = live
+    if (before === claims || (newest !== null && newest.credential !== from.credential && !isNewer(from, newest))) return
     live.claims = claims
     live.newest = from
     live.view = null
-    if (before !== null && baselineOf(this.#policy, live.record.principal, claims).join() !== before.join()) void this.touched([live])
+    const scopes = (of: Claims): string => baselineOf(this.#policy, live.record.principal, of).join()
+    if (before !== null && (scopes(before) !== scopes(claims) || !isSameAuthentication(before, claims))) void this.touched([live])
   }
 
   /** What the session may do now. The one reader of session, anchors and locks; cached until something moves or time decides. */

@@ -25,7 +25,7 @@ const ROOM = 500
 const ticket: AnchorRef = { kind: 'ticket', name: 'manual//T-1' }
 const route: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
-  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null }],
+  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null }],
 }
 const policy = { ...policyOf(profile('fix', ['db:write'])), routes: [route], table: routeTable([route]) }
 const quiet = { regranted() {}, frozen() {}, resumed() {}, cut() {} }

@@ -21,7 +21,7 @@ const ticket: AnchorRef = { kind: 'ticket', name: 'manual//T-1' }
 const fix = elevation('elv_1', { ties: [{ anchor: ticket, generation: instant(0), reason: 'ticket_closed' }] })
 const route: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
-  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null }],
+  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null }],
 }
 const policy = { ...policyOf(profile('fix', ['db:write'])), routes: [route], table: routeTable([route]) }
 const clock = { now: () => at(1), elapsed: () => 0 }

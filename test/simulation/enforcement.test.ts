@@ -44,7 +44,7 @@ const PLAIN: Variant = { baseline: ['a:read', 'b:read'], profiles: PROFILES, clo
 // ---- what the model calls by plain words, as the gateway knows it
 
 function policyOf({ baseline, profiles, closed, credentialEnd }: Variant): Policy {
-  const rule = (path: string, i: number): Rule => ({ name: `r#${i}`, effect: 'allow', methods: null, paths: [pathPattern(path)], upgrade: null, anonymous: path === '/public', scope: SCOPES[path] ?? null, condition: null, messages: null })
+  const rule = (path: string, i: number): Rule => ({ name: `r#${i}`, effect: 'allow', methods: null, paths: [pathPattern(path)], upgrade: null, anonymous: path === '/public', scope: SCOPES[path] ?? null, condition: null, messages: null, requireAuth: null })
   const route = (name: string, path: string, own: readonly string[]): Route => ({
     name, host: { is: 'any' }, path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
     rules: own.filter(each => !closed.includes(each)).map(rule),

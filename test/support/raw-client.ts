@@ -7,7 +7,7 @@ import { type RawHead, type RawResponse, ResponseParser } from './response-parse
 
 export { headerOf, type RawHead, type RawResponse } from './response-parser.ts'
 
-export type Target = { readonly port: number; readonly host?: string; /** The address it connects from. */ readonly from?: string; readonly tls?: { readonly ca: string; readonly servername?: string } }
+export type Target = { readonly port: number; readonly host?: string; /** The address it connects from. */ readonly from?: string; readonly tls?: { readonly ca: string; readonly servername?: string; /** What it proves itself with. */ readonly leaf?: { readonly cert: string; readonly key: string } | null } }
 /** How the other side ended the connection: politely, by a reset, or not at all before we closed it. */
 export type Ending = 'fin' | 'reset' | 'closed here'
 
@@ -56,7 +56,7 @@ export class RawClient {
   }
 
   static async connect({ port, host = '127.0.0.1', from, tls }: Target): Promise<RawClient> {
-    const socket = tls ? connectTls({ port, host, ca: tls.ca, servername: tls.servername ?? 'api.test', ALPNProtocols: ['http/1.1'] }) : connectTcp({ port, host, ...(from === undefined ? {} : { localAddress: from }) })
+    const socket = tls ? connectTls({ port, host, ca: tls.ca, servername: tls.servername ?? 'api.test', ALPNProtocols: ['http/1.1'], ...(tls.leaf ? { cert: tls.leaf.cert, key: tls.leaf.key } : {}) }) : connectTcp({ port, host, ...(from === undefined ? {} : { localAddress: from }) })
     socket.setNoDelay(true)
     const client = new RawClient(socket)
     await once(socket, tls ? 'secureConnect' : 'connect')

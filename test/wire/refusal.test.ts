@@ -138,8 +138,9 @@ test('[WIRE9] what refused it decides the challenge', async () => {
     return { status, challenge: headers['www-authenticate'] ?? null, type: headers['content-type'], cache: headers['cache-control'], reason: json['reason'] }
   }
   const json = { type: 'application/problem+json', cache: 'no-store' }
-  expect(await asked('/x/base', null)).toEqual({ ...json, status: 401, challenge: 'Bearer realm="narrowgate"', reason: 'no_credential' })
+  const metadata = 'resource_metadata="http://api.test/.well-known/oauth-protected-resource"'
+  expect(await asked('/x/base', null)).toEqual({ ...json, status: 401, challenge: `Bearer realm="narrowgate", ${metadata}`, reason: 'no_credential' })
   expect(await asked('/x/base', 'Bearer a.b.c')).toMatchObject({ ...json, status: 401, challenge: expect.stringContaining('error="invalid_token"'), reason: 'credential_invalid' })
-  expect(await asked('/x/extra', await bearer())).toEqual({ ...json, status: 403, challenge: 'Bearer realm="narrowgate", error="insufficient_scope", scope="extra:use"', reason: 'elevation_required' })
+  expect(await asked('/x/extra', await bearer())).toEqual({ ...json, status: 403, challenge: `Bearer realm="narrowgate", error="insufficient_scope", scope="extra:use", ${metadata}`, reason: 'elevation_required' })
   expect(await asked('/x/other', await bearer())).toEqual({ ...json, status: 403, challenge: null, reason: 'no_rule' })
 })

@@ -43,6 +43,7 @@ export function compile(c: Compilation, digest: string): Settings {
     workers: workersOf(c, store.home),
     listeners: listenersOf(c),
     trustedProxies: trustedProxiesOf(c),
+    dpopNonces: c.config.server.dpopNonces,
     limits,
     drain: { delay: config.server.drain.delay, timeout: config.server.drain.timeout },
     providers, upstreams,

@@ -1,11 +1,11 @@
 // Providers of identity: whose tokens and keys count. SPEC: CFG3, SES1
-import type { ApiKeySettings, ClaimNames, IntrospectionSettings, JwtSettings, JwtSvidSettings, KeySource, KubernetesSettings, Possession, ProviderSettings } from '../settings.ts'
+import type { ApiKeySettings, ClaimNames, IntrospectionSettings, JwtSettings, JwtSvidSettings, KeySource, KubernetesSettings, MtlsSettings, Possession, ProviderSettings } from '../settings.ts'
 import type { Path } from '../source-map.ts'
 import { type Compilation, existing, existingOrNone } from './context.ts'
 import { httpUrl, isLoopbackUrl } from './url.ts'
 
 type Written = Compilation['config']['authn'][string]
-type Of<K extends 'jwt' | 'apiKey' | 'introspection' | 'jwtSvid' | 'kubernetes'> = NonNullable<Written[K]>
+type Of<K extends 'jwt' | 'apiKey' | 'introspection' | 'jwtSvid' | 'kubernetes' | 'mtls'> = NonNullable<Written[K]>
 /** One provider as far as it is the same for every kind. */
 type Common = { readonly c: Compilation; readonly at: Path; readonly name: string; readonly kind: Written['kind']; readonly claims: ClaimNames }
 
@@ -110,14 +110,38 @@ function kubernetesProvider(common: Common, written: Of<'kubernetes'>): Kubernet
   return { is: 'kubernetes', ...own(common), issuer, audience, keys: keysOf(common, written), algorithms: [...new Set(algorithms)], clockTolerance, review: reviewOf(common, written) }
 }
 
-const KINDS = ['jwt', 'apiKey', 'introspection', 'jwtSvid', 'kubernetes'] as const
+const FORMS = ['spiffe', 'subjects', 'dnsNames'] as const
 
-function providerOf(common: (kind: (typeof KINDS)[number]) => Common, { jwt, apiKey, introspection, jwtSvid, kubernetes }: Written): ProviderSettings | null {
+function mtlsProvider(common: Common, written: Of<'mtls'>): MtlsSettings {
+  const { c, at, name } = common
+  const [by = 'spiffe', other] = FORMS.filter(form => written[form] !== undefined)
+  if (written[by] === undefined || other !== undefined) c.report.errorAtKey(at, `provider '${name}' needs exactly one of ${FORMS.map(form => `\`${form}\``).join(', ')}`)
+  return { is: 'mtls', ...own(common), by, names: [...new Set(written[by])] }
+}
+
+/** A route that counts on certificates nobody is asked for would refuse everybody, or everybody without a token. */
+function certificatesAreAsked({ config, report }: Compilation): void {
+  const asks = config.server.listeners?.some(({ serves, tls, forwardedCertificates }) => serves.includes('proxy') && (tls?.clients !== undefined || forwardedCertificates !== undefined))
+  if (asks === true) return
+  const hint = 'give a listener that serves `proxy` either `tls.clients` or `forwardedCertificates`'
+  const told = (name: string): string => `provider '${name}' knows callers by certificates, but no listener asks for any`
+  const isMtls = (name: string): boolean => Object.hasOwn(config.authn, name) && config.authn[name]?.mtls !== undefined
+  config.routes.forEach(({ authn }, i) => authn?.forEach((name, j) => {
+    if (isMtls(name)) report.error(['routes', i, 'authn', j], told(name), hint)
+  }))
+  if (config.routes.every(({ authn }) => authn !== undefined)) return
+  for (const name of Object.keys(config.authn).filter(isMtls)) report.errorAtKey(['authn', name, 'mtls'], told(name), hint) // routes that name nobody take everybody
+}
+
+const KINDS = ['jwt', 'apiKey', 'introspection', 'jwtSvid', 'kubernetes', 'mtls'] as const
+
+function providerOf(common: (kind: (typeof KINDS)[number]) => Common, { jwt, apiKey, introspection, jwtSvid, kubernetes, mtls }: Written): ProviderSettings | null {
   if (jwt !== undefined) return jwtProvider(common('jwt'), jwt)
   if (apiKey !== undefined) return apiKeyProvider(common('apiKey'), apiKey)
   if (introspection !== undefined) return introspectionProvider(common('introspection'), introspection)
   if (jwtSvid !== undefined) return jwtSvidProvider(common('jwtSvid'), jwtSvid)
-  return kubernetes === undefined ? null : kubernetesProvider(common('kubernetes'), kubernetes)
+  if (kubernetes !== undefined) return kubernetesProvider(common('kubernetes'), kubernetes)
+  return mtls === undefined ? null : mtlsProvider(common('mtls'), mtls)
 }
 
 export function providersOf(c: Compilation): ReadonlyMap<string, ProviderSettings> {
@@ -129,5 +153,6 @@ export function providersOf(c: Compilation): ReadonlyMap<string, ProviderSetting
     const provider = providerOf(kind => ({ c, at: ['authn', name, kind], name, kind: written.kind, claims: namesOf(written) }), written)
     if (provider !== null) providers.set(name, provider)
   }
+  certificatesAreAsked(c)
   return providers
 }

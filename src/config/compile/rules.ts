@@ -1,5 +1,6 @@
 // The rules of one route: selectors, what they need, and the combinations that would not mean what they say. SPEC: CFG3, DEC2, DEC4
 import { methodFault } from '../../core/method.ts'
+import type { RequiredAuthentication } from '../../core/authentication.ts'
 import { type PathPattern, pathPattern } from '../../core/path-pattern.ts'
 import type { Rule } from '../../core/route.ts'
 import type { Path } from '../source-map.ts'
@@ -19,14 +20,23 @@ export function pathAt({ report }: Compilation, path: Path, written: string): Pa
   return null
 }
 
+const NEEDS_SESSION = ['scope', 'if', 'requireAuth'] as const
+
 function combinations({ report }: Compilation, path: Path, rule: WrittenRule): void {
   if ((rule.allow === undefined) === (rule.deny === undefined)) report.error(path, 'a rule has exactly one of `allow` and `deny`')
   if (rule.deny !== undefined) {
-    for (const key of ['scope', 'if'] as const) if (rule[key] !== undefined) report.errorAtKey([...path, key], `\`${key}\` has no meaning with \`deny\`, which refuses whatever its selector matches`)
+    for (const key of NEEDS_SESSION) if (rule[key] !== undefined) report.errorAtKey([...path, key], `\`${key}\` has no meaning with \`deny\`, which refuses whatever its selector matches`)
     if (rule.anonymous) report.errorAtKey([...path, 'anonymous'], '`anonymous` has no meaning with `deny`')
   }
   if (!rule.anonymous) return
-  for (const key of ['scope', 'if'] as const) if (rule[key] !== undefined) report.errorAtKey([...path, key], `an anonymous rule has no session, so \`${key}\` would never be asked`)
+  for (const key of NEEDS_SESSION) if (rule[key] !== undefined) report.errorAtKey([...path, key], `an anonymous rule has no session, so \`${key}\` would never be asked`)
+}
+
+function authenticationOf({ report }: Compilation, { requireAuth }: WrittenRule, path: Path): RequiredAuthentication | null {
+  if (requireAuth === undefined) return null
+  const { acr, maxAge } = requireAuth
+  if (acr === undefined && maxAge === undefined) report.errorAtKey(path, '`requireAuth` asks for nothing', 'write `acr`, `maxAge` or both, or leave it out')
+  return { acr: acr ?? [], maxAge: maxAge ?? null }
 }
 
 type Selector = NonNullable<WrittenRule['allow']>
@@ -73,6 +83,7 @@ function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, writ
     scope: written.scope ?? null,
     condition: ruleCondition(c, [...path, 'if'], written.if, params),
     messages: messagesOf(c, written, [...path, 'messages']),
+    requireAuth: authenticationOf(c, written, [...path, 'requireAuth']),
   }
 }
 

@@ -41,6 +41,14 @@ function ruleWarnings({ report, config }: Compilation, route: Route, i: number):
   }
 }
 
+/** Only an issuer tells how its caller signed in. */
+function signInWarnings({ report, config: { authn } }: Compilation, { authn: names, rules }: Route, i: number): void {
+  const told = names.some(name => authn[name]?.jwt !== undefined || authn[name]?.introspection !== undefined)
+  rules.forEach(({ requireAuth }, k) => {
+    if (requireAuth !== null && !told) report.warn(['routes', i, 'rules', k, 'requireAuth'], 'no credential that counts here tells how its caller signed in, so the rule refuses everyone', 'name a `jwt` or `introspection` provider in `authn`')
+  })
+}
+
 /** gRPC's own directory of everything a server has. */
 const isReflection = ({ parts: [first] }: PathPattern): boolean => first?.is === 'literal' && first.text.startsWith('grpc.reflection.')
 
@@ -91,6 +99,7 @@ function storeWarnings({ report, config }: Compilation, { home, macKeyFiles }: S
 export function warn(c: Compilation, policy: Policy, store: StoreSettings, upstreams: ReadonlyMap<string, UpstreamSettings>): void {
   policy.routes.forEach((route, i) => {
     ruleWarnings(c, route, i)
+    signInWarnings(c, route, i)
     grpcWarnings(c, route, i, upstreams)
   })
   scopeWarnings(c, policy)

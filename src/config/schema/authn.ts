@@ -50,9 +50,11 @@ const introspection = z.strictObject({
 const TRUST_DOMAIN = /^[a-z0-9._-]{1,255}$/
 const SPIFFE_PATTERN = /^spiffe:\/\/[a-z0-9._-]{1,255}(?:\/(?!\.{1,2}(?:\/|$))(?:[A-Za-z0-9._-]+|\*))+$/
 
+const spiffePattern = () => z.string().max(2048).regex(SPIFFE_PATTERN, { error: 'expected a SPIFFE id, with `*` for one whole segment, such as spiffe://prod.example.org/ns/*/sa/deploy' })
+
 const jwtSvid = z.strictObject({
   trustDomain: z.string().regex(TRUST_DOMAIN, { error: 'a trust domain has lower-case letters, digits, dots, dashes and underscores, without `spiffe://`' }).describe('Trust domain of the SPIFFE ids, such as `prod.example.org`'),
-  ids: list(z.string().max(2048).regex(SPIFFE_PATTERN, { error: 'expected a SPIFFE id, with `*` for one whole segment, such as spiffe://prod.example.org/ns/*/sa/deploy' }), 256).optional()
+  ids: list(spiffePattern(), 256).optional()
     .describe('SPIFFE ids accepted, `*` for one whole segment; default all of the trust domain'),
   issuer: issuer().optional().describe('What `iss` must be; without it SVIDs name none'),
   audience: audience().describe('The `aud` claim must hold one of these'),
@@ -84,14 +86,29 @@ const apiKey = z.strictObject({
   keysFile: filePath().describe('Keys by digest'),
 })
 
+// The one form in which certificates are read: types of RFC 4514 or numbers, values escaped where they must be and nowhere else, no spaces between parts.
+const ESCAPED = String.raw`\\[\\"+,;<>]|\\[0-9A-F]{2}`
+const VALUE = String.raw`(?:(?:[^\\"+,;<> #]|\\[ #]|${ESCAPED})(?:[^\\"+,;<> ]| (?![,+]|$)|${ESCAPED})*(?:\\ )?)?`
+const ATTRIBUTE = String.raw`(?:(?:CN|L|ST|O|OU|C|STREET|DC|UID)=(?:#(?:[0-9a-f]{2})+|${VALUE})|\d+(?:\.\d+)+=#(?:[0-9a-f]{2})+)`
+const DISTINGUISHED_NAME = new RegExp(`^${ATTRIBUTE}(?:[,+]${ATTRIBUTE})*$`)
+const DNS_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$/
+
+const mtls = z.strictObject({
+  spiffe: list(spiffePattern(), 256).optional().describe('SPIFFE ids of X.509-SVIDs, `*` for one whole segment; a rotated SVID keeps its session (exactly one of `spiffe`, `subjects` and `dnsNames`)'),
+  subjects: list(z.string().max(512).regex(DISTINGUISHED_NAME, { error: 'expected a whole name as RFC 4514 writes it, most specific part first and without spaces between parts, such as CN=deploy,O=Example' }), 256).optional()
+    .describe('Names of subjects, whole and in their order as RFC 4514 writes them: `CN=deploy,O=Example`; never the common name alone'),
+  dnsNames: list(z.string().regex(DNS_NAME, { error: 'expected a DNS name, without wildcards' }), 256).optional().describe('DNS names, of which a certificate must have exactly one among its alternative names'),
+})
+
 const claim = () => z.string().min(1).max(256).optional()
 
 export const authn = named(z.strictObject({
-  jwt: jwt.optional().describe('JSON Web Tokens (exactly one of `jwt`, `apiKey`, `introspection`, `jwtSvid` and `kubernetes`)'),
+  jwt: jwt.optional().describe('JSON Web Tokens (exactly one of `jwt`, `apiKey`, `introspection`, `jwtSvid`, `kubernetes` and `mtls`)'),
   apiKey: apiKey.optional().describe('API keys'),
   introspection: introspection.optional().describe('Tokens that only their issuer can read'),
   jwtSvid: jwtSvid.optional().describe('JWT-SVIDs of a SPIFFE trust domain'),
   kubernetes: kubernetes.optional().describe('Projected service-account tokens of a cluster; bound to a pod, whose session they are'),
+  mtls: mtls.optional().describe('Client certificates, where no header holds a credential; needs a listener with `tls.clients` or `forwardedCertificates`'),
   kind: z.enum(PRINCIPAL_KINDS).prefault('service').describe('What its principals are'),
   claims: z.strictObject({
     tenant: claim().describe('Claim that names the tenant; without it the tenant is empty'),

@@ -16,12 +16,19 @@ const messages = z.strictObject({
   fields: z.record(z.string(), list(z.string().max(1024), 256)).optional().describe('Texts that must stand in each message, by JSON pointer (`/data/type`) or dotted name (`data.type`); whatever is not JSON text is refused then'),
 })
 
+const requireAuth = z.strictObject({
+  acr: list(z.string().regex(/^[\x21\x23-\x5B\x5D-\x7E]{1,256}$/, { error: 'an `acr` value has 1 to 256 visible characters without quotes or backslashes' }), 16).optional()
+    .describe('The `acr` claim must be one of these, exactly; the preferred first, as challenges name them'),
+  maxAge: duration({ least: '1s', most: '365d' }).optional().describe('The caller signed in (`auth_time`) no longer ago than this; what is open ends when it is'),
+})
+
 const rule = z.strictObject({
   allow: selector.optional().describe('Lets these requests pass (exactly one of `allow` and `deny`)'),
   deny: selector.optional().describe('Refuses these requests'),
   scope: scope().optional().describe('The scope a session must have; without it any live session may'),
   if: condition().optional().describe('CEL that must also hold'),
-  anonymous: z.boolean().prefault(false).describe('Needs no credential; never with `scope` or `if`'),
+  anonymous: z.boolean().prefault(false).describe('Needs no credential; never with `scope`, `if` or `requireAuth`'),
+  requireAuth: requireAuth.optional().describe('How and how recently the caller must have signed in (RFC 9470), by its newest credential; one whose claims do not say so, such as that of a machine, is refused with the same challenge'),
   messages: messages.optional().describe('What each WebSocket message from the caller must keep to; only where `allow` has `upgrade: websocket`'),
 })
 

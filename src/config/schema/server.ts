@@ -45,6 +45,7 @@ export const server = z.strictObject({
   workers: z.union([z.int().min(1).max(1024), z.literal('auto')]).prefault('auto').describe('Processes; `auto` is one for each processor with Redis, and 1 with the embedded store, which allows no more'),
   listeners: list(listener, 16).optional().describe('Replaces the default listeners: `:8080` proxy and keys, `127.0.0.1:9443` admin, `:9464` health and metrics'),
   trustedProxies: z.array(z.string(), { error: 'expected a list' }).max(256).prefault([]).describe('Address blocks whose forwarding headers are believed; empty trusts nobody'),
+  dpopNonces: z.boolean().prefault(false).describe('DPoP proofs must hold a nonce of the gateway’s, which is another one every five minutes; who has none is told it in `DPoP-Nonce`'),
   limits: limits.prefault({}).describe('Limits'),
   drain: drain.prefault({}).describe('Shutting down'),
 })

@@ -6,7 +6,7 @@ const KEYS: ReadonlySet<string> = new Set([
   'include', 'brokers', 'windows', 'risk', 'signals', 'tickets', 'notify', 'tests',
   'server.listeners.*.tls.clientCaFile', 'server.limits.inspectBytes', 'server.limits.inspectTimeout',
   'admin.console', 'admin.auth.jwt', 'admin.roles',
-  'authn.*.mtls', 'authn.*.sessionToken',
+  'authn.*.sessionToken',
   'sessions.bind', 'purposes.*.signed',
   ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),
   'routes.*.tenant', 'routes.*.mcp',

@@ -1,4 +1,5 @@
 // Every check, in the order in which they are asked. The grant is chosen after the last one: see grant.ts.
+import { authenticationSufficient } from './authentication-sufficient.ts'
 import type { Check } from './check.ts'
 import { credentialCurrent } from './credential-current.ts'
 import { knowledgeFresh } from './knowledge-fresh.ts'
@@ -7,4 +8,4 @@ import { notRevoked } from './not-revoked.ts'
 import { routeAllows } from './route-allows.ts'
 import { sessionLive } from './session-live.ts'
 
-export const CHECKS: readonly Check[] = [routeAllows, knowledgeFresh, notLocked, sessionLive, notRevoked, credentialCurrent]
+export const CHECKS: readonly Check[] = [routeAllows, knowledgeFresh, notLocked, sessionLive, notRevoked, credentialCurrent, authenticationSufficient]

@@ -36,6 +36,14 @@ function walked(claimed: readonly (string | null)[], trusted: readonly string[],
   return null
 }
 
+/** How the caller reached the first of us: as a listed proxy in front says it did, where that is said once and clearly; else as it came here. */
+export function schemeOf({ peer, headers, secure }: Pick<Arrival, 'peer' | 'headers' | 'secure'>, trusted: readonly string[]): 'http' | 'https' {
+  const here = secure ? 'https' : 'http'
+  if (trusted.length === 0 || !isListed(trusted, plainAddress(peer))) return here
+  const told = onlyValue(headers, 'x-forwarded-proto')
+  return told === 'https' || told === 'http' ? told : here
+}
+
 const agree = (one: Source, other: Source): boolean => one.address === other.address && one.hops.join() === other.hops.join()
 
 export function sourceOf({ peer: remote, headers }: Pick<Arrival, 'peer' | 'headers'>, trusted: readonly string[]): Source {

@@ -11,12 +11,17 @@ type Preflight = { readonly is: 'allowed'; /** Of a 204, names and values in tur
 
 export const isPreflight = (method: string, { origin, asksForMethod }: Asking): boolean => method === 'OPTIONS' && origin !== null && asksForMethod !== null
 
+/** What pages need to read of a refusal for its next step (RFC 6750, RFC 9449 §8). */
+const EXPOSED = 'www-authenticate, dpop-nonce'
 const NOBODY: readonly string[] = ['vary', 'origin']
+
+const readers = ({ origins, credentials }: Cors, origin: string | null): readonly string[] =>
+  origin === null || !origins.includes(origin) ? [] : ['access-control-allow-origin', origin, ...(credentials ? ['access-control-allow-credentials', 'true'] : [])]
 
 /** What every answer and refusal on the route says, names and values in turn. */
 export function corsHeaders(cors: Cors, origin: string | null): readonly string[] {
-  if (origin === null || !cors.origins.includes(origin)) return NOBODY
-  return ['access-control-allow-origin', origin, ...(cors.credentials ? ['access-control-allow-credentials', 'true'] : []), 'vary', 'origin']
+  const read = readers(cors, origin)
+  return read.length === 0 ? NOBODY : [...read, 'access-control-expose-headers', EXPOSED, ...NOBODY]
 }
 
 /** Answers for the method that is asked for, where a rule would match it at this path; whether the caller holds the right is not asked here. */
@@ -26,5 +31,5 @@ export function preflight(route: Route, cors: Cors, { segments }: Target, { orig
   const rule = methodFault(method) === null ? firstRule(route, { method, upgrade: null }, segments) : null
   if (rule?.effect !== 'allow') return { is: 'refused', reason: rule === null ? 'no_rule' : 'denied' }
   const headers = cors.headers.length === 0 ? [] : ['access-control-allow-headers', cors.headers.join(', ')]
-  return { is: 'allowed', headers: [...corsHeaders(cors, origin), 'access-control-allow-methods', method, ...headers, 'access-control-max-age', String(Math.floor(cors.maxAge / 1_000))] }
+  return { is: 'allowed', headers: [...readers(cors, origin), ...NOBODY, 'access-control-allow-methods', method, ...headers, 'access-control-max-age', String(Math.floor(cors.maxAge / 1_000))] }
 }

@@ -6,9 +6,9 @@ import { locksOnRequest } from '../../core/locks.ts'
 import { isEligible, type Policy } from '../../core/policy.ts'
 import { identityOf } from '../../core/principal.ts'
 import { type Reason, REASONS } from '../../core/reason.ts'
+import { routesAt } from '../../core/route.ts'
 import { type Asker, type Declined, prepare } from '../../approvals/asking.ts'
 import type { Full, Hub } from '../../enforcement/hub.ts'
-import { challengeOf } from '../../identity/challenge-of.ts'
 import type { Verified } from '../../identity/credential.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
 import { StoreFault } from '../../sessions/store-fault.ts'
@@ -17,11 +17,13 @@ import { isMarked, type Session, type SessionId } from '../../core/session.ts'
 import type { Ask } from '../ask.ts'
 import type { ProxyRoom } from '../room.ts'
 import { answerJson } from '../own-answer.ts'
+import { nonceLines } from '../challenge.ts'
 import { refusalText } from '../refusal.ts'
 import { sessionOf } from '../session-of.ts'
 import { elevationAnswer, profileAnswer, sessionAnswer } from './answers.ts'
 import { elevationAsk, extensionAsk, noteAsk, parsed } from './asks.ts'
 import { openEvents } from './events.ts'
+import { challengesFor } from './protected-resource.ts'
 import { readBody } from './request-body.ts'
 
 export const RESERVED = '/.narrowgate/'
@@ -106,9 +108,7 @@ export class SelfService {
     this.#providers.set(policy, hosts)
     const known = hosts.get(host)
     if (known !== undefined) return known
-    const { exact, suffixes, anyHost } = policy.table
-    const routes = exact.get(host) ?? suffixes.find(({ suffix }) => host.endsWith(suffix))?.routes ?? anyHost
-    const names = [...new Set(routes.flatMap(({ authn }) => authn))]
+    const names = [...new Set((routesAt(policy.table, host) ?? []).flatMap(({ authn }) => authn))]
     if (hosts.size < 1_000) hosts.set(host, names)
     return names
   }
@@ -275,7 +275,7 @@ export class SelfService {
 
   #refuse(ask: Ask, reason: Reason, detail: string | null): void {
     if (reason === 'caller_closed') return
-    const text = refusalText(reason, { detail, session: ask.live?.record.id ?? null, challenge: ask.credentialFault === null ? null : challengeOf(ask.credentialFault) })
+    const text = refusalText(reason, { detail, session: ask.live?.record.id ?? null, challenges: challengesFor(ask, reason), headers: nonceLines(ask.credentialFault, this.#room.identifier.nonce) })
     this.#room.refused(ask.refused(text.evaluation, reason))
     ask.arrival.answer.refuse(text, ask.head.contentLength, false)
   }

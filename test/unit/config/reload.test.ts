@@ -4,6 +4,7 @@ import { loaded, SMALL } from './fixture.ts'
 
 const listeners = (address: string, more = '') => `${SMALL}server: { listeners: [{ name: main, address: "${address}", serves: [proxy${more}] }] }\n`
 const behind = (text: string): string => text.replace('server: {', 'server: { trustedProxies: [10.0.0.0/8],')
+const encrypted = (more: string): string => listeners(':1', `], tls: { certFile: /present/cert, keyFile: /present/key${more === '' ? '' : `, ${more}`} }, protocols: [http1`)
 const redis = (keys: string): string => `${SMALL}store: { redis: { ${keys} } }\n`
 
 describe('reloads', () => {
@@ -41,6 +42,8 @@ describe('reloads', () => {
     ['address', SMALL, listeners(':8080')],
     ['speaks', listeners(':1'), listeners(':1', '], protocols: [http1, http2')],
     ['speaks', behind(listeners(':1')), behind(listeners(':1', '], proxyProtocol: true, protocols: [http1'))],
+    ['certificates', behind(listeners(':1')), behind(listeners(':1', '], forwardedCertificates: xfcc, protocols: [http1'))],
+    ['certificates', encrypted('clients: { caFile: /present/ca }'), encrypted('')],
     ['name', listeners(':1'), listeners(':1').replace('main', 'other')],
     ...['headerBytes: 1KiB', 'headers: 20', 'headersTimeout: 1s', 'idleTimeout: 1s', 'connections: 5', 'streamsPerConnection: 5', 'mirroredSessions: 5'].map(limit => [`server.limits.${limit.split(':', 1)[0] ?? ''}`, SMALL, `${SMALL}server: { limits: { ${limit} } }\n`] as const),
     ['context', SMALL, `${SMALL}context: { issuer: other }\n`],

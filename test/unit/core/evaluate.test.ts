@@ -12,6 +12,7 @@ import type { Evidence } from '../../../src/core/evidence.ts'
 import { lockIndex } from '../../../src/core/locks.ts'
 import { pathPattern } from '../../../src/core/path-pattern.ts'
 import { baselineOf, type Policy } from '../../../src/core/policy.ts'
+import type { Claims } from '../../../src/core/principal.ts'
 import type { Purposes } from '../../../src/core/purpose.ts'
 import { placeOf, type Route, routeTable, type Rule } from '../../../src/core/route.ts'
 import { intersection, type Scope, scopeOf } from '../../../src/core/scope.ts'
@@ -21,7 +22,7 @@ import { reassess } from '../../../src/core/verdict.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from './world.ts'
 
 const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'cred_1', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: null, claimed: {} }
-const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null }
+const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null }
 const ROUTE: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject',
   upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, rules: [RULE],
@@ -45,6 +46,7 @@ type World = {
   readonly now?: Instant
   readonly confirmedUntil?: Instant
   readonly held?: string
+  readonly claims?: Claims
 }
 
 function caseOf(world: World): Case {
@@ -59,7 +61,7 @@ function caseOf(world: World): Case {
   }
   const locks = lockIndex(world.locks ?? [])
   const standing = session === null ? null : effective({ ...SESSION, ...session }, world.baseline ?? [], { find: () => null }, locks, policy, now)
-  return { now, confirmedUntil: world.confirmedUntil ?? FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: {}, held: (world.held ?? null) as ElevationId | null } // a test word
+  return { now, confirmedUntil: world.confirmedUntil ?? FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: world.claims ?? {}, held: (world.held ?? null) as ElevationId | null } // a test word
 }
 
 /** The grant's name, or the reason. */
@@ -109,12 +111,51 @@ test('[DEC1] the order in which things are asked: each refusal hides what comes 
     ['stale', { confirmedUntil: NOW }],
     ['locked', { locks: [lock('route', 'api')] }],
     ['frozen', { session: FROZEN }],
+    ['authentication_insufficient', { rule: { requireAuth: { acr: ['gold'], maxAge: null } } }],
     ['elevation_required', {}],
   ]
   for (const [i, [reason]] of layers.entries()) expect(answer(layers.slice(i).map(([, world]) => world).reduce((all, world) => ({ ...world, ...all }), {}))).toBe(reason)
   expect(answer({ session: { ...REVOKED, notBefore: NOW, credential: { ...SESSION.credential, expiresAt: NOW } } })).toBe('revoked')
   expect(answer({ session: { notBefore: NOW, credential: { ...SESSION.credential, expiresAt: NOW } }, evidence: { expiresAt: NOW } })).toBe('credential_revoked')
   expect(answer({ session: { credential: { ...SESSION.credential, expiresAt: NOW } }, evidence: { expiresAt: NOW } })).toBe('credential_ended')
+})
+
+describe('the sign-in a rule asks for', () => {
+  const asks = (acr: readonly string[], maxAge: number | null, more: Partial<Rule> = FREE): World => ({ rule: { ...more, requireAuth: { acr, maxAge: maxAge === null ? null : duration(maxAge * 1_000) } } })
+  const SECONDS = NOW / 1_000
+
+  test('[BND6] one of the named `acr` values, exactly; nothing else counts as one', () => {
+    for (const acr of ['gold', 'silver']) expect(answer({ ...asks(['gold', 'silver'], null), claims: { acr } })).toBe('baseline')
+    for (const acr of ['Gold', 'gold ', 'bronze', '', null, undefined, true, 1, ['gold'], { gold: true }]) expect(answer({ ...asks(['gold', 'silver'], null), claims: { acr } }), JSON.stringify(acr)).toBe('authentication_insufficient')
+    expect(answer({ ...asks(['gold'], null), claims: {} })).toBe('authentication_insufficient')
+  })
+
+  test('[BND6] `auth_time` bounds it to the millisecond, and the permit ends with it', () => {
+    const signedIn = (ago: unknown): World => ({ ...asks([], 300), claims: { auth_time: ago } })
+    expect(permitOf(signedIn(SECONDS)).until).toBe(at(300))
+    expect(permitOf(signedIn(SECONDS - 299.999)).until).toBe(NOW + 1)
+    expect(answer(signedIn(SECONDS - 300))).toBe('authentication_insufficient')
+    expect(permitOf(signedIn(SECONDS + 60)).until).toBe(at(360)) // an issuer whose clock is ahead
+    for (const wrong of [undefined, null, String(SECONDS), SECONDS + 61, NOW, -1, Number.NaN, Infinity, [SECONDS], true]) expect(answer(signedIn(wrong)), String(wrong)).toBe('authentication_insufficient')
+    expect(permitOf({ ...asks(['gold'], null), claims: { acr: 'gold' } }).until).toBe(SESSION.endsAt)
+  })
+
+  test('[BND6] both are asked where both are named, on an elevation too, and observing softens neither', () => {
+    const both = asks(['gold'], 300, {})
+    expect(answer({ ...E1, ...both, claims: { acr: 'gold', auth_time: SECONDS } })).toBe('e1')
+    expect(permitOf({ ...E1, ...both, claims: { acr: 'gold', auth_time: SECONDS - 290 } }).until).toBe(at(10))
+    for (const claims of [{ acr: 'gold' }, { auth_time: SECONDS }, { acr: 'iron', auth_time: SECONDS }, { acr: 'gold', auth_time: SECONDS - 301 }]) {
+      expect(answer({ ...E1, ...both, claims })).toBe('authentication_insufficient')
+      expect(answer({ ...E1, ...both, claims, route: { mode: 'observe' } })).toBe('authentication_insufficient')
+    }
+  })
+
+  test('[BND6, ENF3] what is open ends when the sign-in is too old, and goes on where a newer one showed', () => {
+    const held: Grant = { is: 'baseline' }
+    const later = (auth_time: number) => reassess(held, caseOf({ ...asks([], 300), now: at(300), claims: { auth_time } }))
+    expect(later(SECONDS)).toEqual({ kind: 'terminate', reason: 'authentication_insufficient' })
+    expect(later(SECONDS + 200)).toMatchObject({ kind: 'continue', permit: { until: at(500) } })
+  })
 })
 
 describe('which grant', () => {

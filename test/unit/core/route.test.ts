@@ -11,7 +11,7 @@ const target = (host: string, path: string): Target => ({ host, path, segments: 
 
 const rule = (changes: Partial<Rule> & { readonly path?: string | null } = {}): Rule => {
   const { path = null, ...rest } = changes
-  return { name: `r:${path ?? 'any'}`, effect: 'allow', methods: null, paths: path === null ? null : [pathPattern(path)], upgrade: null, anonymous: false, scope: null, condition: null, messages: null, ...rest }
+  return { name: `r:${path ?? 'any'}`, effect: 'allow', methods: null, paths: path === null ? null : [pathPattern(path)], upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...rest }
 }
 const hostOf = (host: string | null): HostPattern => (host === null ? { is: 'any' } : host.startsWith('*') ? { is: 'suffix', suffix: host.slice(1) } : { is: 'exact', host })
 const route = (name: string, host: string | null, path = '/**', rules: readonly Rule[] = [rule()], folds = { case: true, params: true }): Route =>

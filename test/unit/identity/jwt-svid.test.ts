@@ -2,11 +2,14 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import type { JwtSvidSettings } from '../../../src/config/settings.ts'
 import { JwtSvidProvider } from '../../../src/identity/jwt-svid.ts'
 import { keysOfText, svidKeys } from '../../../src/identity/keys.ts'
+import type { AnyProvider, Provider } from '../../../src/identity/credential.ts'
 import { buildProviders } from '../../../src/identity/provider.ts'
 import { HttpClient } from '../../../src/runtime/http-client.ts'
 import { type TokenClaims, TokenIssuer } from '../../support/token-issuer.ts'
 import { HandClock, jwtSvidSettings, NOON, proven, refused } from './fixtures.ts'
 import { json, Service } from './service.ts'
+
+const isText = (built: AnyProvider | undefined): built is Provider => built !== undefined && built.header !== null
 
 const ID = 'spiffe://example.org/ns/prod/sa/deploy'
 let spire: TokenIssuer
@@ -92,10 +95,10 @@ describe('its keys', () => {
       const built = async () => (await buildProviders(new Map([['mesh', settings]]), { clock: new HandClock(), http, parseYaml: () => null, notice: () => {} })).get('mesh')
       service.answer = json(JSON.parse(bundle('jwt-svid')))
       const one = await built()
-      expect(one === undefined ? null : (await proven(one, await svid())).workload).toBe(ID)
+      expect(isText(one) && (await proven(one, await svid())).workload).toBe(ID)
       service.answer = json(JSON.parse(bundle('x509-svid')))
       const other = await built()
-      expect(other === undefined ? null : (await refused(other, await svid())).detail).toBe('key_unknown')
+      expect(isText(other) && (await refused(other, await svid())).detail).toBe('key_unknown')
     } finally {
       await http.close()
       await service.close()

@@ -47,11 +47,11 @@ async function provider(reviewed: boolean, changes: Partial<KubernetesSettings> 
   const review = reviewed ? { url: service.url, tokenFile: join(dir, 'own'), caFile: join(dir, 'ca'), freshness: duration(10_000) } : null
   const settings = kubernetesSettings({ keys: { is: 'file', file: join(dir, 'jwks') }, review, ...changes })
   const built = (await buildProviders(new Map([['cluster', settings]]), { clock, http, parseYaml: () => null, notice: () => {} })).get('cluster')
-  if (built === undefined) throw new Error('nothing was built')
+  if (built === undefined || built.header === null) throw new Error('nothing was built')
   return built
 }
 const detail = async (claims: TokenClaims, header: TokenClaims = {}): Promise<string> => (await refused(await provider(false), await sign(claims, header))).detail
-const identifier = async (one: Provider): Promise<Identifier> => new Identifier(new Map([['cluster', one]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE })
+const identifier = async (one: Provider): Promise<Identifier> => new Identifier(new Map([['cluster', one]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
 const keyOf = (answer: Identification): string => (answer.is === 'verified' ? answer.verified.key : answer.detail)
 
 describe('a token of a pod', () => {

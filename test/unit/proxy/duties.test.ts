@@ -45,7 +45,7 @@ test('[AZ-018, WIRE22] early data that could do something, or stands on an eleva
   for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'QUERY', 'get', 'LOCK']) expect([isTooEarly(true, method, false), isTooEarly(false, method, false)]).toEqual([true, false])
 })
 
-const rule = (changes: Partial<Rule> = {}): Rule => ({ name: 'r', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, ...changes })
+const rule = (changes: Partial<Rule> = {}): Rule => ({ name: 'r', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...changes })
 const CORS: Cors = { origins: ['https://app.test', 'https://other.test:8443'], headers: ['authorization', 'content-type'], maxAge: duration(600_000), credentials: false }
 const routeWith = (rules: readonly Rule[]): Route => ({
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: [], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: false, params: false }, cors: CORS, rewrite: null, rules,
@@ -95,9 +95,10 @@ describe('pages of other origins', () => {
   })
 
   test('[WIRE19] an answer is readable for the named origins alone, and says that it differs by origin', () => {
-    expect(corsHeaders(CORS, 'https://other.test:8443')).toEqual(['access-control-allow-origin', 'https://other.test:8443', 'vary', 'origin'])
+    const exposed = ['access-control-expose-headers', 'www-authenticate, dpop-nonce']
+    expect(corsHeaders(CORS, 'https://other.test:8443')).toEqual(['access-control-allow-origin', 'https://other.test:8443', ...exposed, 'vary', 'origin'])
     for (const origin of [null, 'https://evil.test', '*', 'null']) expect(corsHeaders(CORS, origin)).toEqual(['vary', 'origin'])
-    expect(corsHeaders({ ...CORS, credentials: true }, 'https://app.test')).toEqual(['access-control-allow-origin', 'https://app.test', 'access-control-allow-credentials', 'true', 'vary', 'origin'])
+    expect(corsHeaders({ ...CORS, credentials: true }, 'https://app.test')).toEqual(['access-control-allow-origin', 'https://app.test', 'access-control-allow-credentials', 'true', ...exposed, 'vary', 'origin'])
   })
 
   test('[WIRE19] where no header is named a page may set none', () => {

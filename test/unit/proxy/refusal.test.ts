@@ -27,13 +27,14 @@ async function told(shown: RefusalText, { method = 'GET', closing = false } = {}
 }
 
 const CHALLENGE: { readonly [C in (typeof REASONS)[Reason]['challenge']]: RegExp | null } = {
-  none: null, bearer: /^Bearer realm="narrowgate"$/, invalid_token: /^Bearer realm="narrowgate", error="invalid_token", error_description="[^"\\]+"$/, insufficient_scope: /^Bearer realm="narrowgate", error="insufficient_scope", scope="api:write"$/,
+  none: null, bearer: /^Bearer realm="narrowgate"$/, invalid_token: /^Bearer realm="narrowgate", error="invalid_token", error_description="[^"\\]+"$/, insufficient_scope: /^Bearer realm="narrowgate", error="insufficient_scope"$/,
+  insufficient_user_authentication: /^Bearer realm="narrowgate", error="insufficient_user_authentication", error_description="[^"\\]+"$/,
 }
 
 describe('every reason', () => {
   test.each(REASON_WORDS)('[WIRE9, DEC6] %s is problem+json with its own status, sentence and challenge', async reason => {
     const row = REASONS[reason]
-    const { status, headers, body } = await told(refusalText(reason, { scope: 'api:write', session: 'ses_a' }))
+    const { status, headers, body } = await told(refusalText(reason, { session: 'ses_a' }))
     expect(status).toBe(row.status)
     expect(headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store', 'content-length': String(Buffer.byteLength(body)) })
     const { evaluation_id: evaluation, ...rest } = JSON.parse(body) as Record<string, unknown>

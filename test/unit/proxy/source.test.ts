@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { forwardedFor } from '../../../src/proxy/describe/forwarded.ts'
-import { type Source, sourceOf } from '../../../src/proxy/describe/source.ts'
+import { schemeOf, type Source, sourceOf } from '../../../src/proxy/describe/source.ts'
 
 const from = (peer: string, headers: readonly string[]): Source => sourceOf({ peer, headers }, TRUSTED)
 const of = (peer: string, forwarded: readonly string[], trusted: readonly string[]): string => sourceOf({ peer, headers: forwarded.flatMap(value => ['X-Forwarded-For', value]) }, trusted).address
@@ -91,4 +91,13 @@ describe('Forwarded', () => {
       for (const hop of hops ?? []) if (hop !== null) expect(isIP(hop)).toBeGreaterThan(0)
     }), { numRuns: 2_000 })
   })
+})
+
+test('[WIRE5, BND2] the scheme a caller used is that of the connection, or what a listed proxy says once and clearly', () => {
+  const of = (peer: string, headers: readonly string[], secure = false): string => schemeOf({ peer, headers, secure }, ['10.0.0.0/8'])
+  expect(of('10.1.1.1', ['X-Forwarded-Proto', 'https'])).toBe('https')
+  expect(of('10.1.1.1', ['x-forwarded-proto', 'http'], true)).toBe('http')
+  expect(of('192.0.2.1', ['x-forwarded-proto', 'https'])).toBe('http')
+  for (const unclear of [['x-forwarded-proto', 'https, http'], ['x-forwarded-proto', 'HTTPS'], ['x-forwarded-proto', 'https', 'X-Forwarded-Proto', 'https'], ['x-forwarded-proto', '']]) expect(of('10.1.1.1', unclear)).toBe('http')
+  expect(schemeOf({ peer: '10.1.1.1', headers: ['x-forwarded-proto', 'https'], secure: false }, [])).toBe('http')
 })
