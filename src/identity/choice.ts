@@ -21,6 +21,8 @@ export type AnyVerifier = Verifier | CertificateVerifier
 export type Choices = {
   /** By lower-case header name. */
   readonly byHeader: ReadonlyMap<string, Choice>
+  /** Its names. */
+  readonly headers: readonly string[]
   /** Those that know certificates, asked only where no line of those headers is there. */
   readonly certificates: readonly CertificateVerifier[]
 }
@@ -41,7 +43,7 @@ export function choicesOf(names: readonly string[], verifiers: ReadonlyMap<strin
     if (opaque !== 'none') choice.opaque ??= verifier
     if (issuer !== null && !choice.byIssuer.has(issuer)) choice.byIssuer.set(issuer, verifier)
   }
-  return { byHeader: choices, certificates }
+  return { byHeader: choices, headers: [...choices.keys()], certificates }
 }
 
 /** The only provider to ask, or what is wrong. `issuer` as in `Shown`: null is an opaque token, the empty one a JWT that names none. */

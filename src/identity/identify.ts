@@ -80,7 +80,7 @@ export class Identifier {
 
   /** Lower-case names of the headers in which a route's providers look: all their lines are what `presented` must hold. */
   headers(names: readonly string[]): readonly string[] {
-    return [...this.#choicesOf(names).byHeader.keys()]
+    return this.#choicesOf(names).headers
   }
 
   /** The answer without waiting; null when only `identify` can tell. `names` is the route's `authn`. */

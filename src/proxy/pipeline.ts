@@ -11,7 +11,7 @@ import { placeOf, type Route, routeOf } from '../core/route.ts'
 import { type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
 import type { Relay } from '../enforcement/admit.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
-import type { Identification, Presented } from '../identity/credential.ts'
+import type { Identification } from '../identity/credential.ts'
 import { purposesClaimed } from '../identity/purposes.ts'
 import { newExchangeId } from '../runtime/id.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
@@ -19,6 +19,7 @@ import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
 import { Ask } from './ask.ts'
 import { answerEmpty } from './own-answer.ts'
+import { presentedIn } from './describe/presented.ts'
 import { describeTarget } from './describe/target.ts'
 import { shownPurposes } from './describe/purposes.ts'
 import { Seen } from './describe/seen.ts'
@@ -123,7 +124,7 @@ export class Pipeline {
     if (this.#answersItself(ask, route)) return
     ask.place = placeOf(route, actionOf(ask), ask.target)
     if (ask.place.rule?.anonymous === true) return this.#judge(ask, null)
-    const presented = this.#presented(ask, route)
+    const presented = presentedIn(ask.arrival.headers, this.#room.identifier.headers(route.authn))
     const now = this.#room.identifier.identifyNow(route.authn, presented, ask)
     if (now !== null) return this.#identified(ask, now)
     void this.#room.identifier.identify(route.authn, presented, ask).then(identified => this.#identified(ask, identified)).catch(error => this.#failed(ask, error))
@@ -143,18 +144,6 @@ export class Pipeline {
     if (answer.is === 'refused') this.#refuse(ask, answer.reason)
     else answerEmpty(arrival, answer.headers)
     return true
-  }
-
-  /** Every line of a header in which a provider of the route looks. */
-  #presented(ask: Ask, route: Route): readonly Presented[] {
-    const wanted = this.#room.identifier.headers(route.authn)
-    const { headers } = ask.arrival
-    const lines: Presented[] = []
-    for (let i = 0; i < headers.length; i += 2) {
-      const header = (headers[i] ?? '').toLowerCase()
-      if (wanted.includes(header)) lines.push({ header, value: headers[i + 1] ?? '' })
-    }
-    return lines
   }
 
   // ---- credential, session

@@ -18,6 +18,7 @@ import type { Ask } from '../ask.ts'
 import type { ProxyRoom } from '../room.ts'
 import { answerJson } from '../own-answer.ts'
 import { nonceLines } from '../challenge.ts'
+import { presentedIn } from '../describe/presented.ts'
 import { refusalText } from '../refusal.ts'
 import { sessionOf } from '../session-of.ts'
 import { elevationAnswer, profileAnswer, sessionAnswer } from './answers.ts'
@@ -130,10 +131,8 @@ export class SelfService {
   async #identify(ask: Ask): Promise<Known | Refusal> {
     const names = this.#authn(ask.target.host)
     if (names.length === 0) return refuse('wrong_host')
-    const wanted = this.#room.identifier.headers(names)
-    const { headers } = ask.arrival
-    const presented = headers.flatMap((name, i) => (i % 2 === 0 && wanted.includes(name.toLowerCase()) ? [{ header: name.toLowerCase(), value: headers[i + 1] ?? '' }] : []))
-    const identified = await this.#room.identifier.identify(names, presented, ask)
+    const { identifier } = this.#room
+    const identified = await identifier.identify(names, presentedIn(ask.arrival.headers, identifier.headers(names)), ask)
     if (identified.is === 'refused') {
       ask.credentialFault = identified.detail
       return refuse(identified.reason)
