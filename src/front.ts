@@ -6,6 +6,7 @@ import { firstToken } from './admin/first-token.ts'
 import type { TokenEntry } from './admin/token-file.ts'
 import { healthHandler, healthServices } from './admin/health.ts'
 import { ControlListener } from './admin/listener.ts'
+import { openOperators } from './admin/operators.ts'
 import type { AdminRoom, GatewayEvent, Reloaded } from './admin/room.ts'
 import { adminHandler } from './admin/server.ts'
 import { NOBODY } from './audit/record.ts'
@@ -20,6 +21,7 @@ import { type Reason, REASONS } from './core/reason.ts'
 import type { Instant } from './core/time.ts'
 import type { Heard } from './enforcement/hub.ts'
 import type { Parts } from './gateway.ts'
+import type { ProviderTools } from './identity/provider.ts'
 import { type Certificate, readCertificate } from './proxy/certificate.ts'
 import { Listener } from './proxy/listener.ts'
 import type { Door } from './proxy/room.ts'
@@ -37,20 +39,20 @@ export type ConfigDesk = {
 export type Doors = { readonly certificates: ReadonlyMap<string, Certificate>; readonly authorizer: Authorizer }
 
 /** @param first the token of a gateway without a token file. @throws Error naming the file, and its listener where it has one */
-export async function openDoors({ listeners, admin }: Settings, first: TokenEntry | null, ports: Pick<Parts, 'clock' | 'log'>): Promise<Doors> {
+export async function openDoors({ listeners, admin }: Settings, first: TokenEntry | null, ports: ProviderTools & Pick<Parts, 'log'>): Promise<Doors> {
   const certificates = new Map<string, Certificate>()
   for (const listener of listeners) {
     const certificate = await readCertificate(listener)
     if (certificate !== null) certificates.set(listener.name, certificate)
   }
-  const authorizer = new Authorizer({ tokenFile: admin.tokenFile, breakGlassTokenFile: admin.breakGlassTokenFile, first }, ports)
+  const authorizer = new Authorizer({ tokenFile: admin.tokenFile, breakGlassTokenFile: admin.breakGlassTokenFile, first }, ports, await openOperators(admin, ports))
   await authorizer.check()
   return { certificates, authorizer }
 }
 
-/** The token that `run` writes where operators have no token file; null where none is needed. */
+/** The token that `run` writes where operators have no other way in; null where none is needed. */
 export async function ownToken({ admin, listeners, stateDir }: Settings): Promise<TokenEntry | null> {
-  const needed = admin.tokenFile === null && listeners.some(({ serves }) => serves.includes('admin'))
+  const needed = admin.tokenFile === null && admin.oidc === null && admin.mtls === null && listeners.some(({ serves }) => serves.includes('admin'))
   return needed ? firstToken(`${stateDir}/admin.token`, writeSecretFile) : null
 }
 

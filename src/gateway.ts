@@ -247,7 +247,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     if (change.sessions !== 'all') for (const live of change.sessions) timekeeper.watch(live)
     return reassessor.changed(change)
   }
-  const doors = await openDoors(settings, await ownToken(settings), { clock, log })
+  const doors = await openDoors(settings, await ownToken(settings), { ...tools, log })
   const named = async (): Promise<void> => { // another data set gets the keys that are in use
     await store.keepFirst('digest.key', digestKey.toString('base64'))
     if (contextKey !== null) await store.keepFirst('context.key', contextKey)
@@ -278,7 +278,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   observe(metrics, parts, () => room.world.upstreams.values())
   const swap = async (next: Settings): Promise<void> => {
     const providers = await buildProviders(next.providers, tools)
-    const nextDoors = await openDoors(next, await ownToken(next), { clock, log })
+    const nextDoors = await openDoors(next, await ownToken(next), { ...tools, log })
     const [before, world] = [room.world, await openWorld(next, room.world, witnessOf(metrics))] // last: from here on nothing can fail
     room.world = world
     digest = next.digest

@@ -1,10 +1,13 @@
-// Who holds a token: looked up by its digest in the token file and, beside it, the break-glass file. Files are read again at most once a second;
-// one that became unreadable as JSON keeps its last good entries, one that is gone has none. Never logs a token. SPEC: ADM11, ADM14
+// Who an operator is, by the one credential shown. A token of ours is looked up by its digest in the token file and, beside it, the break-glass file;
+// any other is for operators.ts. Files are read again at most once a second; one that became unreadable as JSON keeps its last good entries, one that is
+// gone has none. Never logs a token. SPEC: ADM11, ADM14, ADM22
+import type { Socket } from 'node:net'
 import type { Instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { sha256 } from '../runtime/id.ts'
 import type { Log } from '../runtime/log.ts'
 import { readSecretFile, SecretFileError } from '../runtime/secret-file.ts'
+import { NOBODY_VOUCHED, type Vouched } from './operators.ts'
 import type { Caller } from './roles.ts'
 import { TOKEN, type TokenEntry, tokensOf } from './token-file.ts'
 
@@ -74,12 +77,15 @@ class WatchedFile {
 export class Authorizer {
   #files: readonly { readonly watched: WatchedFile; readonly breakGlass: boolean }[]
   #first: TokenEntry | null
+  #vouched: Vouched
   readonly #clock: Clock
 
-  constructor({ tokenFile, breakGlassTokenFile, first }: AuthorizerSettings, ports: Omit<Ports, 'read'>, read: Ports['read'] = file => readSecretFile(file, TOKEN_FILE_BYTES)) {
+  constructor({ tokenFile, breakGlassTokenFile, first }: AuthorizerSettings, ports: Omit<Ports, 'read'>, vouched: Vouched = NOBODY_VOUCHED) {
+    const read: Ports['read'] = file => readSecretFile(file, TOKEN_FILE_BYTES)
     const named = [{ file: tokenFile, breakGlass: false }, { file: breakGlassTokenFile, breakGlass: true }]
     this.#files = named.flatMap(({ file, breakGlass }) => (file === null ? [] : [{ watched: new WatchedFile(file, { ...ports, read }), breakGlass }]))
     this.#first = first
+    this.#vouched = vouched
     this.#clock = ports.clock
   }
 
@@ -92,11 +98,17 @@ export class Authorizer {
   replace(other: Authorizer): void {
     this.#files = other.#files
     this.#first = other.#first
+    this.#vouched = other.#vouched
+  }
+
+  /** Who proved by a certificate who they are; `none` where none was shown that anybody asked for, null for nobody. Never throws. */
+  certified(socket: Socket): Caller | 'none' | null {
+    return this.#vouched.byCertificate(socket)
   }
 
   /** Who holds this token; null for nobody. Never throws. */
   async identify(token: string): Promise<Caller | null> {
-    if (!TOKEN.test(token)) return null
+    if (!TOKEN.test(token)) return this.#vouched.byToken(token)
     const digest = sha256(token)
     const now = this.#clock.now()
     if (this.#first !== null && this.#first.sha256 === digest) return callerOf(this.#first, false, now)

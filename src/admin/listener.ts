@@ -2,21 +2,31 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { type AuthorityOptions, readingOf } from '../identity/certificate/authority.ts'
 
-type ControlOptions = { readonly host: string; readonly port: number; readonly tls: { readonly cert: string; readonly key: string } | null; readonly handler: RequestListener }
+type ControlCertificate = { readonly cert: string; readonly key: string; /** Whose certificates clients may show; null where they are not asked for one. */ readonly clients: AuthorityOptions | null }
+type ControlOptions = { readonly host: string; readonly port: number; readonly tls: ControlCertificate | null; readonly handler: RequestListener }
 
 const HEADERS_WITHIN = 10_000
 const REQUEST_WITHIN = 60_000
 const CONNECTIONS_MAX = 1_000
 
+const secureContext = ({ cert, key, clients }: ControlCertificate) => ({ cert, key, minVersion: 'TLSv1.2', ...clients }) as const
+
 export class ControlListener {
   readonly #server: Server
   readonly #options: ControlOptions
+  /** Connections whose client showed a certificate. */
+  readonly #proved = new Set<TLSSocket>()
+  #clients: AuthorityOptions | null
 
   constructor(options: ControlOptions) {
     this.#options = options
+    this.#clients = options.tls?.clients ?? null
     const limits = { headersTimeout: HEADERS_WITHIN, requestTimeout: REQUEST_WITHIN, maxHeaderSize: 16_384 }
-    this.#server = options.tls === null ? createServer(limits, options.handler) : createTlsServer({ ...limits, ...options.tls, minVersion: 'TLSv1.2' }, options.handler)
+    this.#server = options.tls === null ? createServer(limits, options.handler) : createTlsServer({ ...limits, ...secureContext(options.tls) }, options.handler)
+    this.#server.on('secureConnection', (socket: TLSSocket) => this.#secured(socket))
     this.#server.maxConnections = CONNECTIONS_MAX
   }
 
@@ -29,13 +39,22 @@ export class ControlListener {
     return this.#server.address() as AddressInfo // it listens on a port
   }
 
-  /** Connections from now on get this certificate; open ones keep theirs. */
-  secure({ cert, key }: { readonly cert: string; readonly key: string }): void {
-    if (this.#server instanceof TlsServer) this.#server.setSecureContext({ cert, key, minVersion: 'TLSv1.2' })
+  /** Connections from now on get this certificate; open ones keep theirs, unless their client proved something by authorities that are others now. */
+  secure(certificate: ControlCertificate): void {
+    if (!(this.#server instanceof TlsServer)) return
+    if (JSON.stringify(certificate.clients) !== JSON.stringify(this.#clients)) for (const socket of this.#proved) socket.destroy()
+    this.#clients = certificate.clients
+    this.#server.setSecureContext(secureContext(certificate))
   }
 
   close(): void {
     this.#server.close()
     this.#server.closeAllConnections()
+  }
+
+  #secured(socket: TLSSocket): void {
+    if (readingOf(socket) === null) return
+    this.#proved.add(socket)
+    socket.once('close', () => this.#proved.delete(socket))
   }
 }

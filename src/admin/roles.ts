@@ -1,11 +1,13 @@
 // Who may do what on the admin listener: five roles, each of which also reads. `admin` holds the operator's rights, never the approver's.
 // SPEC: ADM18
-export const ROLES = ['viewer', 'approver', 'operator', 'broker', 'admin'] as const
-export type Role = (typeof ROLES)[number]
+import { OPERATOR_ROLES, type OperatorRole } from '../config/settings.ts'
 
-/** Somebody with a valid token. */
+export const ROLES = OPERATOR_ROLES
+export type Role = OperatorRole
+
+/** Somebody with a valid credential. */
 export type Caller = {
-  /** Name of the entry in the token file. */
+  /** Name of the entry in the token file, else what the credential calls its holder. */
   readonly name: string
   /** `issuer|subject`: who stands in facts, and who is barred from approving its own requests. */
   readonly identity: string

@@ -1,5 +1,5 @@
 // The life of an admin request: own origin, operation, token, role, body, route, record, answer. Nothing of the inside is ever answered.
-// A break-glass token alarms at every use, whatever comes of it. SPEC: ADM3, ADM11-ADM15, ADM18
+// A break-glass token alarms at every use, whatever comes of it. SPEC: ADM3, ADM11-ADM15, ADM18, ADM22
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Answer } from './answer.ts'
 import { type OperationName, type Operation, OPERATIONS } from './contract.ts'
@@ -16,18 +16,32 @@ import { HANDLERS } from './routes/table.ts'
 import { send, sendFault } from './send.ts'
 
 const NOBODY: Caller = { name: '', identity: '', roles: [], breakGlass: false }
-const CHALLENGE = { headers: { 'www-authenticate': 'Bearer realm="narrowgate-admin"' } }
+const CHALLENGE = 'Bearer realm="narrowgate-admin"'
 
-function tokenOf(request: IncomingMessage): string | null {
-  const given = request.headersDistinct['authorization'] ?? []
-  const [, token] = /^Bearer +([\x21-\x7e]{1,256})$/i.exec(given[0] ?? '') ?? []
+function unauthenticated(says: string, error = ''): AdminFault {
+  return new AdminFault('unauthenticated', says, { headers: { 'www-authenticate': `${CHALLENGE}${error}` } })
+}
+
+function tokenOf(given: readonly string[]): string | null {
+  const [, token] = /^Bearer +([\x21-\x7e]{1,16384})$/i.exec(given[0] ?? '') ?? []
   return given.length === 1 && token !== undefined ? token : null
 }
 
+function certifiedCaller({ authorizer }: AdminRoom, { socket }: IncomingMessage): Caller {
+  const caller = authorizer.certified(socket)
+  if (caller === 'none') throw unauthenticated('a token is required')
+  if (caller === null) throw unauthenticated('the client certificate is nobody’s here, or does not count')
+  return caller
+}
+
+/** By the one credential shown: a certificate is asked about only where no `Authorization` is there, whatever becomes of that. */
 async function callerOf(room: AdminRoom, request: IncomingMessage): Promise<Caller> {
-  const token = tokenOf(request)
-  const caller = token === null ? null : await room.authorizer.identify(token)
-  if (caller === null) throw new AdminFault('unauthenticated', token === null ? 'a token is required' : 'the token is not known or no longer counts', CHALLENGE)
+  const given = request.headersDistinct['authorization']
+  if (given === undefined) return certifiedCaller(room, request)
+  const token = tokenOf(given)
+  if (token === null) throw unauthenticated('a token is required')
+  const caller = await room.authorizer.identify(token)
+  if (caller === null) throw unauthenticated('the token is not known or no longer counts', ', error="invalid_token"')
   return caller
 }
 

@@ -14,14 +14,13 @@ const TOOLS: ProviderTools = { clock: new SystemClock(), http: { getJson: nothin
 
 /** What is wrong with them, one sentence for each that names the file; empty where a start would take them all. */
 export async function fileProblems(settings: Settings): Promise<readonly string[]> {
-  const { providers, listeners, upstreams, context } = settings
-  const ports = { clock: TOOLS.clock, log: openLog('silent') }
-  const nobody = { tokenFile: null, breakGlassTokenFile: null }
+  const { providers, listeners, upstreams, context, admin: { tokenFile, breakGlassTokenFile, oidc } } = settings
+  const ports = { ...TOOLS, log: openLog('silent') }
+  const nobody = { tokenFile: null, breakGlassTokenFile: null, oidc: null, mtls: null }
   const tries: readonly (() => Promise<unknown>)[] = [
     ...[...providers].map(provider => () => buildProviders(new Map([provider]), TOOLS)),
     ...listeners.map(listener => () => openDoors({ ...settings, listeners: [listener], admin: nobody }, null, ports)),
-    () => openDoors({ ...settings, listeners: [], admin: { ...settings.admin, breakGlassTokenFile: null } }, null, ports),
-    () => openDoors({ ...settings, listeners: [], admin: { ...settings.admin, tokenFile: null } }, null, ports),
+    ...[{ tokenFile }, { breakGlassTokenFile }, { oidc }].map(way => () => openDoors({ ...settings, listeners: [], admin: { ...nobody, ...way } }, null, ports)),
     ...[...upstreams.values()].map(upstream => () => readSecrets(upstream)),
     ...(context.keyFile === null ? [] : [context.keyFile]).map(file => () => readContextKey(file)),
   ]

@@ -24,7 +24,7 @@ type CelError = { readonly code?: string; readonly summary?: string; readonly me
 function hintFor(error: CelError, kind: ContextKind): string | null {
   const text = error.summary ?? error.message
   if (error.code === 'unknown_variable' && /\bnow\b/.test(text)) return 'conditions know no time; use `for`, `max` or `until`'
-  if (error.code === 'unknown_variable' && kind === 'subject') return 'only `subject` can be read here'
+  if (error.code === 'unknown_variable' && kind !== 'rule') return `only \`${kind}\` can be read here`
   if (error.code === 'unknown_variable') return 'the roots are subject, request, path, source, session and elevation'
   if (/double|dyn<double>/.test(text) && /\bint\b/.test(text)) return 'numbers from outside are doubles: write 1.0 instead of 1'
   return null
@@ -101,4 +101,12 @@ export function compileSubjectCondition(source: string): Compiled<SubjectConditi
   if (!made.ok) return made
   const { program } = made
   return { ok: true, condition: { source, test: (principal, claims) => answer(program, new SubjectContext(principal, claims)) } }
+}
+
+/** A condition about what an operator's credential says alone: roles. */
+export function compileIdentityCondition(source: string): Compiled<SubjectCondition> {
+  const made = ready(source, 'identity', null)
+  if (!made.ok) return made
+  const { program } = made
+  return { ok: true, condition: { source, test: (_, identity) => answer(program, { identity }) } }
 }

@@ -63,6 +63,6 @@ function environment(roots: readonly Root[]): Environment {
   return env
 }
 
-/** `rule`: everything a rule's `if` may read. `subject`: the caller alone, for `eligible` and `when`. */
-export const ENVIRONMENTS = { rule: environment(ROOTS), subject: environment(['subject']) } as const
+/** `rule`: everything a rule's `if` may read. `subject`: the caller alone, for `eligible` and `when`. `identity`: what an operator's credential says, for roles. */
+export const ENVIRONMENTS = { rule: environment(ROOTS.filter(root => root !== 'identity')), subject: environment(['subject']), identity: environment(['identity']) } as const
 export type ContextKind = keyof typeof ENVIRONMENTS

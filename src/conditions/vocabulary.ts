@@ -1,6 +1,6 @@
 // The names a condition may use, once: environments are built from it, and so is the reference.
 // There is no `now`: time belongs to `for`, `max` and `until`, which give exact instants. SPEC: CFG4
-export type Root = 'subject' | 'request' | 'path' | 'source' | 'session' | 'elevation'
+export type Root = 'subject' | 'request' | 'path' | 'source' | 'session' | 'elevation' | 'identity'
 
 type Member = { readonly type: string; readonly says: string }
 type RootEntry = { readonly type: string; readonly says: string; readonly members: { readonly [name: string]: Member } }
@@ -45,6 +45,7 @@ export const VOCABULARY: { readonly [R in Root]: RootEntry } = {
       params: { type: 'map<string, dyn>', says: 'what its requester filled in' },
     },
   },
+  identity: { type: 'map<string, dyn>', says: 'The claims of an operator’s credential; only in `admin.auth`, where nothing else can be read.', members: {} },
 }
 
 export const ROOTS = Object.keys(VOCABULARY) as readonly Root[] // keys of the literal above

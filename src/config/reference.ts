@@ -59,7 +59,8 @@ function conditions(): string {
   ])
   return [
     '## Conditions', '',
-    'Conditions (`if`, `eligible`, `when`) are CEL and checked when the file is loaded. `eligible` and `when` read `subject` only. There is no `now`:',
+    'Conditions (`if`, `eligible`, `when`) are CEL and checked when the file is loaded. `eligible` and `when` read `subject` only,',
+    'the roles of `admin.auth` read `identity` only. There is no `now`:',
     'time belongs to `for`, `max` and `until`. A condition that cannot be evaluated refuses, like one that is false; CEL lets `true || error` hold.', '',
     '| name | type | meaning |', '| --- | --- | --- |', ...table, '',
     'A key that may be missing is asked for first: `has(subject.claims.team) && subject.claims.team == "support"`, `"x-tier" in request.headers`, or',

@@ -1,5 +1,6 @@
 // The configuration after compilation: what each room is built from. Files named in it are read by their rooms, at start and at reload.
 // SPEC: CFG1
+import type { SubjectCondition } from '../core/condition.ts'
 import type { Policy } from '../core/policy.ts'
 import type { PrincipalKind } from '../core/principal.ts'
 import type { Duration } from '../core/time.ts'
@@ -212,6 +213,19 @@ export type StoreSettings = {
   readonly macKeyFiles: readonly string[]
 }
 
+export const OPERATOR_ROLES = ['viewer', 'approver', 'operator', 'broker', 'admin'] as const
+export type OperatorRole = (typeof OPERATOR_ROLES)[number]
+
+/** Whose credentials count on the admin listener, and which roles they give; a role is held where its condition is true, never in doubt. */
+type OperatorsBy<P extends ProviderSettings> = { readonly provider: P; readonly roles: ReadonlyMap<OperatorRole, SubjectCondition> }
+
+export type AdminSettings = {
+  readonly tokenFile: string | null
+  readonly breakGlassTokenFile: string | null
+  readonly oidc: OperatorsBy<JwtSettings> | null
+  readonly mtls: OperatorsBy<MtlsSettings> | null
+}
+
 export type Settings = {
   readonly digest: string
   readonly policy: Policy
@@ -228,7 +242,7 @@ export type Settings = {
   readonly drain: { readonly delay: Duration; readonly timeout: Duration }
   readonly providers: ReadonlyMap<string, ProviderSettings>
   readonly upstreams: ReadonlyMap<string, UpstreamSettings>
-  readonly admin: { readonly tokenFile: string | null; readonly breakGlassTokenFile: string | null }
+  readonly admin: AdminSettings
   readonly store: StoreSettings
   readonly context: { readonly keyFile: string | null; readonly issuer: string }
   readonly audit: {

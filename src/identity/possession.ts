@@ -18,7 +18,7 @@ export interface Circumstances {
   readonly proofs: readonly string[]
   /** The certificate of its caller, by its connection or as a proxy tells it; null where there is none. */
   readonly clientCertificate: CertificateRead | null
-  /** The credential for which its proof was accepted; a request may be asked again, its proof may not. Kept by `Possession` alone. */
+  /** The credential and the key for which its proof was accepted; a request may be asked again, its proof may not. Kept by `Possession` alone. */
   acceptedFor: string | null
 }
 
@@ -33,6 +33,9 @@ const TOLERANCE = { past: duration(60_000), future: duration(5_000) }
 const ALGORITHMS = [...PROOF_ALGORITHMS.keys()]
 
 const faultOf = (fault: ProofFault): CredentialFault => (fault === 'nonce_missing' || fault === 'nonce_stale' ? 'dpop_nonce' : 'dpop_invalid')
+
+/** An issuer that is asked again may name another key for the same token. */
+const proofOf = (digest: string, { thumbprint }: TokenBinding): string => `${digest} ${thumbprint}`
 
 export class Possession {
   readonly #clock: Clock
@@ -50,7 +53,7 @@ export class Possession {
   now({ scheme, digest }: Shown, binding: TokenBinding | null, circumstances: Circumstances): Refused | 'await' | null {
     if ((scheme === 'dpop') !== (binding?.is === 'dpop')) return invalid('scheme_refused')
     if (binding === null) return null
-    if (binding.is === 'dpop') return circumstances.acceptedFor === digest ? null : 'await'
+    if (binding.is === 'dpop') return circumstances.acceptedFor === proofOf(digest, binding) ? null : 'await'
     return this.#compare(binding, circumstances.clientCertificate)
   }
 
@@ -61,7 +64,7 @@ export class Possession {
     const forgetAt = instant(read.issuedAt + TOLERANCE.past + TOLERANCE.future)
     try {
       if ((await this.#marks.mark(read.jti, read.issuedAt, forgetAt)) === 'again') return invalid('dpop_replayed')
-      circumstances.acceptedFor = shown.digest
+      circumstances.acceptedFor = proofOf(shown.digest, binding)
       return null
     } catch {
       return invalid('marks_unavailable') // a proof nobody can tell from a copy proves nothing

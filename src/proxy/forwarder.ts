@@ -16,6 +16,7 @@ import type { Passing } from './http/response-head.ts'
 import type { Refuser } from './refuser.ts'
 import { hostFor, pathFor } from './rewrite.ts'
 import type { ProxyRoom } from './room.ts'
+import { Vouching } from './vouching.ts'
 import { DialAgent } from './websocket/dial-agent.ts'
 import { type TunnelPlace, WebSocketRelay } from './websocket/relay.ts'
 
@@ -23,10 +24,12 @@ export class Forwarder implements AskOwner {
   readonly #room: ProxyRoom
   readonly #refuser: Refuser
   readonly #departures = new Departures()
+  readonly #vouching: Vouching
 
   constructor(room: ProxyRoom, refuser: Refuser) {
     this.#room = room
     this.#refuser = refuser
+    this.#vouching = new Vouching(room)
   }
 
   /** What takes the request over once it is admitted; null where its upstream is not configured any more. */
@@ -43,6 +46,7 @@ export class Forwarder implements AskOwner {
   /** Whatever was there when it was admitted: one that waits for its record goes with the word it was admitted on. */
   admitted(ask: Ask, { exchange }: Carried): void {
     ask.context ??= this.#context(ask, exchange)
+    if (exchange !== null) this.#vouching.watch(ask, exchange)
   }
 
   passing({ place, head: { origin }, verified, world }: Ask): Passing {

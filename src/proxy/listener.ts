@@ -51,7 +51,10 @@ export class Listener {
   readonly #named = new WeakMap<Socket, string>()
   /** Connections whose client showed a certificate. */
   readonly #proved = new Set<TLSSocket>()
+  /** The same value for as long as it says the same. */
   #clients: Certificate['clients']
+  /** By TCP socket: whose certificates count in its handshake. */
+  readonly #begun = new WeakMap<Socket, Certificate['clients']>()
   #names: CertificateNames | null
 
   constructor(options: ListenOptions) {
@@ -85,8 +88,10 @@ export class Listener {
   /** Connections from now on get this certificate; open ones keep theirs, unless their client proved something by authorities that are others now. */
   secure(certificate: Certificate): void {
     if (this.#tls === null) return
-    if (JSON.stringify(certificate.clients) !== JSON.stringify(this.#clients)) for (const socket of this.#proved) socket.destroy()
-    this.#clients = certificate.clients
+    if (JSON.stringify(certificate.clients) !== JSON.stringify(this.#clients)) {
+      for (const socket of this.#proved) socket.destroy()
+      this.#clients = certificate.clients
+    }
     this.#tls.setSecureContext(secureContext(certificate))
     this.#names = new CertificateNames(certificate)
   }
@@ -117,7 +122,10 @@ export class Listener {
   #route(): void {
     const tls = this.#tls
     if (tls === null) return void this.#server.on('connection', socket => this.#opened(socket, () => this.#plain(socket)))
-    this.#server.on('connection', socket => this.#opened(socket, () => tls.emit('connection', socket)))
+    this.#server.on('connection', socket => this.#opened(socket, () => {
+      this.#begun.set(socket, this.#clients)
+      tls.emit('connection', socket)
+    }))
     tls.on('secureConnection', socket => this.#secured(socket))
     tls.on('tlsClientError', (_, socket) => this.#drop(socket))
   }
@@ -155,6 +163,7 @@ export class Listener {
 
   #secured(socket: TLSSocket): void {
     if (readingOf(socket) !== null) {
+      if (this.#begun.get(rawSocket(socket)) !== this.#clients) return void socket.destroy() // a reload came during the handshake: it proved something by authorities that are others now
       this.#proved.add(socket)
       socket.once('close', () => this.#proved.delete(socket))
     }

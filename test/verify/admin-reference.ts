@@ -7,7 +7,8 @@ const OPENING = `# Admin API
 
 JSON over HTTP on the listener that serves \`admin\`, by default \`127.0.0.1:9443\`. Made from \`src/admin/contract.ts\`; do not edit.
 
-Every request but those marked *no token* carries \`Authorization: Bearer nga_…\`. Roles: \`viewer\` reads; \`approver\`, \`operator\` and
+Every request but those marked *no token* carries \`Authorization: Bearer …\` (a token \`nga_…\`, or a signed one where \`admin.auth.oidc\` says whose), or comes with a client
+certificate that \`admin.auth.mtls\` knows. Roles: \`viewer\` reads; \`approver\`, \`operator\` and
 \`broker\` also do what is marked with their name; \`admin\` holds the operator's rights and not the approver's. Bodies are \`application/json\` of at most
 64 KiB (\`config.validate\`: \`application/yaml\`, 1 MiB); unknown fields are errors. Times are RFC 3339, lengths are written \`15m\`.
 Requests of web pages from elsewhere are refused.

@@ -3,6 +3,7 @@
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type SecureVersion, type TLSSocket } from 'node:tls'
@@ -204,6 +205,47 @@ describe('a listener whose authorities or lists change', () => {
     expect(await anonymous.ask()).toEqual([200, 200])
     anonymous.close()
     for (const wire of WIRES) await comesToNothing(() => ask(where, bound, { wire, leaf: fresh }), `${where} ${wire}`)
+  })
+
+  /** One request on a connection whose client says nothing behind its first words until it is let; what was answered, empty where it was ended. */
+  async function stalled(where: Where, version: SecureVersion, leaf: Leaf | null, token: string) {
+    const { port, tls } = gateOf(where).target
+    const [relay, held] = [createServer(), Promise.withResolvers<() => void>()]
+    relay.once('connection', inward => {
+      const outward = connectTcp(port, '127.0.0.1')
+      for (const end of [inward, outward]) end.on('error', () => {}).on('close', () => [inward, outward].forEach(one => one.destroy()))
+      outward.pipe(inward)
+      inward.once('data', first => {
+        outward.write(first)
+        inward.pause().once('readable', () => held.resolve(() => { inward.pipe(outward) }))
+      })
+    })
+    await once(relay.listen(0, '127.0.0.1'), 'listening')
+    const socket = connect({ host: '127.0.0.1', port: (relay.address() as AddressInfo).port, ca: tls?.ca ?? '', servername: 'api.test', ALPNProtocols: ['http/1.1'], minVersion: version, maxVersion: version, ...(leaf === null ? {} : { cert: leaf.cert, key: leaf.key }) }) // it listens on a port
+    socket.on('error', () => {})
+    socket.write(request('GET', freshPath(), { authorization: `Bearer ${token}`, connection: 'close' }))
+    let heard = ''
+    const over = new Promise(resolve => { socket.once('close', resolve) })
+    socket.on('data', (data: Buffer) => { heard += data.toString('latin1') })
+    const go = await held.promise
+    return async (): Promise<string> => {
+      go()
+      await over
+      relay.close()
+      return heard.slice(0, 12)
+    }
+  }
+
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)('[BND4, CFG10] in %s a handshake that began under a list of before and ends under one that revokes its certificate proves nothing', async version => {
+    for (const where of WHERE) {
+      const fresh = await authority.issue()
+      const [late, plain] = [await stalled(where, version, fresh, await tokenOf(fresh)), await stalled(where, version, null, await pair.a.token())]
+      await authority.revoke(fresh)
+      await trust()
+      expect(await gateOf(where).gateway.reload('SIGHUP')).toMatchObject({ ok: true })
+      expect(await late(), where).not.toBe('HTTP/1.1 200')
+      expect(await plain(), where).toBe('HTTP/1.1 200')
+    }
   })
 })
 

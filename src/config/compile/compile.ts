@@ -3,6 +3,7 @@ import { routeTable } from '../../core/route.ts'
 import type { Policy } from '../../core/policy.ts'
 import { absolute } from '../environment.ts'
 import type { Settings } from '../settings.ts'
+import { adminOf } from './admin.ts'
 import { type Compilation, existingOrNone } from './context.ts'
 import { listenersOf, trustedProxiesOf } from './listeners.ts'
 import { profilesOf } from './profiles.ts'
@@ -47,7 +48,7 @@ export function compile(c: Compilation, digest: string): Settings {
     limits,
     drain: { delay: config.server.drain.delay, timeout: config.server.drain.timeout },
     providers, upstreams,
-    admin: { tokenFile: existingOrNone(c, ['admin', 'auth', 'tokenFile'], config.admin.auth.tokenFile), breakGlassTokenFile: existingOrNone(c, ['admin', 'breakGlassTokenFile'], config.admin.breakGlassTokenFile) },
+    admin: adminOf(c),
     store,
     context: { keyFile: existingOrNone(c, ['context', 'keyFile'], config.context.keyFile), issuer: config.context.issuer },
     audit: auditOf(c, inState),

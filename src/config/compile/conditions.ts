@@ -1,5 +1,5 @@
 // Conditions of the file: compiled by their room, faults shown at their column in the text. SPEC: CFG4, CFG5
-import { type Compiled, compileCondition, compileSubjectCondition } from '../../conditions/compile.ts'
+import { type Compiled, compileCondition, compileIdentityCondition, compileSubjectCondition } from '../../conditions/compile.ts'
 import type { Condition, SubjectCondition } from '../../core/condition.ts'
 import type { Path } from '../source-map.ts'
 import type { Compilation } from './context.ts'
@@ -16,3 +16,5 @@ export const ruleCondition = (c: Compilation, path: Path, source: string | undef
 
 export const subjectCondition = (c: Compilation, path: Path, source: string | undefined): SubjectCondition | null =>
   source === undefined ? null : checked(c, path, compileSubjectCondition(source))
+
+export const identityCondition = (c: Compilation, path: Path, source: string): SubjectCondition | null => checked(c, path, compileIdentityCondition(source))

@@ -50,7 +50,7 @@ function proxyProtocolOf({ config, report }: Compilation, written: Written, path
 function clientsOf(c: Compilation, { tls, serves }: Written, path: Path): NonNullable<ListenerSettings['tls']>['clients'] {
   if (tls?.clients === undefined) return null
   const at = [...path, 'tls', 'clients']
-  if (!serves.includes('proxy')) c.report.error(at, 'only listeners that serve `proxy` ask for client certificates', 'leave `clients` out')
+  if (!serves.includes('proxy') && !serves.includes('admin')) c.report.error(at, 'only listeners that serve `proxy` or `admin` ask for client certificates', 'leave `clients` out')
   const { caFile, crlFile } = tls.clients
   return { caFile: existing(c, [...at, 'caFile'], caFile), crlFile: crlFile === undefined ? null : existing(c, [...at, 'crlFile'], crlFile) }
 }

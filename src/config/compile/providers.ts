@@ -7,7 +7,7 @@ import { httpUrl, isLoopbackUrl } from './url.ts'
 type Written = Compilation['config']['authn'][string]
 type Of<K extends 'jwt' | 'apiKey' | 'introspection' | 'jwtSvid' | 'kubernetes' | 'mtls'> = NonNullable<Written[K]>
 /** One provider as far as it is the same for every kind. */
-type Common = { readonly c: Compilation; readonly at: Path; readonly name: string; readonly kind: Written['kind']; readonly claims: ClaimNames }
+export type Common = { readonly c: Compilation; readonly at: Path; readonly name: string; readonly kind: Written['kind']; readonly claims: ClaimNames }
 
 const namesOf = ({ claims }: Written): ClaimNames => ({ tenant: claims.tenant ?? null, owner: claims.owner ?? null, client: claims.client ?? null })
 const own = ({ name, kind, claims }: Common) => ({ name, kind, claims })
@@ -35,7 +35,7 @@ function possessionOf({ c, at }: Common, written: Of<'jwt'> | Of<'introspection'
   return { dpop: dpop ?? 'off', mtls: mtls ?? 'off' }
 }
 
-function jwtProvider(common: Common, jwt: Of<'jwt'>): JwtSettings {
+export function jwtProvider(common: Common, jwt: Of<'jwt'>): JwtSettings {
   return {
     is: 'jwt', ...own(common),
     issuer: jwt.issuer,
@@ -112,7 +112,7 @@ function kubernetesProvider(common: Common, written: Of<'kubernetes'>): Kubernet
 
 const FORMS = ['spiffe', 'subjects', 'dnsNames'] as const
 
-function mtlsProvider(common: Common, written: Of<'mtls'>): MtlsSettings {
+export function mtlsProvider(common: Common, written: Of<'mtls'>): MtlsSettings {
   const { c, at, name } = common
   const [by = 'spiffe', other] = FORMS.filter(form => written[form] !== undefined)
   if (written[by] === undefined || other !== undefined) c.report.errorAtKey(at, `provider '${name}' needs exactly one of ${FORMS.map(form => `\`${form}\``).join(', ')}`)

@@ -20,7 +20,8 @@ const DPOP = 'Tokens may, or must, be bound to the key of a DPoP proof (`cnf.jkt
 const MTLS = 'Tokens may, or must, be bound to a client certificate (`cnf["x5t#S256"]`); without it bound tokens are refused'
 const freshness = () => duration({ most: '5m' }).prefault('10s')
 
-const jwt = z.strictObject({
+/** What of a JWT is asked, whoever shows it. */
+export const jwtWords = {
   issuer: issuer().describe('The `iss` claim, exactly'),
   audience: audience().describe('The `aud` claim must hold one of these'),
   jwksFile: filePath().optional().describe('Keys from a file'),
@@ -28,6 +29,10 @@ const jwt = z.strictObject({
   algorithms: list(algorithm).prefault([...ALGORITHMS]).describe('Accepted signature algorithms'),
   typ: list(z.string().min(1), 16).prefault(['at+jwt']).describe('Accepted `typ` headers'),
   clockTolerance: clockTolerance(),
+}
+
+const jwt = z.strictObject({
+  ...jwtWords,
   dpop: possession().describe(DPOP),
   mtls: possession().describe(MTLS),
 })
@@ -93,12 +98,15 @@ const ATTRIBUTE = String.raw`(?:(?:CN|L|ST|O|OU|C|STREET|DC|UID)=(?:#(?:[0-9a-f]
 const DISTINGUISHED_NAME = new RegExp(`^${ATTRIBUTE}(?:[,+]${ATTRIBUTE})*$`)
 const DNS_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$/
 
-const mtls = z.strictObject({
+/** How certificates name their holders. */
+export const mtlsWords = {
   spiffe: list(spiffePattern(), 256).optional().describe('SPIFFE ids of X.509-SVIDs, `*` for one whole segment; a rotated SVID keeps its session (exactly one of `spiffe`, `subjects` and `dnsNames`)'),
   subjects: list(z.string().max(512).regex(DISTINGUISHED_NAME, { error: 'expected a whole name as RFC 4514 writes it, most specific part first and without spaces between parts, such as CN=deploy,O=Example' }), 256).optional()
     .describe('Names of subjects, whole and in their order as RFC 4514 writes them: `CN=deploy,O=Example`; never the common name alone'),
   dnsNames: list(z.string().regex(DNS_NAME, { error: 'expected a DNS name, without wildcards' }), 256).optional().describe('DNS names, of which a certificate must have exactly one among its alternative names'),
-})
+}
+
+const mtls = z.strictObject(mtlsWords)
 
 const claim = () => z.string().min(1).max(256).optional()
 

@@ -4,8 +4,8 @@ const UPSTREAM = ['credential.exchange']
 
 const KEYS: ReadonlySet<string> = new Set([
   'include', 'brokers', 'windows', 'risk', 'signals', 'tickets', 'notify', 'tests',
-  'server.listeners.*.tls.clientCaFile', 'server.limits.inspectBytes', 'server.limits.inspectTimeout',
-  'admin.console', 'admin.auth.jwt', 'admin.roles',
+  'server.limits.inspectBytes', 'server.limits.inspectTimeout',
+  'admin.console',
   'authn.*.sessionToken',
   'sessions.bind', 'purposes.*.signed',
   ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),

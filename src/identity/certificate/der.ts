@@ -89,8 +89,12 @@ export function allOf(bytes: Buffer): readonly Element[] {
   return elements
 }
 
+/** Longest number read, in octets: the time it takes grows with the square of it. */
+const OID_MAX = 128
+
 /** Dotted decimal. */
 export function oidText({ body }: Element): string {
+  if (body.length > OID_MAX) throw new NotDer()
   const numbers: bigint[] = []
   let number = 0n
   let open = false

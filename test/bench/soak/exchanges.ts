@@ -122,10 +122,21 @@ export class Callers {
     return { over, leave }
   }
 
+  /** Once more where the gateway was just giving the connection up: what it never took may be asked again (RFC 9113 §8.7). */
   async #http2(method: 'GET' | 'POST', path: string, token: string): Promise<Held> {
+    const session = this.#session
+    try {
+      return await this.#stream(session, method, path, token)
+    } catch (error) {
+      if (!session.closed && !session.destroyed) throw error
+      return this.#stream(this.#session, method, path, token)
+    }
+  }
+
+  async #stream(session: ClientHttp2Session, method: 'GET' | 'POST', path: string, token: string): Promise<Held> {
     const isCall = path.startsWith('/soak.Echo/')
     const own = isCall ? { 'content-type': 'application/grpc', te: 'trailers' } : {}
-    const stream: ClientHttp2Stream = this.#session.request({ ':method': method, ':path': path, ':authority': 'soak.test', authorization: `Bearer ${token}`, ...own }, { endStream: method === 'GET' })
+    const stream: ClientHttp2Stream = session.request({ ':method': method, ':path': path, ':authority': 'soak.test', authorization: `Bearer ${token}`, ...own }, { endStream: method === 'GET' })
     const over = new Promise<void>(resolve => void stream.once('close', resolve))
     const moving = Promise.withResolvers<void>()
     stream.on('error', ignore)
@@ -134,7 +145,7 @@ export class Callers {
       else moving.reject(new Error(`${path} was answered ${head[':status']} ${String(head['grpc-status'] ?? '')}`))
     })
     stream.resume()
-    void over.then(() => moving.reject(new Error(`${path} was over before it began`)))
+    void over.then(() => moving.reject(new Error(`${path} over HTTP/2 was over before it began (${stream.rstCode})`)))
     const leave = (): void => stream.close()
     if (method === 'POST') feed(stream, isCall ? MESSAGE : PIECE)
     if (isSilent(path)) setTimeout(moving.resolve, SILENT)
