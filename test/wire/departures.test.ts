@@ -26,9 +26,8 @@ async function answered(meanwhile: (session: string) => void): Promise<{ readonl
   const token = await gate.token({ exp: Math.floor(Date.now() / 1000) + 86_400 })
   await gate.elevate(token, 'long')
   const { id: session } = await gate.session(token)
-  const { add } = Departures.prototype
   const spy = vi.spyOn(Departures.prototype, 'add').mockImplementationOnce(function (this: Departures, departing) {
-    add.call(this, departing)
+    this.add(departing) // the second time it is the real one
     meanwhile(session)
   })
   const path = `/whole${++turn}/extra`
