@@ -1,5 +1,5 @@
 // `npm run bench`: what a request costs here and at the peers, measured in one run on the same core.
-// Needs nginx, redis-server, wrk and taskset; a missing program, a failed answer or a proxy that does not start ends it with exit code 1.
+// Needs nginx, redis-server, wrk, openssl and taskset; a missing program, a failed answer or a proxy that does not start ends it with exit code 1.
 import { type Loading, type Measured, measure, type Station } from './measure.ts'
 import { runMicros } from './micro.ts'
 import { type Options, parseOptions } from './options.ts'
@@ -7,7 +7,11 @@ import { describeMachine, findPrograms } from './programs.ts'
 import { jsonLine, markdown } from './report.ts'
 import { authRequest } from './rows/auth-request.ts'
 import { httpProxy } from './rows/http-proxy.ts'
-import { narrowgate, profileFolder } from './rows/narrowgate.ts'
+import { profileFolder } from './rows/gateway.ts'
+import { narrowgateDpop } from './rows/narrowgate-dpop.ts'
+import { narrowgateMtls } from './rows/narrowgate-mtls.ts'
+import { narrowgate } from './rows/narrowgate.ts'
+import { nginxMtls } from './rows/nginx-mtls.ts'
 import { nginx } from './rows/nginx.ts'
 import type { Row } from './rows/row.ts'
 import { startUpstream } from './upstream.ts'
@@ -15,16 +19,25 @@ import { Workbench } from './workbench.ts'
 
 const LARGE = { path: '/large', connections: 4, seconds: 3, warmupSeconds: 1, rounds: 3 } as const
 
+/** At most: proofs are made before each load, and the whole is to stay below a minute. */
+const PROVED = { seconds: 2, warmupSeconds: 1, rounds: 5 } as const
+
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
-type Plan = { readonly small: readonly Row[]; readonly large: readonly Row[] }
+type Plan = { readonly small: readonly Row[]; readonly proved: readonly Row[]; readonly large: readonly Row[] }
 
 /** Large bodies are a matter of nginx and the gateway: of those picked, or of both where `large` is picked alone. */
 function planOf(options: Options, profiled: string | null): Plan {
   const all = [nginx, authRequest, httpProxy, narrowgate(profiled)]
   const small = all.filter(row => options.only.some(name => name === row.name))
   const large = (small.length === 0 ? all : small).filter(({ name }) => name === 'nginx' || name === 'narrowgate')
-  return { small, large: options.only.includes('large') ? large : [] }
+  const dpop = options.only.includes('dpop') ? [nginx, narrowgateDpop(profiled)] : []
+  const mtls = options.only.includes('mtls') ? [nginxMtls, narrowgateMtls(profiled)] : []
+  return { small, proved: [...dpop, ...mtls], large: options.only.includes('large') ? large : [] }
+}
+
+function provedLoadingOf({ connections, seconds, warmupSeconds, rounds }: Options): Loading {
+  return { path: '/', connections, seconds: Math.min(seconds, PROVED.seconds), warmupSeconds: Math.min(warmupSeconds, PROVED.warmupSeconds), rounds: Math.min(rounds, PROVED.rounds) }
 }
 
 async function startRows(bench: Workbench, rows: ReadonlySet<Row>): Promise<ReadonlyMap<string, Station>> {
@@ -38,14 +51,16 @@ async function startRows(bench: Workbench, rows: ReadonlySet<Row>): Promise<Read
 async function run(bench: Workbench, options: Options): Promise<string> {
   const profiled = options.profile ? profileFolder() : null
   const plan = planOf(options, profiled)
-  const stations = await startRows(bench, new Set([...plan.small, ...plan.large]))
-  const load = (rows: readonly Row[], loading: Loading): Promise<readonly Measured[]> =>
-    measure(bench, rows.map(({ name }) => stations.get(name)).filter(station => station !== undefined), loading, say)
-  const small = plan.small.length === 0 ? [] : await load(plan.small, { path: '/', ...options })
-  const large = plan.large.length === 0 ? [] : await load(plan.large, LARGE)
+  const stations = await startRows(bench, new Set([...plan.small, ...plan.proved, ...plan.large]))
+  const load = async (rows: readonly Row[], loading: Loading): Promise<readonly Measured[]> =>
+    rows.length === 0 ? [] : measure(bench, rows.map(({ name }) => stations.get(name)).filter(station => station !== undefined), loading, say)
+  const small = await load(plan.small, { path: '/', ...options })
+  const provedLoading = provedLoadingOf(options)
+  const proved = await load(plan.proved, provedLoading)
+  const large = await load(plan.large, LARGE)
   const micros = options.only.includes('micro') ? await runMicros(bench) : null
-  if (profiled !== null) say(`processor profile of the gateway, written when it ends: ${profiled}`)
-  const result = { machine: describeMachine(bench.programs), small, large, micros }
+  if (profiled !== null) say(`processor profiles of the gateways, written when they end: ${profiled}`)
+  const result = { machine: describeMachine(bench.programs), small, proved: { rows: proved, loading: provedLoading }, large, micros }
   return options.json ? jsonLine(result) : markdown(result, options)
 }
 

@@ -26,8 +26,9 @@ export type Measured = { readonly name: string; readonly samples: readonly Sampl
 const MEBIBYTE = 2 ** 20
 
 async function sample(bench: Workbench, { name, proxy }: Station, { path, connections, seconds }: Loading, ticksPerSecond: number): Promise<Sample> {
+  const script = proxy.script === null ? null : proxy.script(connections, seconds)
   const before = cpuTicks(proxy.pids)
-  const report = await putLoad(bench, { url: proxy.origin + path, headers: proxy.headers, connections, seconds }).catch((error: unknown) => {
+  const report = await putLoad(bench, { url: proxy.origin + path, headers: proxy.headers, script, connections, seconds }).catch((error: unknown) => {
     throw new Error(`${name}: ${error instanceof Error ? error.message : String(error)}`)
   })
   const cpuMicros = ((cpuTicks(proxy.pids) - before) / ticksPerSecond) * 1_000_000
@@ -50,7 +51,7 @@ export async function measure(bench: Workbench, stations: readonly Station[], lo
   for (const station of stations) await sample(bench, station, { ...loading, seconds: loading.warmupSeconds }, ticks)
   for (let round = 1; round <= loading.rounds; round++) {
     for (const [i, station] of stations.entries()) taken[i]?.push(await sample(bench, station, loading, ticks))
-    say(`${loading.path} round ${round} of ${loading.rounds}`)
+    say(`${stations.map(({ name }) => name).join(', ')}: ${loading.path} round ${round} of ${loading.rounds}`)
   }
   return stations.map(({ name }, i) => ({ name, samples: taken[i] ?? [] }))
 }

@@ -1,7 +1,7 @@
 // The command line of the bench.
 import { parseArgs } from 'node:util'
 
-export const ROW_NAMES = ['nginx', 'nginx-auth-request', 'http-proxy', 'narrowgate', 'large', 'micro'] as const
+export const ROW_NAMES = ['nginx', 'nginx-auth-request', 'http-proxy', 'narrowgate', 'dpop', 'mtls', 'large', 'micro'] as const
 export type RowName = (typeof ROW_NAMES)[number]
 
 export type Options = {
@@ -16,7 +16,7 @@ export type Options = {
 
 export const USAGE = `npm run bench -- [--rounds 7] [--seconds 5] [--warmup 4] [--connections 64] [--only ${ROW_NAMES.join(',')}] [--profile] [--json]`
 
-/** Longest load on one row: the elevation of the gateway's row lives for an hour, four rows share it. */
+/** Longest load on one row: the elevations of the gateway's rows live for an hour, which all rows share. */
 const SECONDS_IN_ALL = 600
 
 function whole(text: string, name: string, max: number): number {

@@ -5,7 +5,7 @@ import { cpus } from 'node:os'
 import { delimiter, join } from 'node:path'
 
 /** Absolute paths. */
-export type Programs = { readonly nginx: string; readonly redis: string; readonly wrk: string; readonly taskset: string }
+export type Programs = { readonly nginx: string; readonly redis: string; readonly wrk: string; readonly taskset: string; /** Makes certificates; found by its name. */ readonly openssl: string }
 
 function runs(file: string): boolean {
   try {
@@ -23,11 +23,11 @@ function find(...names: readonly string[]): string | null {
 
 /** Throws an Error that names everything missing at once. */
 export function findPrograms(): Programs {
-  const [nginx, redis, wrk, taskset] = [find('nginx'), find('redis-server', 'valkey-server'), find('wrk'), find('taskset')]
-  const missing = [nginx ?? 'nginx', redis ?? 'redis-server', wrk ?? 'wrk', taskset ?? 'taskset (util-linux)'].filter(name => !name.startsWith('/'))
+  const [nginx, redis, wrk, taskset, openssl] = [find('nginx'), find('redis-server', 'valkey-server'), find('wrk'), find('taskset'), find('openssl')]
+  const missing = [nginx ?? 'nginx', redis ?? 'redis-server', wrk ?? 'wrk', taskset ?? 'taskset (util-linux)', openssl ?? 'openssl'].filter(name => !name.startsWith('/'))
   if (cpus().length < 2) missing.push('a second processor core (proxies run on one, load and upstream on the other)')
-  if (nginx === null || redis === null || wrk === null || taskset === null || missing.length > 0) throw new Error(`the bench needs ${missing.join(', ')}`)
-  return { nginx, redis, wrk, taskset }
+  if (nginx === null || redis === null || wrk === null || taskset === null || openssl === null || missing.length > 0) throw new Error(`the bench needs ${missing.join(', ')}`)
+  return { nginx, redis, wrk, taskset, openssl }
 }
 
 const firstVersion = (text: string): string => /\d+\.\d+(?:\.\d+)?/.exec(text)?.[0] ?? 'unknown'

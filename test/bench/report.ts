@@ -1,5 +1,5 @@
 // What the bench prints: Markdown tables that are readable as they stand, or one line of JSON.
-import { type Measured, ratio, spread } from './measure.ts'
+import { type Loading, type Measured, ratio, spread } from './measure.ts'
 import type { Micros } from './micro.ts'
 import type { Options } from './options.ts'
 import type { Spread } from './statistics.ts'
@@ -8,6 +8,8 @@ import { LOAD_CORE, PROXY_CORE } from './workbench.ts'
 export type Result = {
   readonly machine: string
   readonly small: readonly Measured[]
+  /** Callers who prove a key at every request. */
+  readonly proved: { readonly rows: readonly Measured[]; readonly loading: Loading }
   readonly large: readonly Measured[]
   readonly micros: Micros | null
 }
@@ -26,14 +28,23 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 const named = (rows: readonly Measured[], name: string): Measured | null => rows.find(row => row.name === name) ?? null
 
-function smallTable(rows: readonly Measured[]): string {
-  const nginx = named(rows, 'nginx')
+/** nginx that asks the same of its callers, where that is within nginx's reach. */
+const peerOf = (rows: readonly Measured[], { name }: Measured): Measured | null => named(rows, name.endsWith('-mtls') ? 'nginx-mtls' : 'nginx')
+
+function timesPeer(rows: readonly Measured[], row: Measured): Spread | null {
+  const peer = peerOf(rows, row)
+  return peer === null ? null : ratio(row, peer, 'cpuMicrosPerRequest')
+}
+
+const times = (of: Spread | null): string => (of === null ? '–' : shown(of, 2))
+
+function requestTable(title: string, rows: readonly Measured[]): string {
   return table(
-    ['small GET', 'CPU µs/request', '× nginx', 'requests/s', 'p50 ms', 'p99 ms', 'core busy'],
+    [title, 'CPU µs/request', '× nginx', 'requests/s', 'p50 ms', 'p99 ms', 'core busy'],
     rows.map(row => [
       row.name,
       shown(spread(row, 'cpuMicrosPerRequest'), 1),
-      nginx === null ? '–' : shown(ratio(row, nginx, 'cpuMicrosPerRequest'), 2),
+      times(timesPeer(rows, row)),
       shown(spread(row, 'rps'), 0),
       shown(spread(row, 'p50Ms'), 2),
       shown(spread(row, 'p99Ms'), 2),
@@ -60,9 +71,14 @@ function microTable({ evaluateMicros, admitMicros, gateMicros }: Micros): string
   return table(['in process', 'median'], [['evaluate', micros(evaluateMicros)], ['admit', micros(admitMicros)], ['gate', micros(gateMicros)]])
 }
 
-export function markdown({ machine, small, large, micros: inProcess }: Result, { rounds, seconds, connections }: Options): string {
+function provedPart({ rows, loading: { rounds, seconds } }: Result['proved']): string {
+  const how = `Callers who prove a key: ${rounds} rounds of ${seconds} s. DPoP: an ES256 proof of its own for every request, made before the load. mTLS: kept connections, made by an nginx on core ${LOAD_CORE} that gives requests a client certificate; × nginx is × nginx-mtls.`
+  return [how, requestTable('small GET, key proved', rows)].join('\n\n')
+}
+
+export function markdown({ machine, small, proved, large, micros: inProcess }: Result, { rounds, seconds, connections }: Options): string {
   const how = `Median (least–most) of ${rounds} interleaved rounds of ${seconds} s, ${connections} keep-alive connections. Proxies on core ${PROXY_CORE}; load generator and upstream on core ${LOAD_CORE}. CPU is user and system time of all processes of a row.`
-  const tables = [small.length > 0 ? smallTable(small) : null, large.length > 0 ? largeTable(large) : null, inProcess === null ? null : microTable(inProcess)]
+  const tables = [small.length > 0 ? requestTable('small GET', small) : null, proved.rows.length > 0 ? provedPart(proved) : null, large.length > 0 ? largeTable(large) : null, inProcess === null ? null : microTable(inProcess)]
   return [machine, how, ...tables.filter(part => part !== null)].join('\n\n')
 }
 
@@ -71,17 +87,19 @@ const rounded = (value: number | null): number | null => (value !== null && Numb
 
 const NOT_MEASURED: Micros = { evaluateMicros: null, admitMicros: null, gateMicros: null }
 
-/** One line. `ratioToNginx` is the gateway's CPU per request over nginx's, the median of the rounds; null where one of them did not run. */
-export function jsonLine({ small, micros: inProcess }: Result): string {
-  const [nginx, narrowgate] = [named(small, 'nginx'), named(small, 'narrowgate')]
-  const rows = small.map(row => ({
-    name: row.name,
-    cpuMicrosPerRequest: rounded(spread(row, 'cpuMicrosPerRequest').median),
-    rps: rounded(spread(row, 'rps').median),
-    p50Ms: rounded(spread(row, 'p50Ms').median),
-    p99Ms: rounded(spread(row, 'p99Ms').median),
-  }))
-  const ratioToNginx = nginx === null || narrowgate === null ? null : rounded(ratio(narrowgate, nginx, 'cpuMicrosPerRequest').median)
+const requestFigures = (row: Measured) => ({
+  name: row.name,
+  cpuMicrosPerRequest: rounded(spread(row, 'cpuMicrosPerRequest').median),
+  rps: rounded(spread(row, 'rps').median),
+  p50Ms: rounded(spread(row, 'p50Ms').median),
+  p99Ms: rounded(spread(row, 'p99Ms').median),
+})
+
+/** One line. `proved` has its nginx rows too, and each row's ratio to its own. `ratioToNginx` is the gateway's CPU per request over nginx's, the median of the rounds; null where one of them did not run. */
+export function jsonLine({ small, proved, micros: inProcess }: Result): string {
+  const narrowgate = named(small, 'narrowgate')
+  const provedRows = proved.rows.map(row => ({ ...requestFigures(row), ratioToNginx: rounded(timesPeer(proved.rows, row)?.median ?? null) }))
+  const ratioToNginx = narrowgate === null ? null : rounded(timesPeer(small, narrowgate)?.median ?? null)
   const { evaluateMicros, admitMicros, gateMicros } = inProcess ?? NOT_MEASURED
-  return JSON.stringify({ rows, ratioToNginx, evaluateMicros: rounded(evaluateMicros), admitMicros: rounded(admitMicros), gateMicros: rounded(gateMicros) })
+  return JSON.stringify({ rows: small.map(requestFigures), proved: provedRows, ratioToNginx, evaluateMicros: rounded(evaluateMicros), admitMicros: rounded(admitMicros), gateMicros: rounded(gateMicros) })
 }

@@ -1,7 +1,9 @@
 // The load generator: runs wrk and reads its report. Anything but clean 2xx answers is an error, never a figure.
 import { LOAD_CORE, type Workbench } from './workbench.ts'
 
-export type Load = { readonly url: string; readonly headers: { readonly [name: string]: string }; readonly connections: number; readonly seconds: number }
+/** What makes each request, and what it is told. */
+export type Script = { readonly file: string; readonly args: readonly string[] }
+export type Load = { readonly url: string; readonly headers: { readonly [name: string]: string }; readonly script: Script | null; readonly connections: number; readonly seconds: number }
 
 export type LoadReport = {
   readonly requests: number
@@ -35,8 +37,8 @@ export function parseReport(report: string): LoadReport {
   }
 }
 
-export async function putLoad(bench: Workbench, { url, headers, connections, seconds }: Load): Promise<LoadReport> {
+export async function putLoad(bench: Workbench, { url, headers, script, connections, seconds }: Load): Promise<LoadReport> {
   const named = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
-  const args = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '10s', '--latency', ...named, url]
+  const args = ['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '10s', '--latency', ...named, ...(script === null ? [url] : ['-s', script.file, url, '--', ...script.args])]
   return parseReport(await bench.run(LOAD_CORE, bench.programs.wrk, args, (seconds + 30) * 1_000))
 }

@@ -37,6 +37,6 @@ export const authRequest: Row = {
     const started = bench.startNginx('auth-request', PROXY_CORE, 'auth-request.conf', values)
     await bench.ready(started, () => answers(`${origin}/`, headers))
     if (await answers(`${origin}/`, { authorization: 'Bearer nobody' })) throw new Error('nginx-auth-request lets everybody through')
-    return { origin, headers, pids: [started.pid, authorizer.pid, redis] }
+    return { origin, headers, script: null, pids: [started.pid, authorizer.pid, redis] }
   },
 }

@@ -13,6 +13,6 @@ export const httpProxy: Row = {
     const origin = `http://127.0.0.1:${port}`
     const started = bench.start('http-proxy', PROXY_CORE, process.execPath, [SERVER, String(port), `http://${upstream.address}`])
     await bench.ready(started, () => answers(`${origin}/`, {}))
-    return { origin, headers: {}, pids: [started.pid] }
+    return { origin, headers: {}, script: null, pids: [started.pid] }
   },
 }

@@ -10,6 +10,6 @@ export const nginx: Row = {
     const origin = `http://${address}`
     const started = bench.startNginx('nginx', PROXY_CORE, 'nginx.conf', { LISTEN: address, UPSTREAM: upstream.address })
     await bench.ready(started, () => answers(`${origin}/`, {}))
-    return { origin, headers: {}, pids: [started.pid] }
+    return { origin, headers: {}, script: null, pids: [started.pid] }
   },
 }

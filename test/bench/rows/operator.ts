@@ -1,4 +1,4 @@
-// The operator of the gateway's row: a token file with one entry, and the one admin call the bench needs.
+// The operator of a gateway's row: a token file with one entry, and the one admin call the bench needs.
 import { hash, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
