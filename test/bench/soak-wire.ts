@@ -64,6 +64,6 @@ if (fault === null) {
   const back = rest.figures.exchanges === 0 && rest.figures.sockets <= SOCKETS_AT_REST
   sound = back && (quick || judge(samples).every(({ flat }) => flat))
   say(`${back ? 'given' : 'NOT given'} back at rest: ${rest.figures.exchanges} exchanges, ${rest.figures.sockets} sockets\n${sound ? 'sound' : 'NOT sound'}: ${JSON.stringify(tally)}`)
-} else say(`NOT sound: ${String(fault)}\n${JSON.stringify(tally)}`)
+} else say(`NOT sound: ${String(fault)}\n${JSON.stringify(tally)}\nlimits that were met: ${(await site.limits()).join(', ') || 'none'}`)
 await site.close()
 process.exit(sound ? 0 : 1)

@@ -1,9 +1,10 @@
 // HTTP/2 answers that are reset, thousands of them, from within whatever event: the process lives, nothing of a cut answer follows, and a connection
-// whose account resets have filled says that it takes nothing new before it would have to refuse. SPEC: ENF6, WIRE16
+// whose account resets have filled says that it takes nothing new before it would have to refuse. What came of a body for nothing is not held against its connection. SPEC: ENF6, WIRE16
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Arrival } from '../../src/proxy/arrival.ts'
 import type { ResponseHead } from '../../src/proxy/http/response-head.ts'
-import { FLAG, FRAME, frame, FrameClient, headers, requestFields, windowUpdate } from '../support/http2-frames.ts'
+import { refusalText } from '../../src/proxy/refusal.ts'
+import { FLAG, FRAME, frame, FrameClient, headers, requestFields, reset, windowUpdate } from '../support/http2-frames.ts'
 import { TestListener, whole } from '../support/http2-listener.ts'
 import { until } from './support.ts'
 
@@ -120,6 +121,67 @@ describe('resets with much on its way', () => {
       whole(listener.arrivals[0] ?? expect.unreachable())
       await client.first(({ type, stream, flags }) => type === FRAME.data && stream === 1 && flags === FLAG.endStream)
       await client.ended
+    })
+  }
+})
+
+describe('bodies that nobody takes do not end the connection that others share:', () => {
+  const ROUNDS = 8
+  /** A round is no more than half of the connection's window, whose rest may be owed. */
+  const EACH = 8
+  const PIECE = Buffer.alloc(15_000, 'held')
+  /** Longer than it takes until the connection is looked at. */
+  const LOOKED = 1_100
+  const WAYS: readonly (readonly [way: string, late: boolean, end: (arrival: Arrival) => void])[] = [
+    ['held back and then cut', false, ({ answer }) => answer.cut('revoked', false)],
+    ['held back and then left', false, () => {}],
+    ['held back all the while', false, () => {}],
+    ['on their way when they are cut', true, ({ answer }) => answer.cut('revoked', false)],
+    ['on their way when they are refused', true, ({ answer }) => answer.refuse(refusalText('session_ended'), null, false)],
+  ]
+  for (const [way, late, end] of WAYS) {
+    test(`[ENF6, WIRE16] ${way}`, async () => {
+      let uploads: Arrival[] = []
+      listener = await TestListener.start({
+        onRequest: arrival => {
+          if (late) arrival.body.resume()
+          if (arrival.target === '/honest') return arrival.answer.sendHead(head())
+          uploads.push(arrival)
+          if (!way.endsWith('refused')) arrival.answer.sendHead(head())
+        },
+      })
+      client = await FrameClient.connect(listener)
+      client.push(get(1, '/honest'))
+      await until(() => listener.arrivals.length === 1, 'the honest request is there')
+      const window = (): number => 65_535 + client.frames.filter(({ type, stream }) => type === FRAME.windowUpdate && stream === 0).reduce((sum, { payload }) => sum + codeOf(payload), 0)
+      let [stream, sent, said] = [1, 0, '']
+      for (let round = 0; round < ROUNDS; round++) {
+        uploads = []
+        const first = stream + 2
+        const bodies = (): Buffer => Buffer.concat(Array.from({ length: EACH * 4 }, (_, i) => frame(FRAME.data, 0, first + 2 * (i % EACH), PIECE)))
+        client.push(Buffer.concat(Array.from({ length: EACH }, () => post((stream += 2), '/upload'))))
+        await until(() => uploads.length === EACH, 'all are judged')
+        await client.until(() => window() - sent >= EACH * 4 * PIECE.length)
+        if (!late) {
+          client.push(bodies())
+          await until(() => uploads.every(({ body }) => body.readableLength === 4 * PIECE.length), 'all are held')
+        }
+        for (const upload of uploads) end(upload)
+        if (way.endsWith('left')) client.push(Buffer.concat(Array.from({ length: EACH }, (_, i) => reset(first + 2 * i, 8))))
+        if (!way.endsWith('while')) await until(() => client.over || uploads.every(({ answer }) => answer.gone), 'all are over')
+        if (late) {
+          await client.until(() => client.over || client.frames.filter(({ type, stream: of }) => type === FRAME.reset && of >= first).length === EACH)
+          client.push(bodies()) // what a caller sends that has not read of its end
+        }
+        sent += EACH * 4 * PIECE.length
+        listener.arrivals[0]?.answer.send(Buffer.from(`piece ${round}, `))
+        said += `piece ${round}, `
+      }
+      await new Promise(resolve => setTimeout(resolve, LOOKED))
+      listener.arrivals[0]?.answer.finish([])
+      await client.first(({ type, stream: of, flags }) => type === FRAME.data && of === 1 && flags === FLAG.endStream)
+      expect(Buffer.concat(client.frames.filter(({ type, stream: of }) => type === FRAME.data && of === 1).map(({ payload }) => payload)).toString()).toBe(said)
+      expect([listener.limits, listener.faults, client.over]).toEqual([[], [], false])
     })
   }
 })

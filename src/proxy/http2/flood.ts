@@ -38,6 +38,8 @@ const SETTINGS_COST = 2_048
 /** Each byte sent may be acknowledged by window updates and pings: one for so many. */
 const SENT_PER_BYTE = 32
 const FRAME_HEADS = 64
+/** What is still on its way of a body that was ended here: a stream's window, and the heads of its frames. As much for all together as streams may be open. */
+const UNDERWAY = { each: 81_920, most: 10_485_760, milliseconds: 30_000 } as const
 
 /** All times are milliseconds of one clock that never goes back. */
 export class Flood {
@@ -49,6 +51,9 @@ export class Flood {
   #useful = 0
   #read = 0
   #sent = 0
+  #held = 0
+  #underway = 0
+  #underwayUntil = 0
 
   constructor(now: number) {
     this.#unanswered = new Bucket(UNANSWERED.most, UNANSWERED.perSecond, now)
@@ -67,6 +72,12 @@ export class Flood {
     this.#useful += bytes + FRAME_HEADS
   }
 
+  /** A body that was still coming was ended here; its sender learns of that later. */
+  overtook(now: number): void {
+    this.#underway = Math.min(UNDERWAY.most, this.#expected(now) + UNDERWAY.each)
+    this.#underwayUntil = now + UNDERWAY.milliseconds
+  }
+
   /** A stream ended by the peer, or for its fault, before it was answered. @param seen it was judged */
   died(seen: boolean, now: number): Http2Limit | null {
     this.#died++
@@ -79,12 +90,25 @@ export class Flood {
 
   settled(now: number): Http2Limit | null { return this.#waste.take(SETTINGS_COST, now) ? null : 'http2_frames' }
 
-  /** What the connection has read and sent in all; asked now and then. */
-  weigh(read: number, sent: number, now: number): Http2Limit | null {
-    const waste = read - this.#read - this.#useful - (sent - this.#sent) / SENT_PER_BYTE
+  /** What the connection has read and sent in all, and what it holds of bodies that nobody took yet; asked now and then. */
+  weigh(read: number, sent: number, held: number, now: number): Http2Limit | null {
+    const useless = read - this.#read - this.#useful - (held - this.#held) - (sent - this.#sent) / SENT_PER_BYTE
     this.#read = read
     this.#sent = sent
+    this.#held = held
     this.#useful = 0
-    return this.#waste.take(waste, now) ? null : 'http2_frames'
+    return this.#waste.take(useless - this.#excused(useless, now), now) ? null : 'http2_frames'
+  }
+
+  /** So much of it came because a body was ended here. */
+  #excused(useless: number, now: number): number {
+    const excused = Math.max(0, Math.min(useless, this.#expected(now)))
+    this.#underway -= excused
+    return excused
+  }
+
+  #expected(now: number): number {
+    if (now > this.#underwayUntil) this.#underway = 0
+    return this.#underway
   }
 }

@@ -41,6 +41,7 @@ export class Http2Answer implements Answer {
   #trails = false
   #tunnel = false
   #lost = 0
+  #overtook = false
   #trailers = NO_TRAILERS
   #beat = 0
   #drained = ignore
@@ -62,6 +63,9 @@ export class Http2Answer implements Answer {
   get full(): boolean { return this.#full }
   /** Something final was said, or the exchange was ended here: whatever becomes of the stream is not the caller's whim. */
   get settled(): boolean { return this.status !== 0 || this.#ended || this.#resets }
+
+  /** It came to its end here, in whatever way, while the body was still coming. */
+  get overtook(): boolean { return this.#overtook }
 
   /** Bytes that its reset left in the connection: node never takes them off the connection's account. */
   get lost(): number { return this.#lost }
@@ -238,7 +242,9 @@ export class Http2Answer implements Answer {
   /** Everything but the end is on its way. */
   #lastFrame(): void {
     this.#try(() => this.#stream.sendTrailers(fields(this.#trailers)))
-    if (this.#uploads) setImmediate(() => this.#stream.destroy()) // behind the trailers, which node sends in an immediate of its own
+    if (!this.#uploads) return
+    this.#overtook = true
+    setImmediate(() => this.#stream.destroy()) // behind the trailers, which node sends in an immediate of its own
   }
 
   get #uploads(): boolean { return !this.#stream.endAfterHeaders && !this.#stream.readableEnded }
@@ -246,6 +252,7 @@ export class Http2Answer implements Answer {
   /** Whoever still sends its body is told by a reset without an error (RFC 9113 §8.1), a while behind the answer: curl before 8.0 loses an answer that it reads together with its reset. */
   #stopUpload(): void {
     if (!this.#uploads) return
+    this.#overtook = true
     const stop = (): void => void this.#stream.destroy()
     this.#stream.pause() // node resets at once what nobody ever looked at
     setTimeout(() => (this.#stream.writableFinished ? stop() : this.#stream.once('finish', stop)), POLITE)
@@ -255,6 +262,7 @@ export class Http2Answer implements Answer {
     if (this.#resets) return
     this.#drop()
     this.#resets = true
+    this.#overtook = this.#uploads
     if (this.#trails) setImmediate(close, this.#stream, code)
     else close(this.#stream, code)
   }

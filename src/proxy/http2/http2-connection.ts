@@ -30,7 +30,7 @@ export type ConnectionOwner = {
 /** Who it counts as coming from, what its TLS client asked for, and what that proved. */
 export type Caller = { readonly peer: string; readonly secure: boolean; readonly serverName: string | null; readonly certificate: CertificateRead | null }
 
-/** Held for all streams together while nobody takes it; each alone has a window of 64 KiB. */
+/** On its way for all streams together: node gives it back at once, taken or not. What nobody takes is bounded by the window of each stream, 64 KiB. */
 const WINDOW = 1_048_576
 const PSEUDO_FIELDS = 5
 /** Bytes that resets have left in node's account of the connection, which it never settles: behind so many the connection takes nothing new, as in the end node would refuse every stream. */
@@ -83,6 +83,13 @@ export class Http2Connection {
 
   get #now(): number { return this.#owner.clock.elapsed() }
 
+  /** Bytes of bodies that came and that nobody took: frozen ones, and those of slow upstreams. */
+  get #held(): number {
+    let held = 0
+    for (const stream of this.#open) held += stream.readableLength
+    return held
+  }
+
   /** Nothing new from here on; open streams go on to their end. */
   close(): void {
     this.#session.close()
@@ -97,7 +104,7 @@ export class Http2Connection {
       return
     }
     if (this.#session.closed) this.#ask(now)
-    this.#heed(this.#flood.weigh(this.#socket.bytesRead, this.#socket.bytesWritten, now))
+    this.#heed(this.#flood.weigh(this.#socket.bytesRead, this.#socket.bytesWritten, this.#held, now))
     for (const stream of this.#open) if (stream.closed && !stream.destroyed) stream.destroy() // its body is of no use to anybody, and nobody reads it
     const { headersTimeout, idleTimeout } = this.#owner.limits
     if (this.#open.size === 0 && now - this.#quietSince > (this.#served ? idleTimeout : headersTimeout)) this.#session.close()
@@ -150,6 +157,8 @@ export class Http2Connection {
     this.#quietSince = this.#now
     this.#lost += arrival.answer.lost
     if (this.#lost >= LOST && !this.#session.closed) this.#session.close()
+    if (arrival.body.readableLength > 0) this.#flood.carried(arrival.body.readableLength) // what nobody took is no fault of who sent it
+    if (arrival.answer.overtook) this.#flood.overtook(this.#now)
     if (!arrival.answer.settled && !this.#session.destroyed) this.#heed(this.#flood.died(this.#judged.has(arrival), this.#now))
   }
 

@@ -145,7 +145,7 @@ export class Callers {
       else moving.reject(new Error(`${path} was answered ${head[':status']} ${String(head['grpc-status'] ?? '')}`))
     })
     stream.resume()
-    void over.then(() => moving.reject(new Error(`${path} over HTTP/2 was over before it began (${stream.rstCode})`)))
+    void over.then(() => moving.reject(new Error(`${path} over HTTP/2 was over before it began (${stream.rstCode}, ${session.destroyed ? 'with' : session.closed ? 'behind the end of' : 'without'} its connection)`)))
     const leave = (): void => stream.close()
     if (method === 'POST') feed(stream, isCall ? MESSAGE : PIECE)
     if (isSilent(path)) setTimeout(moving.resolve, SILENT)

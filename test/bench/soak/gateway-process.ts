@@ -9,7 +9,7 @@ const source = new ConfigSource(process.argv[2] ?? '')
 const loaded = source.load()
 if (!loaded.ok) throw new Error(loaded.problems.map(({ line, message }) => `${line}: ${message}`).join('\n'))
 const gateway = await openGateway({ settings: loaded.settings, source })
-const { inflight, reassessor, mirror } = gateway.parts
+const { inflight, reassessor, mirror, metrics } = gateway.parts
 
 const portOf = (name: string): number => gateway.front.bound.get(name)?.address.port ?? 0
 
@@ -31,7 +31,13 @@ function figures(): Figures {
   }
 }
 
-answering({ ports: () => ({ main: portOf('main'), admin: portOf('admin') }), figures }, async () => {
+/** Those that were met, as metrics tell them. */
+async function limits(): Promise<readonly string[]> {
+  const text = await metrics.text()
+  return text.split('\n').filter(told => told.startsWith('narrowgate_limit_reached_total{') && !told.endsWith(' 0'))
+}
+
+answering({ ports: () => ({ main: portOf('main'), admin: portOf('admin') }), figures, limits }, async () => {
   for (const exchange of inflight.all()) reassessor.end(exchange, 'drained', 'soak', null)
   await gateway.close('soak')
 })

@@ -92,6 +92,8 @@ export class Site {
 
   async figures(): Promise<Figures> { return (await this.#gateway.ask('figures')) as Figures } // as gateway-process.ts tells it
 
+  async limits(): Promise<readonly string[]> { return (await this.#gateway.ask('limits')) as readonly string[] } // as gateway-process.ts tells it
+
   async close(): Promise<void> {
     this.operator.close()
     await this.#gateway.end()

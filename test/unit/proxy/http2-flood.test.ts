@@ -38,20 +38,44 @@ describe('a connection\'s budget', () => {
 
   test('[WIRE16] is spent by bytes that carry nothing, and not by requests, bodies or acknowledgements of what was sent', () => {
     const flood = new Flood(0)
-    expect(flood.weigh(2_000_000, 0, 0)).toBeNull()
-    expect(flood.weigh(2_200_000, 0, 0)).toBe('http2_frames')
+    expect(flood.weigh(2_000_000, 0, 0, 0)).toBeNull()
+    expect(flood.weigh(2_200_000, 0, 0, 0)).toBe('http2_frames')
     const busy = new Flood(0)
     times(100, () => busy.opened(1_000_000))
     times(100, () => busy.carried(1_000_000))
-    expect(busy.weigh(200_000_000, 0, 0)).toBeNull()
+    expect(busy.weigh(200_000_000, 0, 0, 0)).toBeNull()
     const reader = new Flood(0)
-    expect(times(100, i => reader.weigh(i * 10_000_000, i * 500_000_000, i * SECOND)).every(limit => limit === null)).toBe(true)
+    expect(times(100, i => reader.weigh(i * 10_000_000, i * 500_000_000, 0, i * SECOND)).every(limit => limit === null)).toBe(true)
   })
 
   test('[WIRE16] saves nothing up beyond its size', () => {
     const flood = new Flood(0)
     times(1_000, () => flood.carried(10_000_000))
-    expect(flood.weigh(0, 0, 1_000_000)).toBeNull()
-    expect(flood.weigh(3_000_000, 0, 1_000_000)).toBe('http2_frames')
+    expect(flood.weigh(0, 0, 0, 1_000_000)).toBeNull()
+    expect(flood.weigh(3_000_000, 0, 0, 1_000_000)).toBe('http2_frames')
+  })
+
+  test('[WIRE16] holds nothing against a caller that is held here, as long as it is, and counts nothing twice when it is taken', () => {
+    const flood = new Flood(0)
+    expect(flood.weigh(8_000_000, 0, 8_000_000, 0)).toBeNull()
+    flood.carried(8_000_000)
+    expect(flood.weigh(8_000_000, 0, 0, 0)).toBeNull()
+    expect(flood.weigh(10_000_000, 0, 0, 0)).toBeNull()
+    expect(flood.weigh(10_100_000, 0, 0, 0)).toBe('http2_frames')
+  })
+
+  test('[WIRE16] excuses what is on its way of bodies that were ended here: a window of each, of no more than may be open, and not for ever', () => {
+    const ended = (count: number): Flood => {
+      const flood = new Flood(0)
+      times(count, () => flood.overtook(0))
+      return flood
+    }
+    expect(ended(100).weigh(100 * 65_536, 0, 0, 0)).toBeNull()
+    expect(ended(1).weigh(2_097_152 + 65_536, 0, 0, 0)).toBeNull()
+    expect(ended(1).weigh(2_097_152 + 90_000, 0, 0, 0)).toBe('http2_frames')
+    expect(ended(10_000).weigh(13_000_000, 0, 0, 0)).toBe('http2_frames')
+    expect(ended(100).weigh(100 * 65_536, 0, 0, 31 * SECOND)).toBe('http2_frames')
+    const spent = ended(100)
+    expect([spent.weigh(8_000_000, 0, 0, 0), spent.weigh(11_000_000, 0, 0, 0)]).toEqual([null, 'http2_frames'])
   })
 })
