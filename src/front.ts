@@ -9,6 +9,7 @@ import { ControlListener } from './admin/listener.ts'
 import { openOperators } from './admin/operators.ts'
 import type { AdminRoom, GatewayEvent, Reloaded } from './admin/room.ts'
 import { adminHandler } from './admin/server.ts'
+import { isVouchedIssuer } from './admin/vouched-issuers.ts'
 import { NOBODY } from './audit/record.ts'
 import { trailFiles } from './audit/tail.ts'
 import { readTimeline } from './audit/timeline.ts'
@@ -171,9 +172,10 @@ export class Front {
   }
 
   #adminRoom(): AdminRoom {
-    const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, hub } = this.#parts
+    const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, hub, sessionTokens } = this.#parts
     return {
       intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
+      sessionTokens, vouchedIssuer: issuer => isVouchedIssuer(settings(), issuer),
       ready: () => this.#readiness(),
       config: {
         current: () => ({ digest: settings().digest, file: this.#config.file, ...this.#config.running() }),

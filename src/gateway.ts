@@ -22,6 +22,8 @@ import { Sweeper } from './enforcement/sweeper.ts'
 import { Front, openDoors, ownToken } from './front.ts'
 import { Identifier } from './identity/identify.ts'
 import { buildProviders } from './identity/provider.ts'
+import { SessionTokens } from './identity/session-tokens.ts'
+import { sessionFinder } from './proxy/find-session.ts'
 import { viaOf } from './proxy/http/via.ts'
 import { closeUnused, openWorld } from './proxy/open-world.ts'
 import { Pipeline } from './proxy/pipeline.ts'
@@ -41,7 +43,7 @@ import { Mirror } from './sessions/mirror.ts'
 import type { SessionStore } from './sessions/store.ts'
 import { Timekeeper } from './sessions/timekeeper.ts'
 import { Intake } from './signals/intake.ts'
-import { committed, heard, observe, record, witnessOf } from './telling.ts'
+import { heard, hearLedger, observe, record, witnessOf } from './telling.ts'
 import { ContextMinter } from './upstream/context.ts'
 import { readContextKey } from './upstream/context-key.ts'
 import { VERSION } from './version.ts'
@@ -83,6 +85,7 @@ export type Parts = {
   readonly noise: Noise
   readonly pipeline: Pipeline
   readonly identifier: Identifier
+  readonly sessionTokens: SessionTokens
   readonly minter: ContextMinter
   readonly drainer: Drainer
   /** What a request may have to wait for between preview and admission. */
@@ -201,11 +204,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const journal = settings.store.home.is === 'redis' ? await Journal.open(fileOfSeat(`${settings.stateDir}/journal.jsonl`, seat), () => clock.now()) : null
   if (journal !== null && journal.damaged > 0) log.error({ lines: journal.damaged }, 'lines of the journal could not be read; the file is kept beside it')
   const ledger = new Ledger(store, mirror, clock, journal)
-  ledger.onCommitted = (changed, facts) => committed(metrics, changed, facts)
-  ledger.onSaidAgain = result => metrics.store.reasserted.inc({ result })
-  ledger.onStuck = (record, cause) => log.error({ record, cause: String(cause) }, 'the store does not take an end that is in force here')
-  ledger.onUnwritten = cause => log.error({ cause: String(cause) }, 'an end could not be written to the journal')
-  ledger.onOwedFull = () => metrics.limitReached.inc({ limit: 'owed_signals' })
+  hearLedger(ledger, metrics, log)
   const intake = new Intake(ledger, store, clock, (kind, outcome) => metrics.signals.inc({ kind, outcome }), settings.store.home.is === 'redis' ? { lease: settings.store.lease, policy: () => mirror.policy } : null)
   const timekeeper = new Timekeeper(mirror, ledger, store, clock)
   const trail = await openTrail(settings, gateway, { store, clock, log })
@@ -226,15 +225,16 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics, () => room.world.settings.limits.exchanges)
   const http = new HttpClient()
   closers.unshift(() => reassessor.close(), () => http.close())
-  const tools = { clock, http, parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
+  const sessionTokens = new SessionTokens(digestKey)
+  const tools = { clock, http, findSession: sessionFinder(mirror, store, sessionTokens), parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
   const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key, marks: store, wantsNonces: () => room.world.settings.dpopNonces, sessions: settings.limits.mirroredSessions })
   const sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => room.world.settings.store.hold.streams, frozen: upstream => room.world.upstreams.get(upstream)?.frozenShare ?? Infinity })
   const hold = new Hold(keeper, () => room.world.settings.store.hold.requests, () => metrics.limitReached.inc({ limit: 'held_requests' }))
   const room: ProxyRoom = {
     world: await openWorld(settings, null, witnessOf(metrics)), keeper, mirror, ledger, store, timekeeper, intake, identifier, admission, hold, inflight, reassessor,
     steps, minter, metrics, log, via: viaOf(gateway),
-    refused: refused => record(refused, trail, noise), completed: (exchange, status) => recorder.completed(exchange, status),
+    refused: refused => record(refused, { trail, noise, metrics }), completed: (exchange, status) => recorder.completed(exchange, status),
   }
   const pipeline = new Pipeline(room, new SelfService(room, hub))
   mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier })
@@ -273,7 +273,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   started = true
   metrics.configLoadedAt.set(clock.now() / 1000)
   metrics.configOk.set(1)
-  const parts: Parts = { gateway, settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, minter, drainer, steps: room.steps }
+  const parts: Parts = { gateway, settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, sessionTokens, minter, drainer, steps: room.steps }
   if (opened.gauges !== null) metrics.store.observe(opened.gauges)
   observe(metrics, parts, () => room.world.upstreams.values())
   const swap = async (next: Settings): Promise<void> => {

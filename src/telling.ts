@@ -8,13 +8,16 @@ import type { StoredRecord } from './core/record.ts'
 import type { Hub } from './enforcement/hub.ts'
 import type { Parts } from './gateway.ts'
 import type { Identifier } from './identity/identify.ts'
+import type { Log } from './runtime/log.ts'
 import type { Metrics } from './runtime/metrics.ts'
 import { census, counted } from './sessions/census.ts'
+import type { Ledger } from './sessions/ledger.ts'
 import type { Announcement } from './sessions/store.ts'
 import type { Upstream, UpstreamWitness } from './upstream/upstream.ts'
 
 /** Refusals of known sessions are evidence; those of nobody are noise, and bounded. */
-export function record(refused: Refused, trail: Trail, noise: Noise): void {
+export function record(refused: Refused, { trail, noise, metrics }: { readonly trail: Trail; readonly noise: Noise; readonly metrics: Metrics }): void {
+  if (refused.fault !== null) metrics.credentialsRefused.inc({ fault: refused.fault })
   if (refused.session === null) noise.refused(refused)
   else trail.refused(refused)
 }
@@ -45,9 +48,18 @@ export function observe(metrics: Metrics, parts: Omit<Parts, 'pipeline' | 'drain
 }
 
 /** What this gateway's own commits ended: each end is counted once, however many gateways hear of it. */
-export function committed(metrics: Metrics, changed: StoredRecord, facts: readonly Fact[]): void {
+function committed(metrics: Metrics, changed: StoredRecord, facts: readonly Fact[]): void {
   for (const fact of facts) {
     if (fact.what === 'session.revoked' || fact.what === 'session.lapsed') metrics.sessionEnds.inc({ reason: fact.reason })
     if (fact.what === 'elevation.ended' && changed.record === 'session') metrics.elevationEnds.inc({ profile: changed.elevations.find(({ id }) => id === fact.elevation)?.profile ?? '', reason: fact.reason })
   }
+}
+
+/** What it wrote, and what it could not. */
+export function hearLedger(ledger: Ledger, metrics: Metrics, log: Log): void {
+  ledger.onCommitted = (changed, facts) => committed(metrics, changed, facts)
+  ledger.onSaidAgain = result => metrics.store.reasserted.inc({ result })
+  ledger.onStuck = (stuck, cause) => log.error({ record: stuck, cause: String(cause) }, 'the store does not take an end that is in force here')
+  ledger.onUnwritten = cause => log.error({ cause: String(cause) }, 'an end could not be written to the journal')
+  ledger.onOwedFull = () => metrics.limitReached.inc({ limit: 'owed_signals' })
 }

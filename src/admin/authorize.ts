@@ -121,4 +121,4 @@ export class Authorizer {
 }
 
 const callerOf = ({ name, identity, roles, expires }: TokenEntry, breakGlass: boolean, now: Instant): Caller | null =>
-  expires !== null && expires <= now ? null : { name, identity, roles, breakGlass }
+  expires !== null && expires <= now ? null : { name, inTokenFile: true, identity, roles, breakGlass }

@@ -2,7 +2,7 @@
 // News that only takes away is never refused for a missing or long reason. SPEC: ADM3, ADM12
 import { z } from 'zod'
 import { duration, list, name, scope } from '../config/schema/scalar.ts'
-import { LOCK_EFFECTS, type Selector, SELECTOR_KINDS } from '../core/anchor.ts'
+import { cutOffFor, LOCK_EFFECTS, type Selector, SELECTOR_KINDS } from '../core/anchor.ts'
 import type { ElevationId } from '../core/elevation.ts'
 import { PURPOSE_KINDS } from '../core/purpose.ts'
 import { type Instant, instant } from '../core/time.ts'
@@ -10,26 +10,31 @@ import { type Instant, instant } from '../core/time.ts'
 const NOTE_MAX = 512
 export const LIST_MAX = 500
 
-const reason = () => z.string({ error: 'a reason is required' }).trim().min(1, { error: 'a reason is required' }).max(NOTE_MAX).describe('Why; it stands in the audit trail')
+export const reason = () => z.string({ error: 'a reason is required' }).trim().min(1, { error: 'a reason is required' }).max(NOTE_MAX).describe('Why; it stands in the audit trail')
 const anyReason = () => z.string().transform(text => text.trim().slice(0, NOTE_MAX)).optional().describe('Why; `unspecified` when absent, which the answer flags as `reasonMissing`')
 
 const time = () => z.iso.datetime({ offset: true, error: 'expected a time such as 2027-01-31T12:00:00Z' }).transform((text): Instant => instant(Date.parse(text)))
-const span = () => duration({ least: '1s' })
-const scopes = () => z.array(scope()).max(256)
+export const span = () => duration({ least: '1s' })
+export const scopes = () => z.array(scope()).max(256)
 const elevationId = () => z.string().regex(/^elv_[a-z2-7]{26}$/, { error: 'expected the id of an elevation' }).transform(id => id as ElevationId) // the prefix names its kind
 const limit = () => z.string().refine(text => /^\d{1,9}$/.test(text) && Number(text) >= 1 && Number(text) <= LIST_MAX, { error: `expected a whole number from 1 to ${LIST_MAX}` }).transform(Number).optional().describe(`At most so many, up to ${LIST_MAX}; default 100`)
 
 const oneEnd = (body: { readonly for?: unknown; readonly until?: unknown }): boolean => body.for === undefined || body.until === undefined
 const ONE_END = { error: 'either `for` or `until`, not both' }
 
-const purposes = z.strictObject(Object.fromEntries(PURPOSE_KINDS.map(kind => [kind, z.string().min(1).max(200).optional()])) as { readonly [K in (typeof PURPOSE_KINDS)[number]]: z.ZodOptional<z.ZodString> }) // one member for each kind
+export const purposes = z.strictObject(Object.fromEntries(PURPOSE_KINDS.map(kind => [kind, z.string().min(1).max(200).optional()])) as { readonly [K in (typeof PURPOSE_KINDS)[number]]: z.ZodOptional<z.ZodString> }) // one member for each kind
 
 const value = () => z.string().min(1).max(1024).optional()
+const workload = () => z.string().max(1024).regex(/^(?:spiffe:\/\/|pod\/)[\x21-\x7e]+$/, { error: 'expected a SPIFFE id, or pod/<uid>' })
+const namesOneThing = (chosen: { readonly issuedBefore?: unknown; readonly subject?: unknown }): boolean =>
+  Object.keys(chosen).length === (chosen.issuedBefore !== undefined && chosen.subject !== undefined ? 2 : 1)
 const selector = z.strictObject({
   subject: value().describe('`issuer|subject`, or a bare subject of any issuer'), session: value().describe('Id of a session'), elevation: value().describe('Id of an elevation'), tenant: value().describe('A tenant'),
-  credential: value().describe('Digest of a credential'), issuer: value().describe('An issuer'), route: value().describe('Name of a route'), profile: value().describe('Name of a profile'),
-  issuedBefore: time().optional().describe('Credentials issued at or before it'), all: z.literal(true).optional().describe('Everybody'),
-}).refine(chosen => Object.keys(chosen).length === 1, { error: 'a selector names exactly one thing' }).transform((chosen): Selector => {
+  credential: value().describe('Digest of a credential'), keyId: value().describe('`issuer|kid` of the key that signed, or a bare `kid` of any issuer'), device: value().describe('A device'),
+  workload: workload().optional().describe('A SPIFFE id, or `pod/<uid>`'), parent: value().describe('Id of a session: those delegated from it'), issuer: value().describe('An issuer'), route: value().describe('Name of a route'), profile: value().describe('Name of a profile'),
+  issuedBefore: time().optional().describe('Credentials issued at or before it: everybody\'s, or with `subject` beside it those of one'), all: z.literal(true).optional().describe('Everybody'),
+}).refine(namesOneThing, { error: 'a selector names exactly one thing, or `issuedBefore` and the `subject` it is for' }).transform((chosen): Selector => {
+  if (chosen.issuedBefore !== undefined) return cutOffFor({ before: chosen.issuedBefore, subject: chosen.subject ?? null })
   for (const kind of SELECTOR_KINDS) if (chosen[kind] !== undefined) return { kind, value: kind === 'all' ? '' : String(chosen[kind]) }
   return { kind: 'all', value: '' } // never reached: one of them is there
 })
@@ -65,10 +70,10 @@ export const approveBody = z.strictObject({ adds: list(scope()).optional().descr
 export const extendBody = z.strictObject({ for: span().describe('How much longer'), reason: reason() })
 
 export const lockBody = z.strictObject({
-  selector: selector.describe('Whom it meets: exactly one of subject, session, elevation, tenant, credential, issuer, route, profile, issuedBefore, all'),
+  selector: selector.describe(`Whom it meets: exactly one of ${SELECTOR_KINDS.join(', ')}; \`issuedBefore\` may have a \`subject\` beside it`),
   effect: z.enum(LOCK_EFFECTS).optional().describe('`deny` (default) cuts, `freeze` holds, `baseline` takes the elevations'), for: span().optional().describe('Lifts by itself after so long; default never'),
   until: time().optional().describe('The same as an instant'), reason: anyReason(),
-  dryRun: z.boolean().optional().describe('Sets nothing: tells how many live sessions and open exchanges a selector of sessions meets now, and how many gateways said so'),
+  dryRun: z.boolean().optional().describe('Sets nothing: tells how many live sessions and open exchanges a selector of sessions meets now, by their newest credential and what they are bound to, and how many gateways said so'),
 }).refine(oneEnd, ONE_END)
 
 export const anchorBody = z.strictObject({
@@ -87,5 +92,6 @@ export const enforcedAnswer = z.strictObject({
   tookMs: z.number().describe('From the call to the answer'), reasonMissing: z.literal(true).optional().describe('No reason was given'),
   journaled: z.boolean().optional().describe('Only with 202: it is on this gateway\'s disk and survives its end'),
   othersFailClosedAt: z.iso.datetime().optional().describe('Only with 202 and a shared store: from then on no other gateway acts on older knowledge, unless the store answers that one; `enforced` is false'),
+  unusedMs: count().optional().describe('Only of `complete`: what was left of the session\'s time, also in the trail'),
 })
 export type EnforcedAnswer = z.output<typeof enforcedAnswer>

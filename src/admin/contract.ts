@@ -1,6 +1,7 @@
 // Every operation of the admin API, once: the server, the command line and docs/admin-api.md are made from this list.
 // Nothing else is served. SPEC: ADM18, ADM12
 import type { z } from 'zod'
+import { completeBody, openBody } from './contract-brokered.ts'
 import {
   anchorBody, approveBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, requestBody, restrictive, sessionQuery, shortenBody,
 } from './contract-schemas.ts'
@@ -31,6 +32,8 @@ export const OPERATIONS = {
   'session.list': read('/v1/sessions', sessionQuery, 'Sessions, those in memory first'),
   'session.get': read('/v1/sessions/{id}', nothing, 'One session: scopes now, elevations, open exchanges'),
   'session.timeline': read('/v1/sessions/{id}/timeline', nothing, 'Every line of the trail that names the session, and whether one is missing'),
+  'session.open': act('/v1/sessions', ['broker'], openBody, 'Open a session for one task and get its token, which is shown once; as `brokers` says. An `Idempotency-Key` that was used within the last day gets 409, never another token'),
+  'session.complete': act('/v1/sessions/{id}/complete', ASK, completeBody, 'The task is done: end the session before its time; a broker ends what was opened by it'),
   'session.narrow': act('/v1/sessions/{id}/narrow', OPERATE, narrowBody, 'Take scopes away until `widen`: everything but the baseline, all but `to`, or some elevations'),
   'session.widen': act('/v1/sessions/{id}/widen', OPERATE, justified, 'Lift what `narrow` took away'),
   'session.freeze': act('/v1/sessions/{id}/freeze', OPERATE, freezeBody, 'Hold everything open and refuse everything new until `resume`'),

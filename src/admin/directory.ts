@@ -1,6 +1,7 @@
 // Finds sessions and elevations by id, in memory first and then in the store, and lists them page by page. It never writes. SPEC: ADM12
 import { setImmediate } from 'node:timers/promises'
 import { type Elevation, isOver } from '../core/elevation.ts'
+import type { Claims } from '../core/principal.ts'
 import type { Session, SessionKey } from '../core/session.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
@@ -102,3 +103,9 @@ export class Directory {
 }
 
 export const isRunning = (elevation: Elevation): boolean => !isOver(elevation)
+
+/** What is known of the caller behind a session. @throws AdminFault `conflict` where that is nothing: its baseline is not known then either */
+export function claimsOf({ knownClaims }: LiveSession): Claims {
+  if (knownClaims !== null) return knownClaims
+  throw new AdminFault('conflict', 'this gateway has not seen a credential of the session since its start, so it can not tell what the session is eligible for; let the session make one request')
+}

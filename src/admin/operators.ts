@@ -51,7 +51,7 @@ export class Operators implements Vouched {
     if (proof.is === 'refused') return this.#refused(by.provider.name, proof.detail)
     const { principal } = proof.proven
     if (principal.actor !== null) return this.#refused(by.provider.name, 'delegated')
-    return { name: principal.subject, identity: identityOf(principal), roles: rolesHeld(by, proof.proven), breakGlass: false }
+    return { name: principal.subject, inTokenFile: false, identity: identityOf(principal), roles: rolesHeld(by, proof.proven), breakGlass: false }
   }
 
   #refused(by: string, detail: string): null {

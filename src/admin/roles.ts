@@ -9,6 +9,8 @@ export type Role = OperatorRole
 export type Caller = {
   /** Name of the entry in the token file, else what the credential calls its holder. */
   readonly name: string
+  /** Only then its name is an operator's choice, and not what somebody else's credential says. */
+  readonly inTokenFile: boolean
   /** `issuer|subject`: who stands in facts, and who is barred from approving its own requests. */
   readonly identity: string
   readonly roles: readonly Role[]

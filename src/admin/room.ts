@@ -7,6 +7,7 @@ import type { Reason } from '../core/reason.ts'
 import type { RecordRef } from '../core/record.ts'
 import type { Instant } from '../core/time.ts'
 import type { Inflight } from '../enforcement/inflight.ts'
+import type { SessionTokens } from '../identity/session-tokens.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Metrics } from '../runtime/metrics.ts'
@@ -41,6 +42,9 @@ export type AdminRoom = HealthRoom & {
   readonly inflight: Inflight
   readonly clock: Clock
   readonly authorizer: Authorizer
+  readonly sessionTokens: Pick<SessionTokens, 'issue'>
+  /** Does somebody who is configured vouch for principals of this issuer? */
+  readonly vouchedIssuer: (issuer: string) => boolean
   readonly config: {
     readonly current: () => Running
     /** @param text YAML; nothing is changed */

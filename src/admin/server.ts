@@ -15,7 +15,7 @@ import { type Call, type Desk, type Handler, UNSPECIFIED } from './routes/handle
 import { HANDLERS } from './routes/table.ts'
 import { send, sendFault } from './send.ts'
 
-const NOBODY: Caller = { name: '', identity: '', roles: [], breakGlass: false }
+const NOBODY: Caller = { name: '', inTokenFile: false, identity: '', roles: [], breakGlass: false }
 const CHALLENGE = 'Bearer realm="narrowgate-admin"'
 
 function unauthenticated(says: string, error = ''): AdminFault {
@@ -66,7 +66,8 @@ async function callOf(desk: Desk, caller: Caller, found: Found, operation: Opera
   const query = parsed(operation.query, found.query, 'query')
   const body = await readBody(request, operation.takes)
   const fields = operation.takes === 'yaml' ? { body: {}, text: body } : { body: parsed(operation.body, body, 'body'), text: '' }
-  return { ...desk, caller, params: found.params, query, ...fields } as Call<OperationName> // as the operation's own schemas and path made them
+  const call: unknown = { ...desk, caller, params: found.params, query, repeatKeys: request.headersDistinct['idempotency-key'] ?? [], ...fields }
+  return call as Call<OperationName> // as the operation's own schemas and path made it
 }
 
 type Outcome = 'done' | 'refused' | 'failed'

@@ -20,10 +20,17 @@ const stateOf = (session: Session, { state }: Effective): string => (session.sta
 
 const reasonOf = (session: Session, { reason }: Effective): string | null => (session.state.is === 'live' ? reason : session.state.reason)
 
-const principalView = ({ principal }: Session): View => {
+export const principalView = ({ principal }: Session): View => {
   const { kind, issuer, subject, tenant, client, owner } = principal
   return { kind, issuer, subject, tenant, client, owner, actors: chainOf(principal) }
 }
+
+/** Who opened it, where its own credential did not. */
+const brokerView = ({ brokered }: Session): View =>
+  brokered === null ? { broker: null, parent: null } : { broker: { name: brokered.broker, by: brokered.by, profiles: brokered.profiles, scopes: brokered.scopes, purpose: brokered.purposes }, parent: brokered.parent?.id ?? null }
+
+/** What it is bound to, and what was shown in its place. */
+const bindingView = ({ bindings, drifts }: Session): View => ({ bindings, drifts })
 
 /** Conditions nobody has in memory are taken as the record has them. */
 const AS_RECORDED = { find: () => null }
@@ -32,10 +39,10 @@ const AS_RECORDED = { find: () => null }
 export function sessionRow({ mirror, inflight, clock }: Pick<AdminRoom, 'mirror' | 'inflight' | 'clock'>, session: Session): View {
   const live = mirror.byId(session.id)
   const now = clock.now()
-  const standing = live === null ? effective(session, NO_SCOPE, AS_RECORDED, mirror.locks, mirror.policy, now) : mirror.effective(live, now)
+  const standing = live === null ? effective(session, NO_SCOPE, AS_RECORDED, mirror.locks, mirror.policy, now, { is: 'unasked' }) : mirror.effective(live, now)
   return {
     id: session.id, state: stateOf(session, standing), reason: reasonOf(session, standing), principal: principalView(session), openedAt: timeText(session.openedAt), endsAt: timeText(session.endsAt),
-    cap: session.cap.is, frozen: session.frozen !== null, elevations: standing.carriers.length, exchanges: live === null ? 0 : inflight.of(live).length, version: session.version,
+    cap: session.cap.is, frozen: session.frozen !== null, elevations: standing.carriers.length, exchanges: live === null ? 0 : inflight.of(live).length, version: session.version, ...brokerView(session), ...bindingView(session),
   }
 }
 
@@ -81,8 +88,8 @@ export function elevationOf(room: AdminRoom, live: LiveSession, elevation: Eleva
 }
 
 /** Scopes are null while no credential of the session was verified here: its baseline is not known. */
-function scopesOf(live: LiveSession, { baseline, carriers, state }: Effective): View {
-  if (live.claims === null) return { baseline: null, now: null }
+export function scopesOf(live: LiveSession, { baseline, carriers, state }: Effective): View {
+  if (live.knownClaims === null) return { baseline: null, now: null }
   return { baseline, now: state === 'live' ? scopeOf([...baseline, ...carriers.flatMap(({ carries }) => carries)]) : [] }
 }
 
@@ -95,6 +102,6 @@ export function sessionView(room: AdminRoom, live: LiveSession): View {
     credential: { id: session.credential.id, issuedAt: timeText(session.credential.issuedAt), endsAt: timeText(session.credential.expiresAt) }, notBefore: timeText(session.notBefore),
     cap: session.cap, barred: session.barred, frozen: session.frozen && { since: timeText(session.frozen.since), until: timeText(session.frozen.until), note: session.frozen.note },
     scopes: scopesOf(live, standing), elevations: session.elevations.map(elevation => elevationOf(room, live, elevation, both)),
-    exchanges: exchanges.slice(0, EXCHANGES_SHOWN).map(exchangeView), exchangesOpen: exchanges.length, version: session.version,
+    exchanges: exchanges.slice(0, EXCHANGES_SHOWN).map(exchangeView), exchangesOpen: exchanges.length, version: session.version, ...brokerView(session), ...bindingView(session),
   }
 }

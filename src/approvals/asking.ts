@@ -6,6 +6,7 @@ import { isEligible, type ParamSpec, type Policy, type Profile } from '../core/p
 import { type Claims, type Principal } from '../core/principal.ts'
 import { PURPOSE_KINDS, type PurposeKind, type Purposes } from '../core/purpose.ts'
 import type { EndReason, RefusalReason } from '../core/reason.ts'
+import { mayHold, type Session } from '../core/session.ts'
 import { after, type Duration, type Instant, instant } from '../core/time.ts'
 import { newElevationId } from '../runtime/id.ts'
 import type { Mirror } from '../sessions/mirror.ts'
@@ -25,6 +26,10 @@ export type Asker = {
   readonly principal: Principal
   readonly claims: Claims
   readonly keyThumbprint: string | null
+  /** What runs the asker, where it proved that. */
+  readonly workload: string | null
+  /** The session it is for. */
+  readonly holds: Pick<Session, 'brokered'>
   /** `issuer|subject` of who files it: the caller itself, or whoever asks on its behalf. */
   readonly filedBy: string
 }
@@ -89,7 +94,7 @@ async function tiesOf(policy: Policy, profile: Profile, mirror: Mirror, tenant: 
 /** The elevation this ask would become now, or why it cannot. Nothing is written. */
 export async function prepare(ask: Ask, asker: Asker, policy: Policy, mirror: Mirror, now: Instant): Promise<Elevation | Declined> {
   const profile = policy.profiles.get(ask.profile)
-  if (profile === undefined || !isEligible(profile, asker.principal, asker.claims)) return decline('not_eligible', `profile ${ask.profile} is not offered to this caller`)
+  if (profile === undefined || !isEligible(profile, asker.principal, asker.claims) || !mayHold(asker.holds, profile.name)) return decline('not_eligible', `profile ${ask.profile} is not offered to this caller`)
   const span = ask.for ?? profile.for
   if (span <= 0 || span > profile.max) return decline('limit_reached', 'the time asked for is longer than the profile allows')
   if (ask.startsAt !== null && (ask.startsAt > now + LONGEST_WAIT)) return decline('limit_reached', 'the start is too far away')
@@ -103,7 +108,7 @@ export async function prepare(ask: Ask, asker: Asker, policy: Policy, mirror: Mi
   return {
     id: newElevationId(), profile: profile.name, adds: profile.adds, purposes, ties, params: ask.params, for: span, max: profile.max,
     startsAt: ask.startsAt, requestedAt: now, requestedBy: asker.filedBy, barred: namedBy(asker.principal), because: ask.note.slice(0, 512), approvalsNeeded: approval?.count ?? 0, approvals: [],
-    keyThumbprint: asker.keyThumbprint,
+    keyThumbprint: asker.keyThumbprint, workload: asker.workload,
     state: { is: 'requested', expiresAt: approval?.within == null ? null : after(now, approval.within) },
   }
 }

@@ -1,5 +1,6 @@
 // Every kind of line a trail or noise file can hold, with its fields in the order in which they stand. The list is closed.
 // Never holds a header value, a query's text or a credential: only digests and ids. SPEC: AUD2, AUD3
+import type { Drift } from '../core/binding.ts'
 import type { Fact } from '../core/fact.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
@@ -38,6 +39,7 @@ export type Admitted = {
   /** Digest that names the credential. */
   readonly credential: string | null
   readonly source: string
+  readonly proved: Proved
   readonly route: string
   readonly rule: string
   readonly method: string
@@ -55,6 +57,12 @@ export type Admitted = {
   /** On an observed route: what enforcing would have answered. */
   readonly would: Reason | null
 }
+
+/** What a request proved of its caller beside its credential; null where that is nothing. */
+export type Proved = { readonly key: string | null; readonly workload: string | null; readonly device: string | null } | null
+
+/** From what was shown. */
+export const provedBy = (key: string | null, workload: string | null, device: string | null): Proved => (key === null && workload === null && device === null ? null : { key, workload, device })
 
 type Judged = {
   readonly exchange: string
@@ -76,6 +84,11 @@ export type Refused = {
   /** Digest that names the credential; null where none was verified. */
   readonly credential: string | null
   readonly source: string
+  readonly proved: Proved
+  /** What exactly was wrong with the credential, in a word that callers are not told; null where that is not why. */
+  readonly fault: string | null
+  /** What it showed that its session is not bound to. */
+  readonly drift: Drift | null
   readonly route: string | null
   readonly rule: string | null
   readonly method: string
@@ -88,7 +101,7 @@ export type Refused = {
 }
 
 /** What a refusal says of a caller that was not made out, at a place that was not found. */
-export const NOBODY = { session: null, subject: null, actors: [], tenant: '', credential: null, route: null, rule: null, decision: 'refuse', purposes: NO_PURPOSES } as const
+export const NOBODY = { session: null, subject: null, actors: [], tenant: '', credential: null, proved: null, fault: null, drift: null, route: null, rule: null, decision: 'refuse', purposes: NO_PURPOSES } as const
 
 export type Records = {
   readonly 'fact': { readonly record: RecordRef; readonly position: FactPosition; readonly session: string | null; readonly fact: Fact }

@@ -49,10 +49,10 @@ const cut = (text: string, length: number): string => (text.length > length ? te
 
 /** A refusal with everything the caller wrote cut to size and without a query. */
 export function bounded(refused: Refused): Refused {
-  const { evaluation, session, subject, actors, tenant, credential, source, route, rule, method, host, path, decision, reason, purposes } = refused
+  const { evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift, route, rule, method, host, path, decision, reason, purposes } = refused
   const query = path.indexOf('?')
   return {
-    evaluation, session, subject, actors, tenant, credential, source, route, rule, method: cut(method, 32), host: cut(host, 255),
+    evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift: drift === null ? null : { binding: drift.binding, shown: cut(drift.shown, 512) }, route, rule, method: cut(method, 32), host: cut(host, 255),
     path: cut(query < 0 ? path : path.slice(0, query), 512), decision, reason, purposes,
   }
 }

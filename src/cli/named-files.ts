@@ -10,7 +10,7 @@ import { readContextKey } from '../upstream/context-key.ts'
 import { readSecrets } from '../upstream/upstream.ts'
 
 const nothing = (): Promise<never> => Promise.reject(new Error('nothing is fetched'))
-const TOOLS: ProviderTools = { clock: new SystemClock(), http: { getJson: nothing, post: nothing }, parseYaml: plainYaml, notice: () => {} }
+const TOOLS: ProviderTools = { clock: new SystemClock(), http: { getJson: nothing, post: nothing }, findSession: () => Promise.resolve(null), parseYaml: plainYaml, notice: () => {} }
 
 /** What is wrong with them, one sentence for each that names the file; empty where a start would take them all. */
 export async function fileProblems(settings: Settings): Promise<readonly string[]> {

@@ -6,6 +6,7 @@ import { anchorCommand, elevationCommands } from './commands/elevations.ts'
 import { describeCommand, getCommand, watchCommand } from './commands/get.ts'
 import { healthCommand, versionCommand } from './commands/health.ts'
 import { demoCommand, runCommand, storeCommand } from './commands/run.ts'
+import { completeCommand, sessionCommand } from './commands/sessions.ts'
 import { tokenCommand } from './commands/token.ts'
 import { verbCommands } from './commands/verbs.ts'
 import type { Terminal } from './terminal.ts'
@@ -15,7 +16,7 @@ export function buildProgram(terminal: Terminal): Command {
   const commands: readonly Command[] = [
     runCommand(terminal), validateCommand(terminal), demoCommand(terminal), group('token', tokenCommand), group('store', storeCommand),
     group('get', getCommand), group('describe', describeCommand), watchCommand(terminal),
-    ...elevationCommands(terminal), ...verbCommands(terminal), group('anchor', anchorCommand),
+    group('session', sessionCommand), completeCommand(terminal), ...elevationCommands(terminal), ...verbCommands(terminal), group('anchor', anchorCommand),
     group('config', configCommand), group('audit', auditCommand), schemaCommand(terminal), healthCommand(terminal), versionCommand(terminal),
   ]
   const program = new Command('narrowgate').description('A gateway that narrows, freezes and cuts live sessions.')

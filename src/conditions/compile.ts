@@ -1,7 +1,7 @@
 // Compiles a condition's text to a function of the judge's input, or tells what is wrong with it and where.
 // A compiled condition never throws and never waits: what cannot be evaluated is `error`. SPEC: DEC5, CFG4, CFG5
 import type { ParseResult } from '@marcbachmann/cel-js'
-import type { Condition, SubjectCondition } from '../core/condition.ts'
+import type { Condition, SubjectCondition, TextExpression } from '../core/condition.ts'
 import { RuleContext, SubjectContext } from './context.ts'
 import { type ContextKind, ENVIRONMENTS, VETTED_IN_CIDR, VETTED_MATCHES } from './environment.ts'
 import { type Fault, harden, survey } from './syntax.ts'
@@ -54,7 +54,7 @@ function bounded(source: string, kind: ContextKind): Program {
   return program
 }
 
-function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | null): Ready {
+function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | null, gives: 'bool' | 'string' = 'bool'): Ready {
   if (source.trim() === '') return failed('the condition is empty')
   if (new TextEncoder().encode(source).length > CONDITION_BYTES_MAX) return failed(`the condition is longer than ${CONDITION_BYTES_MAX} bytes`)
   const first = parsed(source, kind)
@@ -63,7 +63,7 @@ function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | 
   const { valid, type, error } = first.check()
   if (!valid) return { ok: false, faults: [faultOf(error, kind), ...faults.map(fault => ({ ...fault, hint: null }))] }
   if (faults.length > 0) return { ok: false, faults: faults.map(fault => ({ ...fault, hint: null })) }
-  if (type !== 'bool') return failed(`the condition gives ${type ?? 'nothing'}, not bool`, type === 'dyn' ? 'compare it: `… == true`' : null)
+  if (type !== gives) return failed(`the condition gives ${type ?? 'nothing'}, not ${gives}`, type === 'dyn' && gives === 'bool' ? 'compare it: `… == true`' : null)
   try {
     return { ok: true, program: bounded(source, kind), roots }
   } catch (thrown) {
@@ -80,6 +80,15 @@ function answer(program: Program, context: object): 'true' | 'false' | 'error' {
   }
 }
 
+function textOf(program: Program, context: object): string | null {
+  try {
+    const value = program(context)
+    return typeof value === 'string' ? value : null
+  } catch {
+    return null
+  }
+}
+
 /**
  * A rule's `if`.
  * @param params names of the path parameters a request of this rule can have
@@ -93,6 +102,15 @@ export function compileCondition(source: string, params: ReadonlySet<string>): C
     ok: true,
     condition: { source, readsElevation, test: input => (readsElevation && input.elevation === null ? 'false' : answer(program, new RuleContext(input))) },
   }
+}
+
+/** A text of the request, such as the tenant it touches; asked before a grant is chosen, so it knows no elevation. */
+export function compileText(source: string, params: ReadonlySet<string>): Compiled<TextExpression> {
+  const made = ready(source, 'rule', params, 'string')
+  if (!made.ok) return made
+  if (made.roots.has('elevation')) return failed('`elevation` cannot be read here') as Compiled<never> // faults, as any
+  const { program } = made
+  return { ok: true, condition: { source, read: input => textOf(program, new RuleContext(input)) } }
 }
 
 /** A condition about the caller alone: `eligible`, `when`. */

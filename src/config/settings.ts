@@ -22,7 +22,13 @@ export type ListenerSettings = {
     readonly certFile: string
     readonly keyFile: string
     /** Whose certificates clients may show; null where they are not asked for one. */
-    readonly clients: { readonly caFile: string; readonly crlFile: string | null } | null
+    readonly clients: {
+      /** Null only with `trustDomains`. */
+      readonly caFile: string | null
+      readonly crlFile: string | null
+      /** By whose bundles alone SPIFFE ids count; empty where they count like any other name. */
+      readonly trustDomains: readonly { readonly name: string; readonly bundleFile: string }[]
+    } | null
   } | null
   /** In which form listed proxies tell of their callers' certificates; null where they do not. */
   readonly forwardedCertificates: 'xfcc' | 'client-cert' | null
@@ -32,7 +38,7 @@ export type ListenerSettings = {
   readonly proxyProtocol: boolean
 }
 
-export type ClaimNames = { readonly tenant: string | null; readonly owner: string | null; readonly client: string | null }
+export type ClaimNames = { readonly tenant: string | null; readonly owner: string | null; readonly client: string | null; readonly device: string | null }
 
 type Provider = { readonly name: string; readonly kind: PrincipalKind; readonly claims: ClaimNames }
 
@@ -106,6 +112,9 @@ export type KubernetesSettings = Provider & {
   readonly review: { readonly url: string; readonly tokenFile: string; readonly caFile: string | null; readonly freshness: Duration } | null
 }
 
+/** Sessions that brokers opened; who they are is in their records. */
+export type SessionTokenSettings = Provider & { readonly is: 'sessionToken' }
+
 export type MtlsSettings = Provider & {
   readonly is: 'mtls'
   /** What of a certificate names its holder: its SPIFFE id, its whole subject, or one of its DNS names. */
@@ -114,7 +123,7 @@ export type MtlsSettings = Provider & {
   readonly names: readonly string[]
 }
 
-export type ProviderSettings = JwtSettings | ApiKeySettings | IntrospectionSettings | JwtSvidSettings | KubernetesSettings | MtlsSettings
+export type ProviderSettings = JwtSettings | ApiKeySettings | IntrospectionSettings | JwtSvidSettings | KubernetesSettings | MtlsSettings | SessionTokenSettings
 
 /** Host in lower case, IPv6 without brackets. */
 export type UpstreamAddress = { readonly host: string; readonly port: number; /** Its share, from 1. */ readonly weight: number }

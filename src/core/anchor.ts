@@ -2,7 +2,7 @@
 // SPEC: SIG4, ENF8
 import type { PurposeKind } from './purpose.ts'
 import type { RefusalReason } from './reason.ts'
-import type { Instant } from './time.ts'
+import { type Instant, instant } from './time.ts'
 
 export const ANCHOR_KINDS = ['ticket', 'run', 'step', 'conversation', 'turn', 'task'] as const satisfies readonly PurposeKind[]
 export type AnchorKind = (typeof ANCHOR_KINDS)[number]
@@ -24,10 +24,23 @@ export type Anchor = {
 export const LOCK_EFFECTS = ['deny', 'freeze', 'baseline'] as const
 export type LockEffect = (typeof LOCK_EFFECTS)[number]
 
-export const SELECTOR_KINDS = ['subject', 'session', 'elevation', 'tenant', 'credential', 'issuer', 'route', 'profile', 'issuedBefore', 'all'] as const
+export const SELECTOR_KINDS = ['subject', 'session', 'elevation', 'tenant', 'credential', 'keyId', 'issuer', 'device', 'workload', 'parent', 'route', 'profile', 'issuedBefore', 'all'] as const
 export type SelectorKind = (typeof SELECTOR_KINDS)[number]
-/** `subject` takes `issuer|subject` or a bare subject (any issuer); `issuedBefore` milliseconds since the epoch; `all` nothing. */
+/**
+ * `subject` takes `issuer|subject` or a bare subject (any issuer); `keyId` likewise `issuer|kid` or a bare kid; `parent` the id of a session, and means those
+ * delegated from it; `issuedBefore` milliseconds since the epoch and, behind one space, the subject it is for (nothing is for everybody); `all` nothing.
+ */
 export type Selector = { readonly kind: SelectorKind; readonly value: string }
+
+/** Credentials issued at or before it; null is everybody's. */
+export type CutOff = { readonly before: Instant; readonly subject: string | null }
+
+export const cutOffFor = ({ before, subject }: CutOff): Selector => ({ kind: 'issuedBefore', value: subject === null ? String(before) : `${before} ${subject}` })
+
+export function cutOffOf({ value }: Selector): CutOff {
+  const at = value.indexOf(' ')
+  return at < 0 ? { before: instant(Number(value)), subject: null } : { before: instant(Number(value.slice(0, at))), subject: value.slice(at + 1) }
+}
 
 export type LockId = string & { readonly lock: unique symbol }
 

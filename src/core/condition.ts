@@ -23,6 +23,9 @@ export type Condition = {
   readonly test: (input: ConditionInput) => 'true' | 'false' | 'error'
 }
 
+/** A text of the request, such as the tenant that a path names; null where it cannot be read. Never throws. */
+export type TextExpression = { readonly source: string; readonly read: (input: ConditionInput) => string | null }
+
 /** A condition about the caller alone: `eligible`, `when`. */
 export type SubjectCondition = {
   readonly source: string

@@ -18,8 +18,10 @@ export function authenticationEnd({ place: { rule }, claims, now }: Case): Insta
   return asked === null ? FOREVER : authenticatedUntil(asked, claims, now)
 }
 
-/** The earliest of grant end, session end, credential end and the end of what the rule asks of the sign-in. */
+/** The earliest of grant end, session end, credential end, the end of what the rule asks of the sign-in, and of what is known of the credential. */
 export function deadline(c: Case, grantEnd: Instant): Instant {
   if (c.standing === null) return grantEnd
-  return earlier(earlier(grantEnd, authenticationEnd(c)), earlier(c.standing.session.endsAt, credentialEnd(c)))
+  const { session, until } = c.standing
+  const ofParent = session.brokered?.parent == null ? FOREVER : until // whatever next changes of what it was delegated from
+  return earlier(earlier(earlier(grantEnd, c.vouchedUntil), earlier(ofParent, authenticationEnd(c))), earlier(c.standing.session.endsAt, credentialEnd(c)))
 }

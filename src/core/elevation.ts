@@ -50,6 +50,8 @@ export type Elevation = {
   readonly approvals: readonly Approval[]
   /** The key the asker proved to hold; the elevation carries only requests that prove the same one. */
   readonly keyThumbprint: string | null
+  /** The workload the asker proved to be, likewise. */
+  readonly workload: string | null
   readonly state: ElevationState
 }
 

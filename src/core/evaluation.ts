@@ -24,6 +24,8 @@ export type Evaluation = {
     /** Address of the peer the gateway believes. */
     readonly source: string
     readonly secure: boolean
+    /** What runs the caller, as its credential or the certificate of its connection proves: a SPIFFE id, or `pod/<uid>`. */
+    readonly workload: string | null
     readonly purposes: Purposes
     /** Names and values in turn, as received; read only by conditions. */
     readonly headers: readonly string[]

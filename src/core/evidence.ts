@@ -10,6 +10,8 @@ export type Evidence = {
   readonly fingerprint: string
   /** Digest that names the credential, the same for every spelling of it. */
   readonly credential: string
+  /** Who vouches for it: the issuer of its principal. */
+  readonly issuer: string
   /** Id of the key that signed or names the credential; null where there is none. */
   readonly keyId: string | null
   /** When it was issued; null for kinds without an issue time (API keys). */
@@ -18,6 +20,8 @@ export type Evidence = {
   readonly expiresAt: Instant | null
   /** Thumbprint of a key or certificate the caller proved to hold. */
   readonly keyThumbprint: string | null
+  /** The device it was issued to, where a claim says so. */
+  readonly device: string | null
   /** Purpose values the credential itself claims. */
   readonly claimed: Purposes
 }

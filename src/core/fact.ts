@@ -1,11 +1,12 @@
 // What happened to a record, as the log tells it. Folding a record's facts gives the stored record: see replay.ts.
 // SPEC: AUD1
 import type { AnchorKind, LockEffect, LockId, Selector } from './anchor.ts'
+import type { Bindings, Drift } from './binding.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
 import type { Principal } from './principal.ts'
 import type { EndReason, RefusalReason } from './reason.ts'
 import type { Scope } from './scope.ts'
-import type { Cap, Credential, SessionId, SessionKey } from './session.ts'
+import type { Brokered, Cap, Credential, SessionId, SessionKey } from './session.ts'
 import type { SignalId } from './signal.ts'
 import type { Duration, Instant } from './time.ts'
 
@@ -20,7 +21,8 @@ type Told = {
 }
 
 export type SessionHappening =
-  | { readonly what: 'session.opened'; readonly session: SessionId; readonly key: SessionKey; readonly epoch: string; readonly principal: Principal; readonly credential: Credential; readonly endsAt: Instant; readonly notBefore: Instant | null }
+  | { readonly what: 'session.opened'; readonly session: SessionId; readonly key: SessionKey; readonly epoch: string; readonly principal: Principal; readonly credential: Credential; readonly endsAt: Instant; readonly notBefore: Instant | null; readonly bindings: Bindings; readonly brokered: Brokered | null }
+  | { readonly what: 'binding.drifted'; readonly drift: Drift }
   | { readonly what: 'credential.renewed'; readonly credential: Credential }
   | { readonly what: 'session.narrowed'; readonly cap: Cap; readonly barred: readonly string[] }
   | { readonly what: 'session.widened' }

@@ -31,6 +31,7 @@ const onBaseline = (c: Case, rule: Rule, standing: Effective): Reason | null => 
 function misfit(c: Case, rule: Rule, standing: Effective, { elevation }: Carrier): Reason | null {
   const { evidence, context } = c.evaluation
   if (elevation.keyThumbprint !== null && elevation.keyThumbprint !== evidence?.keyThumbprint) return 'binding_broken'
+  if (elevation.workload !== null && elevation.workload !== context.workload) return 'binding_broken'
   const fit = purposeFit(elevation.purposes, context.purposes)
   if (fit !== 'shown') return fit === 'missing' ? 'purpose_missing' : 'purpose_mismatch'
   return rule.condition === null ? null : asked(rule.condition, c, standing, elevation)
@@ -51,6 +52,8 @@ function candidates(c: Case, standing: Effective, scope: ScopeName | null): read
 /** The scope is not there at all: was it taken by a narrowing, or never asked for? */
 function withoutScope(c: Case, standing: Effective, scope: ScopeName): Refusal {
   const { cap, elevations } = standing.session
+  const { ceiling } = standing
+  if (ceiling !== null && !covers(ceiling, scope)) return refuse('elevation_required') // no elevation lifts what a broker or a parent leaves
   const limit = cappedTo(cap)
   if (limit !== null && !covers(limit, scope)) return refuse('narrowed')
   const suspended = elevations.some(elevation => covers(elevation.adds, scope) && standing.lost.get(elevation.id) === 'narrowed')
@@ -65,7 +68,7 @@ function heldBack(c: Case, rule: Rule, standing: Effective, scope: ScopeName): R
 }
 
 export function chooseGrant(c: Case, rule: Rule, given: Effective): Choice | Refusal {
-  const kept = keptToBaseline(c.locks, c.place.route.name, c.evaluation.evidence, c.now) // by route or credential; a lock on the session is part of its standing
+  const kept = keptToBaseline(c.locks, c.place.route.name, c.evaluation, given.session.principal, c.now) // by route or by what is shown; a lock on the session is part of its standing
   const standing: Effective = kept ? { ...given, carriers: [], frozen: [] } : given
   let first: Reason | null = null
   for (const candidate of candidates(c, standing, rule.scope)) {

@@ -1,5 +1,6 @@
 // The configuration as the judge reads it: compiled, immutable, swapped whole.
 // SPEC: CFG1, ELV1, SCP2
+import type { BindingModes } from './binding.ts'
 import type { SubjectCondition } from './condition.ts'
 import type { PurposeKind } from './purpose.ts'
 import type { Claims, Principal } from './principal.ts'
@@ -38,11 +39,29 @@ export type SessionRules = {
   /** Claims after issuer, tenant, subject and client that make the key; empty takes `sid`, else the key, else `jti`. */
   readonly key: readonly string[]
   readonly credentialEnd: 'cut' | 'ignore'
+  /** What a change of each does to a request. */
+  readonly bind: BindingModes
   readonly idle: Duration
   readonly max: Duration
   readonly frozenFor: Duration
   readonly baseline: readonly BaselineEntry[]
   readonly exchangesPerSession: number
+}
+
+/** Who may open sessions for others, which, and for how long. */
+export type Broker = {
+  readonly name: string
+  /** Operators' names or `issuer|subject`; null lets everybody with the role. */
+  readonly who: readonly string[] | null
+  /** About the principal asked for. */
+  readonly may: SubjectCondition
+  /** Elevations its sessions may hold. */
+  readonly profiles: readonly string[]
+  readonly max: Duration
+  /** Each of its sessions is bound to a key, a workload or a source. */
+  readonly bindRequired: boolean
+  /** A purpose each value of which opens one session; null for none. */
+  readonly once: PurposeKind | null
 }
 
 export type Policy = {
@@ -53,6 +72,7 @@ export type Policy = {
   readonly profiles: ReadonlyMap<string, Profile>
   readonly purposes: ReadonlyMap<PurposeKind, PurposeSource>
   readonly sessions: SessionRules
+  readonly brokers: ReadonlyMap<string, Broker>
   /** Sets of identities that are one person: nobody of a set approves another's request. */
   readonly identities: readonly (readonly string[])[]
 }

@@ -69,6 +69,7 @@ export const REASONS = {
   superseded: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'Another elevation took its place.' },
   profile_removed: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The profile behind the elevation no longer exists.' },
   session_ended: { use: 'both', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The session has ended.' },
+  parent_ended: { use: 'both', status: 401, challenge: 'invalid_token', loss: 'terminate', says: 'The session this one was delegated from has ended.' },
   frozen_too_long: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'The session stayed frozen for too long.' },
   frozen_peer_closed: { use: 'end', status: 403, challenge: 'none', loss: 'terminate', says: 'A peer closed while the exchange was frozen.' },
   protocol_error: { use: 'end', status: 400, challenge: 'none', loss: 'terminate', says: 'The caller broke the framing of its protocol.' },

@@ -15,7 +15,7 @@ export const refName = (ref: RecordRef): string => `${ref.kind}/${ref.name}`
 /** Selectors under which a live session is found: what an index of the store holds. */
 export function indexOf(session: Session): readonly Selector[] {
   if (session.state.is !== 'live') return [{ kind: 'session', value: session.id }]
-  const { principal, credential } = session
+  const { principal, credential, brokered, bindings: { device, workload } } = session
   return [
     { kind: 'session', value: session.id },
     { kind: 'subject', value: `${principal.issuer}|${principal.subject}` },
@@ -23,7 +23,18 @@ export function indexOf(session: Session): readonly Selector[] {
     { kind: 'tenant', value: principal.tenant },
     { kind: 'issuer', value: principal.issuer },
     { kind: 'credential', value: credential.id },
+    ...(brokered?.parent == null ? [] : [{ kind: 'parent', value: brokered.parent.id } as const]),
+    ...(device === null ? [] : [{ kind: 'device', value: device } as const]),
+    ...(workload === null ? [] : [{ kind: 'workload', value: workload } as const]),
   ]
+}
+
+/** Does a selector find this session while it is live? Also by the key that signed its newest credential, which is worth no place in an index. */
+export function isFoundBy(session: Session, { kind, value }: Selector): boolean {
+  const { principal: { issuer }, credential: { keyId } } = session
+  if (session.state.is !== 'live' || kind === 'all') return session.state.is === 'live'
+  if (kind === 'keyId') return keyId !== null && (value === keyId || value === `${issuer}|${keyId}`)
+  return indexOf(session).some(its => its.kind === kind && its.value === value)
 }
 
 /** Anchors that elevations of this session stand on and that could still end them. */

@@ -9,7 +9,7 @@ import { type Instant, instant, later } from './time.ts'
 type Opened = Extract<SessionFact, { what: 'session.opened' }>
 
 const opened = (fact: Opened): Session => ({
-  record: 'session', key: fact.key, id: fact.session, epoch: fact.epoch, version: fact.version, principal: fact.principal,
+  record: 'session', key: fact.key, id: fact.session, epoch: fact.epoch, version: fact.version, principal: fact.principal, bindings: fact.bindings, brokered: fact.brokered, drifts: [],
   openedAt: fact.at, credential: fact.credential, endsAt: fact.endsAt, cap: NO_CAP, barred: [], frozen: null, elevations: [],
   state: LIVE, notBefore: fact.notBefore,
 })
@@ -47,6 +47,7 @@ const markAt = ({ credential, notBefore }: Session, at: Instant): Instant => lat
 function changed(session: Session, fact: Exclude<SessionFact, Opened>): Partial<Session> {
   switch (fact.what) {
     case 'credential.renewed': return { credential: fact.credential }
+    case 'binding.drifted': return { drifts: [...session.drifts, fact.drift] }
     case 'session.narrowed': return { cap: fact.cap, barred: fact.barred }
     case 'session.widened': return { cap: NO_CAP, barred: [] }
     case 'session.frozen': return { frozen: { since: fact.at, note: fact.note, until: fact.until } }

@@ -1,7 +1,7 @@
 // Routes and rules as compiled, and which of them a target meets: exact host before suffix before none, then the longer literal prefix.
 // No falling through to another route; within one, the first rule whose selector matches decides. SPEC: DEC2-DEC4
 import type { RequiredAuthentication } from './authentication.ts'
-import type { Condition } from './condition.ts'
+import type { Condition, TextExpression } from './condition.ts'
 import type { Evaluation, Target } from './evaluation.ts'
 import { isCommonMethod } from './method.ts'
 import { coversPath, lowerCase, NO_PARAMS, type PathParams, type PathPattern, paramsOf, type Reading } from './path-pattern.ts'
@@ -62,6 +62,8 @@ export type Route = {
   readonly cors: Cors | null
   /** Null leaves host and path as they were judged. */
   readonly rewrite: Rewrite | null
+  /** Whose things a request of it touches: the session's own tenant, or `sessions.bind.tenant` has its say. Null does not ask. */
+  readonly tenant: TextExpression | null
   readonly rules: readonly Rule[]
 }
 

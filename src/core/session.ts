@@ -1,7 +1,9 @@
 // The unit of control: one life of a principal's work, kept under the digest of its key.
 // What a record holds is Authority: changed only by Signals, versioned, folded from facts. SPEC: SES2-SES8
+import type { Bindings, Drift } from './binding.ts'
 import type { Elevation } from './elevation.ts'
-import type { Principal } from './principal.ts'
+import type { Claims, Principal } from './principal.ts'
+import type { Purposes } from './purpose.ts'
 import type { EndReason } from './reason.ts'
 import type { Scope } from './scope.ts'
 import type { Instant } from './time.ts'
@@ -27,6 +29,32 @@ type SessionState =
   | { readonly is: 'lapsed'; readonly at: Instant; readonly reason: EndReason }
   | { readonly is: 'revoked'; readonly at: Instant; readonly reason: EndReason }
 
+/** What a session opened by a broker stands on; a credential of its own it has none but the token. */
+export type Brokered = {
+  /** Name of the configured broker, and `issuer|subject` of who asked. */
+  readonly broker: string
+  readonly by: string
+  readonly claims: Claims
+  /** How the holder of the token proves the key it is bound to; null where it is bound to none. */
+  readonly possession: 'dpop' | 'certificate' | null
+  /** The most it may ever do; null sets no bound. */
+  readonly scopes: Scope | null
+  /** Elevations it may hold. */
+  readonly profiles: readonly string[]
+  /** What each of its requests is for, whatever they show. */
+  readonly purposes: Purposes
+  readonly parent: Parent | null
+}
+
+/** The life a session was delegated from, and what that might do on its baseline then. */
+export type Parent = { readonly key: SessionKey; readonly id: SessionId; readonly baseline: Scope; /** Delegations above it. */ readonly depth: number }
+
+/** Longest chain of delegations. */
+export const DELEGATIONS_MAX = 4
+
+/** A broker's session holds what its broker lists; any other whatever its principal is eligible for. */
+export const mayHold = ({ brokered }: Pick<Session, 'brokered'>, profile: string): boolean => brokered === null || brokered.profiles.includes(profile)
+
 export type Session = {
   readonly record: 'session'
   readonly key: SessionKey
@@ -34,6 +62,11 @@ export type Session = {
   readonly epoch: string
   readonly version: number
   readonly principal: Principal
+  readonly bindings: Bindings
+  /** null where its own credential opened it. */
+  readonly brokered: Brokered | null
+  /** Told once each. */
+  readonly drifts: readonly Drift[]
   readonly openedAt: Instant
   /** The newest credential seen; its end bounds everything open. */
   readonly credential: Credential

@@ -1,11 +1,12 @@
 // Every kind of news. Nothing else ever changes a record; configuration and new ids reach the core only through these fields.
 // SPEC: SIG1-SIG4
 import type { LockEffect, LockId, Selector } from './anchor.ts'
+import type { Bindings, Drift } from './binding.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
 import type { Principal } from './principal.ts'
 import type { EndReason, RefusalReason } from './reason.ts'
 import type { Scope } from './scope.ts'
-import type { Credential, SessionId, SessionKey } from './session.ts'
+import type { Brokered, Credential, SessionId, SessionKey } from './session.ts'
 import type { Duration, Instant } from './time.ts'
 
 export type SignalId = string & { readonly signal: unique symbol }
@@ -22,7 +23,8 @@ type News = {
 }
 
 export type SessionNews =
-  | { readonly kind: 'session.opened'; readonly key: SessionKey; readonly session: SessionId; readonly epoch: string; readonly principal: Principal; readonly credential: Credential; readonly endsAt: Instant }
+  | { readonly kind: 'session.opened'; readonly key: SessionKey; readonly session: SessionId; readonly epoch: string; readonly principal: Principal; readonly credential: Credential; readonly endsAt: Instant; readonly bindings: Bindings; readonly brokered: Brokered | null }
+  | { readonly kind: 'binding.drifted'; readonly drift: Drift }
   | { readonly kind: 'credential.renewed'; readonly credential: Credential }
   | { readonly kind: 'session.narrowed'; readonly to: 'baseline' | Scope | null; readonly elevations: readonly ElevationId[] }
   | { readonly kind: 'session.widened' }

@@ -1,6 +1,6 @@
 // The record of an admission as text: what many requests have alike (who asks, where it goes, what it stands on) is written once, for the object it
 // is made of, and put together with what is the request's own. The record itself is defined in audit/record.ts. SPEC: AUD2
-import { type Admitted, type Json, queryDigest } from '../audit/record.ts'
+import { type Admitted, type Json, provedBy, queryDigest } from '../audit/record.ts'
 import type { Elevation } from '../core/elevation.ts'
 import type { Evidence } from '../core/evidence.ts'
 import { grantName } from '../core/decision.ts'
@@ -31,8 +31,8 @@ export class AdmissionTexts {
   readonly #what = new WeakMap<Elevation, string>()
 
   of(exchange: Exchange): Json<'exchange.opened'> {
-    const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, purposes } } } = exchange
-    const own: Own = { source, method, host, path, queryDigest: queryDigest(query), purposes, until: permit.until, would: permit.would }
+    const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes }, evidence } } = exchange
+    const own: Own = { source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), method, host, path, queryDigest: queryDigest(query), purposes, until: permit.until, would: permit.would }
     return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${this.#whereTo(exchange)},${this.#standsOn(exchange)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
   }
 

@@ -1,5 +1,5 @@
 // Exchanges as the trail, the metrics and the event streams tell them. SPEC: AUD2, AUD3, ADM8
-import { queryDigest } from '../audit/record.ts'
+import { provedBy, queryDigest } from '../audit/record.ts'
 import type { Trail } from '../audit/trail.ts'
 import { type Grant, grantName } from '../core/decision.ts'
 import type { Reason } from '../core/reason.ts'
@@ -40,9 +40,9 @@ export class ExchangeRecorder implements Recorder {
   }
 
   async intended(inquiry: Inquiry, grant: Grant, until: Instant): Promise<void> {
-    const { id, live, place: { route, rule }, evaluation: { resource: { host, path, query }, action: { method }, context: { source, purposes }, evidence } } = inquiry
+    const { id, live, place: { route, rule }, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes }, evidence } } = inquiry
     this.#trail.intended({
-      exchange: id, ...whoOf(live, evidence), source, route: route.name, rule: rule?.name ?? '', method, host, path, queryDigest: queryDigest(query), grant: grantName(grant),
+      exchange: id, ...whoOf(live, evidence), source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), route: route.name, rule: rule?.name ?? '', method, host, path, queryDigest: queryDigest(query), grant: grantName(grant),
       elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile } : null, purposes, until, upstream: route.upstream, would: null,
     })
     await this.#trail.sync()

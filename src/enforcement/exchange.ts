@@ -52,6 +52,8 @@ export class Exchange {
   permit: Permit
   stamp: number
   until: number
+  /** Moved by whoever asks about its credential again. */
+  vouchedUntil: Instant
   state: 'open' | 'frozen' | 'ended' = 'open'
   /** Why it is frozen or was ended. */
   reason: Reason | null = null
@@ -76,6 +78,7 @@ export class Exchange {
     this.openedAt = now
     this.stamp = this.holder.stamp
     this.until = permit.until
+    this.vouchedUntil = inquiry.vouchedUntil
     this.#keeper = keeper
     this.#moved()
   }
@@ -126,6 +129,8 @@ export type Inquiry = {
   /** null on an anonymous rule. */
   readonly live: LiveSession | null
   readonly claims: Claims
+  /** As in `Case`. */
+  readonly vouchedUntil: Instant
 }
 
 export const NO_CLAIMS: Claims = {}
@@ -139,7 +144,7 @@ function confirmedAt(keeper: GateKeeper, now: Instant): Instant {
 export function caseOf(inquiry: Omit<Inquiry, 'id'>, keeper: GateKeeper, now: Instant, held: Case['held']): Case {
   const { live } = inquiry
   return {
-    now, confirmedUntil: confirmedAt(keeper, now), policy: inquiry.policy, place: inquiry.place, evaluation: inquiry.evaluation,
+    now, confirmedUntil: confirmedAt(keeper, now), vouchedUntil: inquiry.vouchedUntil, policy: inquiry.policy, place: inquiry.place, evaluation: inquiry.evaluation,
     locks: keeper.mirror.locks, standing: live === null ? null : keeper.mirror.effective(live, now), claims: inquiry.claims, held,
   }
 }

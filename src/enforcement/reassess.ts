@@ -153,7 +153,7 @@ export class Reassessor {
     exchange.place = place
     exchange.policy = mirror.policy
     const { grant } = exchange.permit
-    const inquiry = { policy: mirror.policy, place, evaluation: exchange.evaluation, live: exchange.live, claims: exchange.live?.claims ?? exchange.claims }
+    const inquiry = { policy: mirror.policy, place, evaluation: exchange.evaluation, live: exchange.live, claims: exchange.live?.claims ?? exchange.claims, vouchedUntil: exchange.vouchedUntil }
     return judgeAgain(grant, caseOf(inquiry, this.#keeper, clock.now(), grant.is === 'elevation' ? grant.elevation.id : null))
   }
 

@@ -7,7 +7,7 @@ import { NO_PURPOSES } from '../core/purpose.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { sha256 } from '../runtime/id.ts'
 import type { ApiKey } from './api-key-file.ts'
-import { principalOf } from './claims.ts'
+import { deviceOf, principalOf } from './claims.ts'
 import { EXPIRED, invalid, type Proof, type Provider } from './credential.ts'
 
 export class ApiKeyProvider implements Provider {
@@ -58,10 +58,12 @@ export class ApiKeyProvider implements Provider {
       provider: this.name,
       fingerprint: this.#fingerprintOf(key),
       credential: sha256(JSON.stringify([issuer, key.id])),
+      issuer,
       keyId: key.id,
       issuedAt: null,
       expiresAt: key.expires,
       keyThumbprint: null,
+      device: deviceOf(names, claims),
       claimed: NO_PURPOSES,
     }
     const principal = key.tenant === null ? read.principal : { ...read.principal, tenant: key.tenant }

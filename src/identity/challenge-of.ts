@@ -5,7 +5,7 @@ import { PROOF_ALGORITHMS } from './dpop/algorithms.ts'
 import { type DpopError, dpopChallenge } from './dpop/challenge.ts'
 
 const ERRORS: { readonly [fault in CredentialFault]?: DpopError } = {
-  scheme_refused: 'invalid_token', dpop_missing: 'invalid_dpop_proof', dpop_invalid: 'invalid_dpop_proof', dpop_replayed: 'invalid_dpop_proof', marks_unavailable: 'invalid_dpop_proof', dpop_nonce: 'use_dpop_nonce',
+  scheme_refused: 'invalid_token', dpop_missing: 'invalid_dpop_proof', dpop_invalid: 'invalid_dpop_proof', dpop_replayed: 'invalid_dpop_proof', dpop_nonce: 'use_dpop_nonce',
 }
 const algorithms = [...PROOF_ALGORITHMS.keys()]
 

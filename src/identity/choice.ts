@@ -5,6 +5,7 @@ import { sha256 } from '../runtime/id.ts'
 import { CertificateVerifier } from './certificate-verifier.ts'
 import { CREDENTIAL_MAX, invalid, missing, type Presented, type Refused } from './credential.ts'
 import { claimedAuthority } from './claimed-authority.ts'
+import { SESSION_TOKEN } from './session-tokens.ts'
 import type { Shown, Verifier } from './verifier.ts'
 
 /** The providers of one header of a route. */
@@ -13,6 +14,8 @@ type Choice = {
   readonly byIssuer: ReadonlyMap<string, Verifier>
   /** The first that takes what names no issuer. */
   readonly opaque: Verifier | null
+  /** The first that takes tokens of sessions: those go to nobody else. */
+  readonly sessions: Verifier | null
 }
 
 export type AnyVerifier = Verifier | CertificateVerifier
@@ -28,7 +31,7 @@ export type Choices = {
 }
 
 export function choicesOf(names: readonly string[], verifiers: ReadonlyMap<string, AnyVerifier>): Choices {
-  const choices = new Map<string, { byIssuer: Map<string, Verifier>; opaque: Verifier | null }>()
+  const choices = new Map<string, { byIssuer: Map<string, Verifier>; opaque: Verifier | null; sessions: Verifier | null }>()
   const certificates: CertificateVerifier[] = []
   for (const name of names) {
     const verifier = verifiers.get(name)
@@ -38,16 +41,18 @@ export function choicesOf(names: readonly string[], verifiers: ReadonlyMap<strin
       continue
     }
     const { header, issuer, opaque } = verifier.provider
-    const choice = choices.get(header) ?? { byIssuer: new Map<string, Verifier>(), opaque: null }
+    const choice = choices.get(header) ?? { byIssuer: new Map<string, Verifier>(), opaque: null, sessions: null }
     choices.set(header, choice)
-    if (opaque !== 'none') choice.opaque ??= verifier
+    if (opaque === 'session') choice.sessions ??= verifier
+    else if (opaque !== 'none') choice.opaque ??= verifier
     if (issuer !== null && !choice.byIssuer.has(issuer)) choice.byIssuer.set(issuer, verifier)
   }
   return { byHeader: choices, headers: [...choices.keys()], certificates }
 }
 
 /** The only provider to ask, or what is wrong. `issuer` as in `Shown`: null is an opaque token, the empty one a JWT that names none. */
-export function choose({ byIssuer, opaque }: Choice, issuer: string | null): Verifier | Refused {
+export function choose({ byIssuer, opaque, sessions }: Choice, { issuer, text }: Pick<Shown, 'issuer' | 'text'>): Verifier | Refused {
+  if (text.startsWith(SESSION_TOKEN)) return sessions ?? invalid('type_refused')
   if (issuer === null) return opaque ?? invalid('malformed')
   const named = byIssuer.get(issuer)
   if (named !== undefined) return named

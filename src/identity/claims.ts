@@ -16,6 +16,9 @@ const nameOf = (claims: Claims, name: string | null): string | null => {
   return isCanonicalName(value) ? value : null
 }
 
+/** The device a credential was issued to; null where no claim names one. */
+export const deviceOf = ({ device }: ClaimNames, claims: Claims): string | null => nameOf(claims, device)
+
 type ChainRead = { readonly is: 'chain'; readonly actor: Actor | null } | { readonly is: 'fault' }
 
 /** Reads `act`, outermost first; an actor without `iss` is of `issuer`. An issuer with `|` would make `issuer|subject` ambiguous. */
@@ -39,9 +42,9 @@ const fault = (what: CredentialFault): PrincipalRead => ({ is: 'fault', fault: w
 
 /** `sub` must be there, and the tenant claim where one is configured; the client is `client_id`, else `azp`, unless configured. */
 export function principalOf(source: { readonly kind: PrincipalKind; readonly issuer: string; readonly claims: ClaimNames }, claims: Claims): PrincipalRead {
-  const { tenant, owner, client } = source.claims
+  const { tenant, owner, client, device } = source.claims
   const clientClaims = client === null ? ['client_id', 'azp'] : [client]
-  for (const name of ['sub', tenant, owner, ...clientClaims]) {
+  for (const name of ['sub', tenant, owner, device, ...clientClaims]) {
     const value = name === null ? null : claimOf(claims, name)
     if (value !== null && !isCanonicalName(value)) return fault('claim_malformed')
   }

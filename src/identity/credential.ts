@@ -57,6 +57,8 @@ const CREDENTIAL_FAULTS = [
   'review_unavailable',
   'review_mismatch',
   'api_key_unknown',
+  'token_unknown',
+  'session_over',
   'busy',
 ] as const
 /** What exactly was wrong: for the log and the operator, not for the caller. */
@@ -64,12 +66,12 @@ export type CredentialFault = (typeof CREDENTIAL_FAULTS)[number]
 
 export type Refused = {
   readonly is: 'refused'
-  readonly reason: 'no_credential' | 'credential_invalid' | 'credential_expired' | 'credential_revoked'
+  readonly reason: 'no_credential' | 'credential_invalid' | 'credential_expired' | 'credential_revoked' | 'store_failed'
   readonly detail: CredentialFault
 }
 
-/** What tells this credential's life apart when neither a claim nor a key does. */
-export type Mark = { readonly is: 'jti' | 'payload' | 'entry' | 'pod' | 'workload' | 'certificate'; readonly value: string }
+/** What tells this credential's life apart when neither a claim nor a key does; `session` is a session's own key, and says all. */
+export type Mark = { readonly is: 'jti' | 'payload' | 'entry' | 'pod' | 'workload' | 'certificate' | 'session'; readonly value: string }
 
 /** What a token's `cnf` asks for: the key of a DPoP proof (`jkt`) or a client certificate (`x5t#S256`), as base64url SHA-256, 43 characters. */
 export type TokenBinding = { readonly is: 'dpop' | 'certificate'; readonly thumbprint: string }
@@ -100,6 +102,8 @@ export type Verified = {
   readonly binding: TokenBinding | null
   readonly workload: string | null
   readonly knownUntil: Instant | null
+  /** Whether it may open a session; the token of one that a broker opened only names that. */
+  readonly opens: boolean
 }
 
 export type VerifiedAnswer = { readonly is: 'verified'; readonly verified: Verified }
@@ -112,8 +116,8 @@ export interface Provider {
   readonly header: string
   /** What its JWTs name as their issuer: `iss`, or of JWT-SVIDs without it the trust domain; null where it takes no JWT by issuer. */
   readonly issuer: string | null
-  /** Which texts it takes that name no issuer of a provider: none, those that are no JWT, or any. */
-  readonly opaque: 'none' | 'tokens' | 'any'
+  /** Which texts it takes that name no issuer of a provider: none, those that are no JWT, any, or tokens of sessions (`ngs_`) alone, which nobody else takes then. */
+  readonly opaque: 'none' | 'tokens' | 'any' | 'session'
   /** Changes with anything that could change an answer: settings and the content of files. */
   readonly fingerprint: string
   /** `digest` is the base64url SHA-256 of `text`. Never throws for what the credential is. */

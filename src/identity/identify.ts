@@ -3,7 +3,7 @@
 import { createSecretKey } from 'node:crypto'
 import type { Evidence } from '../core/evidence.ts'
 import type { SessionKey } from '../core/session.ts'
-import { duration } from '../core/time.ts'
+import { duration, type Instant } from '../core/time.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { CertificateVerifier, certifiedBy } from './certificate-verifier.ts'
@@ -95,15 +95,15 @@ export class Identifier {
     return possessed === 'await' ? null : (possessed ?? known)
   }
 
-  /** Never rejects for what was presented. */
-  async identify(names: readonly string[], presented: readonly Presented[], circumstances: Circumstances = nothingShown()): Promise<Identification> {
+  /** Never rejects for what was presented. @param beyond what is known no longer than this is asked about again; null takes what is known */
+  async identify(names: readonly string[], presented: readonly Presented[], circumstances: Circumstances = nothingShown(), beyond: Instant | null = null): Promise<Identification> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const verifiers = this.#verifiers
       const certified = this.#certified(names, presented, circumstances)
       if (certified !== null) return certified
       const located = this.#locate(names, presented)
       if (located.is === 'refused') return located
-      const answer = this.#known(located) ?? (await located.verifier.verify(located.shown))
+      const answer = this.#knownBeyond(located, beyond) ?? (await located.verifier.verify(located.shown))
       if (verifiers !== this.#verifiers) continue
       if (answer.is === 'refused') return answer
       this.#remember(located)
@@ -171,7 +171,7 @@ export class Identifier {
     const read = this.#read(line)
     if (read.is === 'refused') return read
     const { shown, remembered } = read
-    const verifier = choose(choice, shown.issuer)
+    const verifier = choose(choice, shown)
     return verifier instanceof Verifier ? { is: 'located', verifier, line, shown, remembered } : verifier
   }
 
@@ -186,6 +186,12 @@ export class Identifier {
     const answer = located.verifier.known(located.shown)
     if (answer !== null) this.#remember(located)
     return answer
+  }
+
+  #knownBeyond(located: Located, beyond: Instant | null): Identification | null {
+    const answer = this.#known(located)
+    const until = answer?.is === 'verified' ? answer.verified.knownUntil : null
+    return beyond !== null && until !== null && until <= beyond ? null : answer
   }
 
   #remember({ line, shown, remembered }: Located): void {

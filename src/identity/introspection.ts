@@ -11,7 +11,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { HttpPost } from '../runtime/http-client.ts'
 import { sha256 } from '../runtime/id.ts'
 import { isJwt } from './claimed-authority.ts'
-import { claimOf, principalOf } from './claims.ts'
+import { claimOf, deviceOf, principalOf } from './claims.ts'
 import { bindingOf } from './confirmation.ts'
 import { type CredentialFault, invalid, type Mark, type Proof, type Provider, type TokenBinding } from './credential.ts'
 import { Inquiry, type InquiryTools } from './inquiry.ts'
@@ -125,7 +125,10 @@ export class IntrospectionProvider implements Provider {
     if (read.is === 'fault') return invalid(read.fault)
     const { credential, mark } = this.#idsOf(text, digest, jti)
     const { issuedAt, expiresAt } = times
-    const evidence = { provider: this.name, fingerprint: this.#vouched, credential, keyId: null, issuedAt, expiresAt, keyThumbprint: binding?.thumbprint ?? null, claimed: NO_PURPOSES }
+    const evidence = {
+      provider: this.name, fingerprint: this.#vouched, credential, issuer: this.#authority, keyId: null, issuedAt, expiresAt, keyThumbprint: binding?.thumbprint ?? null,
+      device: deviceOf(this.#settings.claims, answer), claimed: NO_PURPOSES,
+    }
     return { is: 'proven', proven: { principal: read.principal, claims: answer, evidence, mark, binding, workload: null, knownUntil: after(askedAt, this.#settings.freshness) } }
   }
 

@@ -55,7 +55,7 @@ export class JwtSvidProvider implements Provider {
     const read = principalOf({ kind: this.#settings.kind, issuer: this.#authority, claims: this.#settings.claims }, claims)
     if (read.is === 'fault') return invalid(read.fault)
     const { principal } = read
-    return { is: 'proven', proven: { principal, claims, evidence: this.#tokens.evidenceOf(token), mark, binding, workload: principal.subject, knownUntil: null } }
+    return { is: 'proven', proven: { principal, claims, evidence: this.#tokens.evidenceOf(token, principal.issuer), mark, binding, workload: principal.subject, knownUntil: null } }
   }
 
   vouchesFor(evidence: Evidence): boolean {

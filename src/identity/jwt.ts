@@ -31,7 +31,7 @@ export class JwtProvider implements Provider {
     const { claims, mark, binding } = token
     const read = principalOf(this.#settings, claims)
     if (read.is === 'fault') return invalid(read.fault)
-    return { is: 'proven', proven: { principal: read.principal, claims, evidence: this.#tokens.evidenceOf(token), mark, binding, workload: null, knownUntil: null } }
+    return { is: 'proven', proven: { principal: read.principal, claims, evidence: this.#tokens.evidenceOf(token, read.principal.issuer), mark, binding, workload: null, knownUntil: null } }
   }
 
   vouchesFor(evidence: Evidence): boolean {

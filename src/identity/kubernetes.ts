@@ -55,7 +55,7 @@ export class KubernetesProvider implements Provider {
     if (fault !== null) return invalid(fault)
     const { uid } = pod.pod
     const knownUntil = review === null ? null : after(askedAt, review.freshness)
-    return { is: 'proven', proven: { principal: read.principal, claims, evidence: this.#tokens.evidenceOf(token), mark: { is: 'pod', value: uid }, binding: token.binding, workload: `pod/${uid}`, knownUntil } }
+    return { is: 'proven', proven: { principal: read.principal, claims, evidence: this.#tokens.evidenceOf(token, read.principal.issuer), mark: { is: 'pod', value: uid }, binding: token.binding, workload: `pod/${uid}`, knownUntil } }
   }
 
   vouchesFor(evidence: Evidence): boolean {

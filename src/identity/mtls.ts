@@ -58,7 +58,7 @@ export class MtlsProvider implements CertificateProvider {
     if (read.is === 'fault') return invalid(read.fault)
     const { thumbprint } = certificate
     const mark = by === 'spiffe' ? { is: 'workload', value: subject } as const : { is: 'certificate', value: thumbprint } as const
-    return { is: 'proven', proven: { principal: read.principal, claims, evidence: this.#evidenceOf(certificate), mark, binding: null, workload, knownUntil: null } }
+    return { is: 'proven', proven: { principal: read.principal, claims, evidence: this.#evidenceOf(certificate, issuer), mark, binding: null, workload, knownUntil: null } }
   }
 
   vouchesFor({ fingerprint }: Evidence): boolean {
@@ -66,10 +66,10 @@ export class MtlsProvider implements CertificateProvider {
   }
 
   /** Of an SVID the key changes with every rotation while its holder stays: its session and its elevations are bound to the workload instead. */
-  #evidenceOf({ thumbprint, notBefore, notAfter }: ClientCertificate): Evidence {
+  #evidenceOf({ thumbprint, notBefore, notAfter }: ClientCertificate, issuer: string): Evidence {
     return {
-      provider: this.name, fingerprint: this.fingerprint, credential: sha256(JSON.stringify(['x5t#S256', thumbprint])), keyId: null,
-      issuedAt: notBefore, expiresAt: notAfter, keyThumbprint: this.#settings.by === 'spiffe' ? null : thumbprint, claimed: NO_PURPOSES,
+      provider: this.name, fingerprint: this.fingerprint, credential: sha256(JSON.stringify(['x5t#S256', thumbprint])), issuer, keyId: null,
+      issuedAt: notBefore, expiresAt: notAfter, keyThumbprint: this.#settings.by === 'spiffe' ? null : thumbprint, device: null, claimed: NO_PURPOSES,
     }
   }
 

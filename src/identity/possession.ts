@@ -32,6 +32,9 @@ export type Marks = { readonly mark: (digest: string, issuedAt: Instant, forgetA
 const TOLERANCE = { past: duration(60_000), future: duration(5_000) }
 const ALGORITHMS = [...PROOF_ALGORITHMS.keys()]
 
+/** A proof that nobody can tell from a copy proves nothing; its token is none the worse for it. */
+const UNTELLABLE: Refused = { is: 'refused', reason: 'store_failed', detail: 'marks_unavailable' }
+
 const faultOf = (fault: ProofFault): CredentialFault => (fault === 'nonce_missing' || fault === 'nonce_stale' ? 'dpop_nonce' : 'dpop_invalid')
 
 /** An issuer that is asked again may name another key for the same token. */
@@ -67,7 +70,7 @@ export class Possession {
       circumstances.acceptedFor = proofOf(shown.digest, binding)
       return null
     } catch {
-      return invalid('marks_unavailable') // a proof nobody can tell from a copy proves nothing
+      return UNTELLABLE
     }
   }
 

@@ -8,6 +8,7 @@ import { readSecretFile } from '../runtime/secret-file.ts'
 import { ApiKeyProvider } from './api-key.ts'
 import { apiKeysOf } from './api-key-file.ts'
 import type { AnyProvider, Provider } from './credential.ts'
+import { type FindSession, SessionTokenProvider } from './session-token.ts'
 import { DiscoveredKeys } from './discovery.ts'
 import { IntrospectionProvider } from './introspection.ts'
 import { JwtProvider } from './jwt.ts'
@@ -23,6 +24,8 @@ const FILE_MAX = 8 * 1024 * 1024
 export type ProviderTools = {
   readonly clock: Clock
   readonly http: Pick<HttpClient, 'getJson' | 'post'>
+  /** Where tokens of sessions are looked up. */
+  readonly findSession: FindSession
   /** YAML 1.2 or JSON; throws on anything else. */
   readonly parseYaml: (text: string) => unknown
   /** Hears that keys could not be fetched, or that a place asked about a credential did not answer. */
@@ -110,6 +113,7 @@ async function providerOf(settings: ProviderSettings, tools: ProviderTools): Pro
     case 'jwtSvid': return jwtSvidProvider(settings, tools)
     case 'kubernetes': return kubernetesProvider(settings, tools)
     case 'mtls': return mtlsProvider(settings)
+    case 'sessionToken': return new SessionTokenProvider(settings, fingerprintOf(settings, ''), tools.findSession)
   }
 }
 

@@ -36,6 +36,7 @@ export function discriminatorOf(names: readonly string[], { claims, evidence, ma
 
 /** Base64url HMAC-SHA-256. `names` is `sessions.key` of the configuration. */
 export function sessionKeyOf(digestKey: KeyObject, names: readonly string[], proven: Proven): SessionKey {
+  if (proven.mark.is === 'session') return proven.mark.value as SessionKey // as `SessionTokens` made it
   const { issuer, tenant, subject, client } = proven.principal
   const text = JSON.stringify([issuer, tenant, subject, client, discriminatorOf(names, proven)])
   return createHmac('sha256', digestKey).update(text).digest('base64url') as SessionKey // the one place a digest becomes a session key

@@ -8,7 +8,7 @@ import { NO_PURPOSES } from '../core/purpose.ts'
 import type { Duration } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { sha256 } from '../runtime/id.ts'
-import { claimOf } from './claims.ts'
+import { claimOf, deviceOf } from './claims.ts'
 import { bindingOf } from './confirmation.ts'
 import { type CredentialFault, EXPIRED, invalid, type Mark, type Refused, type TokenBinding } from './credential.ts'
 import { headerBytes, isCompact, payloadBytes, readPart } from './jwt-shape.ts'
@@ -132,9 +132,13 @@ export class SignedTokens {
     return this.#accept(text, signed)
   }
 
-  evidenceOf({ keyId, times, credential, binding }: SignedToken): Evidence {
+  /** @param issuer of its principal */
+  evidenceOf({ keyId, claims, times, credential, binding }: SignedToken, issuer: string): Evidence {
     const { issuedAt, expiresAt } = times
-    return { provider: this.#settings.name, fingerprint: this.#fingerprintOf(keyId), credential, keyId, issuedAt, expiresAt, keyThumbprint: binding?.thumbprint ?? null, claimed: NO_PURPOSES }
+    const { name: provider, claims: names } = this.#settings
+    return {
+      provider, fingerprint: this.#fingerprintOf(keyId), credential, issuer, keyId, issuedAt, expiresAt, keyThumbprint: binding?.thumbprint ?? null, device: deviceOf(names, claims), claimed: NO_PURPOSES,
+    }
   }
 
   vouchesFor({ keyId, fingerprint }: Evidence): boolean {

@@ -25,8 +25,8 @@ export type Keying = { readonly digestKey: KeyObject; readonly names: readonly s
 
 /** What a provider proved, with the session it belongs to. */
 export function answerOf(provider: string, proven: Proven, { digestKey, names }: Keying): VerifiedAnswer {
-  const { principal, claims, evidence, binding, workload, knownUntil } = proven
-  return { is: 'verified', verified: { provider, principal, claims, evidence, key: sessionKeyOf(digestKey, names, proven), binding, workload, knownUntil } }
+  const { principal, claims, evidence, mark, binding, workload, knownUntil } = proven
+  return { is: 'verified', verified: { provider, principal, claims, evidence, key: sessionKeyOf(digestKey, names, proven), binding, workload, knownUntil, opens: mark.is !== 'session' } }
 }
 
 export class Verifier {

@@ -1,5 +1,6 @@
 // A request on its way through the steps, each filling in what it found; afterwards its relay's owner. SPEC: WIRE9
-import { NOBODY, type Refused } from '../audit/record.ts'
+import { NOBODY, provedBy, type Refused } from '../audit/record.ts'
+import type { Drift } from '../core/binding.ts'
 import { chainOf, identityOf } from '../core/principal.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import type { Grant } from '../core/decision.ts'
@@ -7,7 +8,7 @@ import type { Reason } from '../core/reason.ts'
 import type { Target } from '../core/evaluation.ts'
 import type { Place } from '../core/route.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
-import type { CertificateRead } from '../identity/certificate/client-certificate.ts'
+import { type CertificateRead, timely } from '../identity/certificate/client-certificate.ts'
 import { CERTIFICATE_HEADERS, type ForwardedForm, forwardedCertificate } from '../identity/certificate/trust.ts'
 import type { CredentialFault, Verified } from '../identity/credential.ts'
 import type { Circumstances } from '../identity/possession.ts'
@@ -67,6 +68,8 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
   acceptedFor: string | null = null
   /** What was wrong with the credential it showed. */
   credentialFault: CredentialFault | null = null
+  /** What it shows that its session is not bound to. */
+  drift: Drift | null = null
   /** The store was asked whether there is news. */
   asked = false
   readonly #owner: AskOwner
@@ -83,9 +86,10 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
 
   /** What a refusal says of this request. */
   refused(evaluation: string, reason: Reason): Refused {
-    const { verified, live, place, arrival: { method }, target: { host, path }, source: { address: source }, purposes } = this
+    const { verified, live, place, arrival: { method }, target: { host, path }, source: { address: source }, purposes, credentialFault: fault, drift } = this
+    const proved = verified === null ? null : provedBy(verified.evidence.keyThumbprint, this.workload, verified.evidence.device)
     const known = verified === null ? NOBODY : { subject: identityOf(verified.principal), actors: chainOf(verified.principal), tenant: verified.principal.tenant, credential: verified.evidence.credential }
-    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, reason, purposes }
+    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, reason, purposes }
   }
 
   get method(): string { return this.arrival.connects === null ? this.arrival.method : 'GET' }
@@ -98,6 +102,17 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
     const { arrival: { certificate, headers, at, peer }, forwardedCertificates: form, world: { settings: { trustedProxies } } } = this
     if (form === null || !isListed(trustedProxies, plainAddress(peer))) return certificate
     return forwardedCertificate(CERTIFICATE_HEADERS.flatMap(header => linesOf(headers, header).map(value => ({ header, value }))), true, form, at) // a proxy's own certificate is not its caller's
+  }
+
+  /** What runs the caller: as its credential says, else as the certificate of its connection does. */
+  get workload(): string | null {
+    const { verified } = this
+    if (verified === null) return null
+    if (verified.workload !== null) return verified.workload
+    const shown = this.clientCertificate
+    if (shown === null) return null
+    const read = timely(shown, this.arrival.at)
+    return read.is === 'refused' ? null : (read.certificate.spiffe?.text ?? null)
   }
 
   get sourceAddress(): string { return this.source.address }

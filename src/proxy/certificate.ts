@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { createSecureContext, type SecureContextOptions } from 'node:tls'
 import type { ListenerSettings } from '../config/settings.ts'
-import { type AuthorityOptions, readAuthority } from '../identity/certificate/authority.ts'
+import { type ClientAuthorities, readAuthority } from '../identity/certificate/authority.ts'
 import { readSecretFile } from '../runtime/secret-file.ts'
 
 /** PEM texts that belong together. */
@@ -12,7 +12,7 @@ export type Certificate = {
   readonly cert: string
   readonly key: string
   /** Whose certificates clients may show; null where they are not asked for one. */
-  readonly clients: AuthorityOptions | null
+  readonly clients: ClientAuthorities | null
 }
 
 function works(options: SecureContextOptions): boolean {

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { createServer as createTlsServer, type Server as TlsServer, TLSSocket, type TlsOptions } from 'node:tls'
 import type { HttpProtocol, LimitSettings } from '../config/settings.ts'
 import type { Reason } from '../core/reason.ts'
-import { readingOf } from '../identity/certificate/authority.ts'
+import { proveClient, readingOf } from '../identity/certificate/authority.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Arrival } from './arrival.ts'
 import { type Certificate, CertificateNames } from './certificate.ts'
@@ -37,7 +37,7 @@ type ListenOptions = {
 }
 
 const ALPN: { readonly [protocol in HttpProtocol]: string } = { http1: 'http/1.1', http2: 'h2' }
-const secureContext = ({ cert, key, clients }: Certificate): TlsOptions => ({ cert, key, minVersion: 'TLSv1.2', ...clients })
+const secureContext = ({ cert, key, clients }: Certificate): TlsOptions => ({ cert, key, minVersion: 'TLSv1.2', ...clients?.options })
 
 export class Listener {
   readonly #options: ListenOptions
@@ -162,7 +162,7 @@ export class Listener {
   }
 
   #secured(socket: TLSSocket): void {
-    if (readingOf(socket) !== null) {
+    if (proveClient(socket, this.#clients) !== null) {
       if (this.#begun.get(rawSocket(socket)) !== this.#clients) return void socket.destroy() // a reload came during the handshake: it proved something by authorities that are others now
       this.#proved.add(socket)
       socket.once('close', () => this.#proved.delete(socket))

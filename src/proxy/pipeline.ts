@@ -8,10 +8,11 @@ import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
 import { methodFault } from '../core/method.ts'
 import { placeOf, type Route, routeOf } from '../core/route.ts'
+import { after, FOREVER, type Instant, later } from '../core/time.ts'
 import { type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
 import type { Relay } from '../enforcement/admit.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
-import type { Identification } from '../identity/credential.ts'
+import type { Identification, Verified } from '../identity/credential.ts'
 import { purposesClaimed } from '../identity/purposes.ts'
 import { newExchangeId } from '../runtime/id.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
@@ -28,6 +29,7 @@ import { isTooEarly } from './http/early-data.ts'
 import { type Head, readHead } from './http/head.ts'
 import { forwardsLeft, LAST_FORWARD } from './http/max-forwards.ts'
 import { loops } from './http/via.ts'
+import { Drifts } from './drifts.ts'
 import { Forwarder, inboundOf } from './forwarder.ts'
 import { Refuser } from './refuser.ts'
 import type { Door, ProxyRoom } from './room.ts'
@@ -35,6 +37,7 @@ import { answerMetadata, isMetadata } from './self-service/protected-resource.ts
 import { isKeySet, type SelfService, RESERVED } from './self-service/self-service.ts'
 import { sessionNow, sessionOf } from './session-of.ts'
 import { sourceOf } from './describe/source.ts'
+import { ASKED_EVERY } from './vouching.ts'
 
 /** One request of so many has its way through the gateway timed. */
 const SAMPLED = 16
@@ -48,6 +51,7 @@ export class Pipeline {
   readonly #self: SelfService
   readonly #refuser: Refuser
   readonly #forwarder: Forwarder
+  readonly #drifts: Drifts
   #draining = false
   #served = 0
 
@@ -56,6 +60,7 @@ export class Pipeline {
     this.#self = self
     this.#refuser = new Refuser(room)
     this.#forwarder = new Forwarder(room, this.#refuser)
+    this.#drifts = new Drifts(room)
   }
 
   /** From now on nothing new is admitted. */
@@ -155,9 +160,9 @@ export class Pipeline {
     }
     const { verified } = identified
     ask.verified = verified
-    const live = sessionNow(this.#room, verified)
+    const live = sessionNow(this.#room, verified, ask)
     if (live !== null) return this.#judge(ask, live)
-    void sessionOf(this.#room, verified, ask.place?.route.name ?? '').then(opened => {
+    void sessionOf(this.#room, verified, ask.place?.route.name ?? '', ask).then(opened => {
       if (opened instanceof Object && 'effect' in opened) this.#refuser.refuse(ask, opened)
       else this.#judge(ask, opened)
     }).catch(error => this.#failed(ask, error))
@@ -171,12 +176,13 @@ export class Pipeline {
     const { place, verified } = ask
     if (place === null) return this.#refuse(ask, 'no_route')
     if (this.#draining) return this.#refuse(ask, 'draining')
-    const purposes = this.#purposes(ask)
+    const purposes = this.#purposes(ask, live)
     if (purposes === null) return this.#malformed(ask, 'a purpose header is malformed or stands twice')
     ask.purposes = purposes
     const claims = live?.claims ?? verified?.claims ?? NO_CLAIMS
     const evaluation = this.#describe(ask, verified?.evidence ?? null, purposes)
-    const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims }
+    const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: this.#vouchedUntil(verified) }
+    if (live !== null) this.#drifts.observe(inquiry, live)
     const relay = this.#forwarder.relayOf(ask, place)
     if (relay === null) return this.#refuse(ask, 'upstream_unavailable')
     this.#admit(ask, inquiry, relay, null)
@@ -195,6 +201,7 @@ export class Pipeline {
     if (answer === null) return this.#forwarder.admitted(ask, relay)
     if ('effect' in answer) {
       this.#abandon(gathered, answer.reason)
+      if (answer.reason === 'binding_broken' && inquiry.live !== null) ask.drift = this.#drifts.refused(inquiry, inquiry.live)
       return answer.reason === 'stale' ? this.#hold(ask) : this.#refuseUnlessBehind(ask, answer)
     }
     void gather(steps, answer, GATHER_FOR).then(failure => {
@@ -229,17 +236,25 @@ export class Pipeline {
     if (gathered !== null) abandon(this.#room.steps, gathered, reason)
   }
 
-  #purposes(ask: Ask): Purposes | null {
+  /** What a broker opened the session for is shown by all its requests, unless they say otherwise: the judge then refuses. */
+  #purposes(ask: Ask, live: LiveSession | null): Purposes | null {
     const { purposes } = this.#room.mirror.policy
-    if (purposes.size === 0) return NO_PURPOSES
+    const own = live?.record.brokered?.purposes ?? NO_PURPOSES
+    if (purposes.size === 0) return own
     const shown = shownPurposes(purposes, ask.arrival.headers)
     if (shown === null || ask.verified === null) return shown
-    return { ...purposesClaimed(purposes, ask.verified.claims), ...shown }
+    return { ...purposesClaimed(purposes, ask.verified.claims), ...own, ...shown }
   }
 
   #describe(ask: Ask, evidence: Evidence | null, purposes: Purposes): Evaluation {
     const { source: { address: source }, arrival: { secure } } = ask
-    return { evidence, action: actionOf(ask), resource: ask.target, context: new Seen(inboundOf(ask), { source, secure, purposes }) }
+    return { evidence, action: actionOf(ask), resource: ask.target, context: new Seen(inboundOf(ask), { source, secure, workload: ask.workload, purposes }) }
+  }
+
+  /** What has to be asked about all the time is asked about once a second while it is open. */
+  #vouchedUntil(verified: Verified | null): Instant {
+    const known = verified?.knownUntil ?? null
+    return known === null ? FOREVER : later(known, after(this.#room.keeper.clock.now(), ASKED_EVERY))
   }
 
   // ---- refusals

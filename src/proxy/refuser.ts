@@ -3,6 +3,7 @@ import { NOBODY } from '../audit/record.ts'
 import type { Refusal } from '../core/decision.ts'
 import { offersFor } from '../core/policy.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
+import { mayHold } from '../core/session.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
 import type { Ask } from './ask.ts'
@@ -48,7 +49,7 @@ export class Refuser {
     const { place, head, verified, live } = ask
     const scope = place?.rule?.scope ?? null
     const cors = place === null || place.route.cors === null ? NO_LINES : corsHeaders(place.route.cors, head.origin)
-    const offers = requestable && scope !== null && verified !== null ? offersFor(this.#room.mirror.policy, scope, verified.principal, verified.claims) : []
+    const offers = requestable && scope !== null && verified !== null && live !== null ? offersFor(this.#room.mirror.policy, scope, verified.principal, verified.claims).filter(({ name }) => mayHold(live.record, name)) : []
     return refusalText(reason, {
       session: live?.record.id ?? null, headers: [...cors, ...nonceLines(ask.credentialFault, this.#room.identifier.nonce)], challenges: challengesFor(ask, reason),
       offers: offers.map(({ name, purposes, approval }) => ({ profile: name, purpose: purposes, approval: approval === null ? 'none' : 'required' })),

@@ -112,6 +112,8 @@ export class Metrics {
   readonly elevationsRequested = this.#counter('elevations_requested_total', 'Elevations asked for', ['profile', 'answer'])
   readonly elevationEnds = this.#counter('elevation_ends_total', 'Elevations ended', ['profile', 'reason'])
   readonly conditionErrors = this.#counter('condition_errors_total', 'Conditions that could not be evaluated', ['route'])
+  readonly credentialsRefused = this.#counter('credentials_refused_total', 'Requests without a credential that counts, by what was wrong', ['fault'])
+  readonly bindingViolations = this.#counter('binding_violations_total', 'Requests that showed something else than their session is bound to', ['binding', 'mode'])
   readonly operatorChanges = this.#counter('operator_changes_total', 'Changes by operators', ['action', 'outcome'])
   readonly breakGlass = this.#counter('break_glass_uses_total', 'Uses of a break-glass token', [])
   readonly configReloads = this.#counter('config_reloads_total', 'Reloads tried', ['outcome'])

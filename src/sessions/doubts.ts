@@ -1,4 +1,4 @@
-// What comes into doubt, because announcements were missed or a server lost some: sessions that hold nothing open are let go, the others, their anchors
+// What comes into doubt, because announcements were missed or a server lost some: sessions that nothing holds are let go, the others, their anchors
 // and every lock are read again. What the store does not have any more ends here. Until all of it is read nothing is confirmed. SPEC: STO16
 import { type RecordRef, refName, sessionRef, tiesOf } from '../core/record.ts'
 import { isNewerSession, type Session, type SessionKey } from '../core/session.ts'
@@ -14,6 +14,8 @@ type Known = {
   readonly sessions: SessionBook
   readonly anchors: AnchorBook
   readonly locks: LockBook
+  /** It must stay in memory. */
+  readonly isHeld: (live: LiveSession) => boolean
   readonly replace: (live: LiveSession, record: Session) => void
   readonly onRead: () => void
 }
@@ -72,9 +74,10 @@ export class Doubts {
   }
 
   async #readSessions(doubtful: readonly LiveSession[]): Promise<void> {
-    for (const live of doubtful) if (live.pins === 0) this.#known.sessions.drop(live)
-    const pinned = doubtful.filter(({ pins }) => pins > 0)
-    for (let i = 0; i < pinned.length; i += READ_AT_ONCE) await Promise.all(pinned.slice(i, i + READ_AT_ONCE).map(live => this.#readAgain(live)))
+    const held = doubtful.filter(live => this.#known.isHeld(live))
+    const kept = new Set(held)
+    for (const live of doubtful) if (!kept.has(live)) this.#known.sessions.drop(live)
+    for (let i = 0; i < held.length; i += READ_AT_ONCE) await Promise.all(held.slice(i, i + READ_AT_ONCE).map(live => this.#readAgain(live)))
   }
 
   /** Of a record that nobody of ours wrote, nobody knows what it may do. */

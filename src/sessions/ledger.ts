@@ -2,10 +2,8 @@
 // Ends that a busy record holds up land as a lock first; what a store lost is said again. SPEC: STO2-STO5, STO13, STO16, SIG1, SIG4
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Anchor, AnchorRef, Lock, Selector } from '../core/anchor.ts'
-import { tieBroken } from '../core/effective.ts'
-import { isOver } from '../core/elevation.ts'
 import type { Fact } from '../core/fact.ts'
-import { lockRef, type RecordRef, refName, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
+import { lockRef, type RecordRef, refName, sessionRef, type StoredRecord } from '../core/record.ts'
 import type { Session, SessionKey } from '../core/session.ts'
 import { type AnchorSignal, isRestrictive, type LockSignal, type SessionSignal, type Signal } from '../core/signal.ts'
 import type { Instant } from '../core/time.ts'
@@ -19,6 +17,7 @@ import { type Mirror, NO_TALLY } from './mirror.ts'
 import { type Applied, type Doing, isSameLife, type Known, sessionIn, UNKNOWN } from './doing.ts'
 import { isAwaited, stepOf } from './news.ts'
 import { placement } from './placement.ts'
+import { Settlement } from './settlement.ts'
 import type { Ahead, Commit, CommitAnswer, Lost, Position, SessionStore } from './store.ts'
 import { isUnreachable, StoreFault } from './store-fault.ts'
 
@@ -29,7 +28,6 @@ const ATTEMPTS_TAKING = 64
 const ATTEMPTS_BEHIND = 1_000
 /** Longest wait for the store's own time to reach what time has caused, in milliseconds: this clock is a round trip ahead at most. */
 const EARLY_MAX = 1_000
-const SETTLED_AT_ONCE = 10_000
 
 export class Ledger {
   readonly #store: SessionStore
@@ -37,9 +35,7 @@ export class Ledger {
   readonly #clock: Clock
   readonly #journal: Journal | null
   readonly #debts: Debts
-  /** Settlements on their way; a shutdown waits for them. */
-  readonly #settling = new Set<Promise<void>>()
-  #stopping = false
+  readonly #settlement: Settlement
   /** Hears what this gateway wrote. */
   onCommitted: (record: StoredRecord, facts: readonly Fact[]) => void = () => {}
   /** Hears what became of news said again. */
@@ -57,6 +53,7 @@ export class Ledger {
     this.#clock = clock
     this.#journal = journal
     this.#debts = new Debts({ journal, pay: debt => this.#paid(debt), settled: ref => mirror.settled(ref), stuck: ({ ref }, cause) => this.onStuck(refName(ref), cause) })
+    this.#settlement = new Settlement(store, { apply: (key, signal) => this.applyToSession(key, signal), settle: session => this.settle(session) })
     mirror.amend = record => this.#debts.amended(record)
   }
 
@@ -66,13 +63,13 @@ export class Ledger {
   get owed(): number { return this.#debts.size }
 
   async applyToSession(key: SessionKey, signal: SessionSignal, due: Instant | null = null): Promise<Applied<Session>> {
-    return this.#apply(sessionRef(key), signal, due, { stored: () => this.#mirror.peek(key)?.stored ?? null, now: () => this.#mirror.peek(key)?.record ?? null })
+    return this.#apply(sessionRef(key), signal, due, { stored: () => this.#mirror.known(key)?.stored ?? null, now: () => this.#mirror.known(key)?.record ?? null })
   }
 
   /** An end settles behind the commit: every session tied to the anchor gets its `elevation.ended`. */
   async applyToAnchor(ref: AnchorRef, signal: AnchorSignal): Promise<Applied<Anchor>> {
     const applied = await this.#apply<Anchor>(ref, signal, null, UNKNOWN)
-    if (applied.position !== null && signal.kind === 'anchor.ended') this.#behind(this.#settleTied(ref, signal))
+    if (applied.position !== null && signal.kind === 'anchor.ended') this.#settlement.ofAnchor(ref, signal)
     return applied
   }
 
@@ -81,21 +78,19 @@ export class Ledger {
     return this.#apply(lockRef(selector), signal, null, { stored: known, now: known })
   }
 
-  /** Settles everything that time or a shared condition has decided about this session: the next touch after a restart or a message lost. */
+  /** Settles everything that time, a shared condition or its parent's end has decided about this session: the next touch after a restart or a message lost. */
   async settle(session: Session): Promise<void> {
     const now = this.#clock.now()
     const timely = await this.applyToSession(session.key, { kind: 'time.passed', id: newSignalId(), by: 'timekeeper', note: '' }, now)
-    if (timely.record !== null) await this.#endBroken(timely.record, 'anchor')
+    if (timely.record !== null) await this.#settlement.ofSession(timely.record)
   }
 
   /** Resolves when nothing is left to settle. */
-  async settled(): Promise<void> {
-    while (this.#settling.size > 0) await Promise.allSettled(this.#settling)
-  }
+  settled(): Promise<void> { return this.#settlement.settled() }
 
   /** What is not settled yet is left to the next touch. */
   stop(): void {
-    this.#stopping = true
+    this.#settlement.stop()
     this.#debts.stop()
   }
 
@@ -144,40 +139,9 @@ export class Ledger {
   }
 
   /** A session whose very opening was lost is opened as it was, so that its end finds it. */
-  async #bearAgain(ref: RecordRef, { id, key, epoch, principal, credential, endsAt }: Session, { id: signal, by }: Signal): Promise<void> {
+  async #bearAgain(ref: RecordRef, { id, key, epoch, principal, credential, endsAt, bindings, brokered }: Session, { id: signal, by }: Signal): Promise<void> {
     if ((await this.#store.load(ref)) !== null) return
-    await this.#again(ref, { kind: 'session.opened', key, session: id, epoch, principal, credential, endsAt, id: `${signal}.birth` as Signal['id'], by, note: 'said again' }, null) // likewise
-  }
-
-  // ---- what follows from an end
-
-  #behind(work: Promise<unknown>): void {
-    const tracked = work.then(() => undefined, () => undefined).finally(() => this.#settling.delete(tracked))
-    this.#settling.add(tracked)
-  }
-
-  async #settleTied(ref: AnchorRef, signal: Signal): Promise<void> {
-    const tied = await this.#store.tiedTo(ref, SETTLED_AT_ONCE)
-    for (const { name } of tied) {
-      if (this.#stopping) return
-      const record = await this.#store.load({ kind: 'session', name })
-      if (record?.record === 'session') await this.#endBroken(record, signal.id)
-    }
-  }
-
-  /** Ends, as facts, the elevations whose shared condition has ended. The judge refuses them already. */
-  async #endBroken(session: Session, because: string): Promise<void> {
-    for (const elevation of session.elevations) {
-      if (isOver(elevation)) continue
-      const anchors = await this.#anchorsOf(session)
-      const reason = tieBroken(elevation, { find: ref => anchors.get(refName(ref)) ?? null })
-      if (reason !== null) await this.applyToSession(session.key, { kind: 'elevation.ended', elevation: elevation.id, reason, because, id: newSignalId(), by: 'ledger', note: '' })
-    }
-  }
-
-  async #anchorsOf(session: Session): Promise<Map<string, Anchor>> {
-    const found = await Promise.all(tiesOf(session).map(async ref => [refName(ref), await this.#store.load(ref)] as const))
-    return new Map(found.flatMap(([name, record]) => (record?.record === 'anchor' ? [[name, record] as const] : [])))
+    await this.#again(ref, { kind: 'session.opened', key, session: id, epoch, principal, credential, endsAt, bindings, brokered, id: `${signal}.birth` as Signal['id'], by, note: 'said again' }, null) // likewise
   }
 
   // ---- the write
@@ -204,7 +168,14 @@ export class Ledger {
     return false
   }
 
+  /** A session that is over, by this or before, takes those delegated from it along. */
   async #commit<R extends StoredRecord>(doing: Doing, known: Known, attempts = isRestrictive(doing.news.kind) ? ATTEMPTS_TAKING : ATTEMPTS): Promise<Applied<R>> {
+    const applied = await this.#tryCommit<R>(doing, known, attempts)
+    if (isRestrictive(doing.news.kind)) this.#settlement.ofEnded(sessionIn(applied.record), doing.news)
+    return applied
+  }
+
+  async #tryCommit<R extends StoredRecord>(doing: Doing, known: Known, attempts: number): Promise<Applied<R>> {
     const { ref, news, due, at } = doing
     let epoch = this.#store.epochOf(ref)
     const remembered = this.#debts.has(ref) ? null : known.stored()
@@ -237,7 +208,7 @@ export class Ledger {
       current = answer.is === 'CONFLICT' ? answer.record : await this.#store.load(ref)
       if (answer.is !== 'CONFLICT' || answer.ahead === null || commit.ahead === null) continue
       if (isSameLife(meant, current)) return this.#wentAhead(doing, current, commit.ahead, answer.ahead)
-      this.#behind(this.#liftAhead(commit.ahead)) // it stands for a life that is over
+      this.#settlement.behind(this.#liftAhead(commit.ahead)) // it stands for a life that is over
     }
     throw new Error(`${refName(ref)} kept changing under ${attempts} attempts to write it`)
   }
@@ -263,7 +234,7 @@ export class Ledger {
     const now = this.#clock.now()
     const { record, facts } = stepOf(ref, news)(current, now)
     const settling = this.#commit({ ...doing, mayGoAhead: false, noted: false }, UNKNOWN, ATTEMPTS_BEHIND)
-    this.#behind(settling.then(() => this.#liftAhead(ahead), () => this.#debts.owe({ ref, news, at: now, record: sessionIn(current) })))
+    this.#settlement.behind(settling.then(() => this.#liftAhead(ahead), () => this.#debts.owe({ ref, news, at: now, record: sessionIn(current) })))
     return { record: record as R | null, facts, rejected: null, position, assumed: null, journaled: false, cutOff: false }
   }
 
@@ -295,6 +266,6 @@ export class Ledger {
     const { rejected } = await this.#commit({ ref, news, due: null, at, mayGoAhead: false, noted: false }, UNKNOWN)
     if (record === null && rejected?.rejected === 'not_found') throw new StoreFault('failed', `${refName(ref)} is not in the store, and nothing is known of it that could be put there`)
     const ahead = record === null ? null : lockAhead(record, news, this.#clock.now(), () => null) // by which it may have gone ahead before it was owed
-    if (ahead !== null) this.#behind(this.#liftAhead(ahead))
+    if (ahead !== null) this.#settlement.behind(this.#liftAhead(ahead))
   }
 }

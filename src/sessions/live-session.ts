@@ -23,6 +23,9 @@ export class LiveSession extends Holder {
   claims: Claims | null
   /** The credential they are from: an older one teaches nothing. */
   newest: Evidence | null = null
+  /** Those of its newest credential, or what its broker said it has; null where its baseline is unknown here. */
+  get knownClaims(): Claims | null { return this.claims ?? this.record.brokered?.claims ?? null }
+
   /** Exchanges that keep it in the mirror. */
   pins = 0
   lastSeen: Instant

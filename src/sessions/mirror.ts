@@ -1,26 +1,30 @@
 // Session state as this gateway knows it, in memory: sessions, the anchors they are tied to, every lock, the policy. It never writes.
 // Announcements reach it in order; each moves stamps first and then asks enforcement to judge again. What comes into doubt is read again.
-// SPEC: STO6, STO16, ENF1, ENF8
-import { type Anchor, type AnchorRef, type Lock, type Selector, selectorName } from '../core/anchor.ts'
+// SPEC: STO6, STO16, ENF1, ENF8, SES21
+import type { Anchor, AnchorRef, Lock, Selector } from '../core/anchor.ts'
 import { isSameAuthentication } from '../core/authentication.ts'
-import { effective, type Effective } from '../core/effective.ts'
+import { effective, type Effective, type ParentView } from '../core/effective.ts'
 import type { LockIndex } from '../core/locks.ts'
 import { baselineOf, type Policy } from '../core/policy.ts'
 import { type Evidence, isNewer } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Fact } from '../core/fact.ts'
-import { indexOf, type RecordRef, refOfRecord, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
+import { type RecordRef, refOfRecord, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
 import { isNewerSession, type Session, type SessionKey } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
 import { AnchorBook } from './anchor-book.ts'
+import { Arrivals } from './arrivals.ts'
 import { Doubts } from './doubts.ts'
-import { Holder, LiveSession } from './live-session.ts'
+import { KinBook } from './kin-book.ts'
+import { Holder, type LiveSession } from './live-session.ts'
 import { LockBook } from './lock-book.ts'
 import { SessionBook } from './session-book.ts'
-import type { Announcement, SessionStore, Tally, Watcher } from './store.ts'
+import { SessionReader } from './session-reader.ts'
+import type { Announcement, Reach, SessionStore, Tally, Watcher } from './store.ts'
 
 export const NO_TALLY: Tally = { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
 
+const GONE: ParentView = { is: 'gone' }
 const LOCAL: Pick<Watcher, 'lost' | 'confirmed'> = { lost: async () => {}, confirmed: () => {} }
 /** A session is asked for before a refusal at most once in so many milliseconds. */
 const ASKED_EVERY = 50
@@ -32,6 +36,8 @@ type ChangeListener = (change: Change) => Promise<Tally>
 export class Mirror {
   readonly anonymous = new Holder()
   onChange: ChangeListener = async () => NO_TALLY
+  /** Hears which session was taken in. */
+  onTaken: (live: LiveSession) => void = () => {}
   /** Hears which session made way. */
   onEvicted: (live: LiveSession) => void = () => {}
   /** Hears every announcement, also of records that are not here. Must not throw. */
@@ -42,9 +48,9 @@ export class Mirror {
   amend: <R extends StoredRecord>(record: R) => R = record => record
   readonly #store: SessionStore
   readonly #sessions: SessionBook
-  readonly #loading = new Map<SessionKey, Promise<LiveSession | null>>()
-  /** Announced while a load of the same record was on its way. */
-  readonly #overtaken = new Map<SessionKey, Session>()
+  readonly #arrivals = new Arrivals()
+  readonly #kin: KinBook
+  readonly #reader: SessionReader
   readonly #anchors: AnchorBook
   readonly #lockBook: LockBook
   readonly #doubts: Doubts
@@ -55,8 +61,14 @@ export class Mirror {
     this.#store = store
     this.#anchors = new AnchorBook(store, sessions => void this.touched(sessions))
     this.#lockBook = new LockBook(store)
-    this.#sessions = new SessionBook(limit, live => this.#letGo(live))
-    this.#doubts = new Doubts({ store, sessions: this.#sessions, anchors: this.#anchors, locks: this.#lockBook, replace: (live, record) => void this.#replace(live, record), onRead: () => this.onRead('doubted') })
+    const isHeld = ({ pins, record: { key } }: LiveSession): boolean => pins > 0 || this.#kin.hasChildren(key) || this.#arrivals.has(key)
+    this.#sessions = new SessionBook(limit, isHeld, live => this.#letGo(live))
+    this.#kin = new KinBook(this.#sessions)
+    this.#doubts = new Doubts({ store, sessions: this.#sessions, anchors: this.#anchors, locks: this.#lockBook, isHeld, replace: (live, record) => void this.#replace(live, record), onRead: () => this.onRead('doubted') })
+    this.#reader = new SessionReader({
+      store, sessions: this.#sessions, kin: this.#kin, anchors: this.#anchors, arrivals: this.#arrivals, doubts: () => this.#doubts.count,
+      peek: key => this.peek(key), amend: record => this.amend(record), onRead: () => this.onRead('unknown'), onTaken: live => this.#taken(live),
+    })
     this.#policy = policy
   }
 
@@ -73,60 +85,27 @@ export class Mirror {
     return this.#lockBook.read()
   }
 
-  /** The session of a key when it is known here, whatever its state. No I/O. */
+  /** The session of a key when it is known here, whatever its state, and so is what it was delegated from. No I/O. */
   peek(key: SessionKey): LiveSession | null {
     const live = this.#sessions.get(key)
-    if (live === undefined) return null
+    if (live === undefined || this.#kin.lacksParent(live.record)) return null
     live.recent = true
     return live
   }
 
+  /** Also one whose parent is not known here. */
+  known(key: SessionKey): LiveSession | null { return this.#sessions.get(key) ?? null }
+
+  /** The life that this one was delegated from, where both are known here. */
+  above({ record }: LiveSession): LiveSession | null { return this.#kin.above(record) }
+
   byId(id: string): LiveSession | null { return this.#sessions.byId(id) }
 
-  /** Reads the session from the store once, however many ask; null when the key was never seen. */
-  async load(key: SessionKey): Promise<LiveSession | null> {
-    const known = this.peek(key)
-    if (known !== null) return known
-    const running = this.#loading.get(key)
-    if (running !== undefined) return running
-    const loading = this.#load(key).finally(() => {
-      this.#loading.delete(key)
-      this.#overtaken.delete(key)
-    })
-    this.#loading.set(key, loading)
-    return loading
-  }
+  /** Reads the session from the store where it is not known here; null when the key was never seen. */
+  async load(key: SessionKey): Promise<LiveSession | null> { return this.peek(key) ?? this.#reader.load(key) }
 
   /** Takes over a record that was read; null when what was known came into doubt meanwhile. */
-  async adopt(record: Session, stillTrue: () => boolean): Promise<LiveSession | null> {
-    const seen = await this.#store.lastSeen(record.key)
-    const known = this.#sessions.get(record.key)
-    if (known !== undefined) return known
-    await this.#anchors.knowAll(tiesOf(record))
-    const raced = this.#sessions.get(record.key)
-    if (raced !== undefined) {
-      this.#anchors.forgetUntied(tiesOf(record))
-      return raced
-    }
-    if (!stillTrue()) return null
-    const overtaken = this.#overtaken.get(record.key)
-    const newest = overtaken !== undefined && isNewerSession(overtaken, record) ? overtaken : record
-    const live = new LiveSession(newest, null, seen ?? newest.openedAt)
-    live.record = this.amend(newest)
-    this.#sessions.put(live)
-    void this.#anchors.tie(live, newest)
-    this.#sessions.evict()
-    return live
-  }
-
-  async #load(key: SessionKey): Promise<LiveSession | null> {
-    this.onRead('unknown')
-    const doubts = this.#doubts.count
-    const record = await this.#store.load(sessionRef(key))
-    if (record?.record !== 'session') return null
-    const live = await this.adopt(record, () => this.#doubts.count === doubts)
-    return live ?? this.#load(key)
-  }
+  adopt(record: Session, stillTrue: () => boolean): Promise<LiveSession | null> { return this.#reader.adopt(record, stillTrue) }
 
   /** The claims of a verified credential count when no newer one was seen here; another baseline or sign-in is a change of the session, and all that is open is judged again. */
   learn(live: LiveSession, claims: Claims, from: Evidence): void {
@@ -136,17 +115,24 @@ export class Mirror {
     live.newest = from
     live.view = null
     const scopes = (of: Claims): string => baselineOf(this.#policy, live.record.principal, of).join()
-    if (before !== null && (scopes(before) !== scopes(claims) || !isSameAuthentication(before, claims))) void this.touched([live])
+    const isOther = before === null ? this.#kin.hasChildren(live.record.key) : scopes(before) !== scopes(claims) || !isSameAuthentication(before, claims)
+    if (isOther) void this.touched([live])
   }
 
   /** What the session may do now. The one reader of session, anchors and locks; cached until something moves or time decides. */
   effective(live: LiveSession, now: Instant): Effective {
     const { view } = live
     if (view !== null && view.world === this.#world && view.effective.session === live.record && now < view.effective.until) return view.effective
-    const baseline = live.claims === null ? [] : baselineOf(this.#policy, live.record.principal, live.claims)
-    const found = effective(live.record, baseline, this.#anchors, this.locks, this.#policy, now)
+    const { knownClaims } = live
+    const baseline = knownClaims === null ? [] : baselineOf(this.#policy, live.record.principal, knownClaims)
+    const found = effective(live.record, baseline, this.#anchors, this.locks, this.#policy, now, this.#parentOf(live, now))
     live.view = { world: this.#world, baseline, effective: found }
     return found
+  }
+
+  #parentOf({ record }: LiveSession, now: Instant): ParentView {
+    const parent = this.#kin.above(record)
+    return parent === null ? GONE : { is: 'there', standing: this.effective(parent, now), baselineKnown: parent.knownClaims !== null }
   }
 
   /** As it is, asked from the store where it is not known here; null when it was never opened or ended. */
@@ -165,7 +151,7 @@ export class Mirror {
     const live = this.#sessions.get(record.key)
     if (live === undefined) return Promise.resolve(NO_TALLY)
     void this.#replace(live, live.stored)
-    return this.onChange({ sessions: [live], announcement })
+    return this.onChange({ sessions: this.#kin.withBelow([live]), announcement })
   }
 
   /** Every lock known here. */
@@ -189,9 +175,15 @@ export class Mirror {
     return this.#store.confirmedUntil() !== Infinity && elapsed - live.askedAt >= ASKED_EVERY
   }
 
-  /** The record as the store has it now, where that is newer. */
+  /** The record as the store has it now, and those it was delegated from, where any is newer. */
   async refresh(live: LiveSession, elapsed: number): Promise<boolean> {
     live.askedAt = elapsed
+    const parent = this.#kin.above(live.record)
+    const [own, above] = await Promise.all([this.#refreshOne(live), parent === null ? false : this.refresh(parent, elapsed)])
+    return own || above
+  }
+
+  async #refreshOne(live: LiveSession): Promise<boolean> {
     this.onRead('denied')
     const found = await this.#store.load(sessionRef(live.record.key))
     if (found?.record !== 'session' || !isNewerSession(found, live.stored)) return false
@@ -209,16 +201,7 @@ export class Mirror {
   }
 
   /** What a selector would touch here. */
-  reach(selector: Selector): { readonly sessions: number; readonly exchanges: number } {
-    const name = selectorName(selector)
-    let [sessions, exchanges] = [0, 0]
-    for (const { record, pins } of this.#sessions.all()) {
-      if (record.state.is !== 'live' || !(selector.kind === 'all' || indexOf(record).some(its => selectorName(its) === name))) continue
-      sessions++
-      exchanges += pins
-    }
-    return { sessions, exchanges }
-  }
+  reach(selector: Selector): Reach { return this.#sessions.reach(selector) }
 
   /** Swaps the policy: everything is judged again under the new one. */
   replacePolicy(policy: Policy): Promise<Tally> {
@@ -232,11 +215,17 @@ export class Mirror {
   }
 
   #moved(sessions: readonly LiveSession[], announcement: Announcement | null): Promise<Tally> {
-    for (const live of sessions) {
+    return this.onChange({ sessions: this.#stale(sessions), announcement })
+  }
+
+  /** What was decided on them, and on those delegated from them, stands no more. */
+  #stale(sessions: readonly LiveSession[]): readonly LiveSession[] {
+    const all = this.#kin.withBelow(sessions)
+    for (const live of all) {
       live.stamp++
       live.view = null
     }
-    return this.onChange({ sessions, announcement })
+    return all
   }
 
   /** One announcement: what it closes is closed when this returns, judged when the promise settles. */
@@ -250,11 +239,14 @@ export class Mirror {
 
   #heardSession(record: Session, announcement: Announcement | null): Promise<Tally> {
     const live = this.#sessions.get(record.key)
-    if (live === undefined && this.#loading.has(record.key)) this.#overtaken.set(record.key, record)
-    if (live === undefined) return Promise.resolve(NO_TALLY)
+    if (live === undefined) {
+      this.#arrivals.heard(record)
+      if (this.#kin.hasChildren(record.key)) void this.load(record.key).catch(() => undefined) // else they are refused until it is asked for
+      return Promise.resolve(NO_TALLY)
+    }
     if (!isNewerSession(record, live.stored)) return live.early?.version === record.version ? live.early.judged : Promise.resolve(NO_TALLY)
     const asking = this.#replace(live, record)
-    const judged = this.onChange({ sessions: [live], announcement })
+    const judged = this.onChange({ sessions: this.#kin.withBelow([live]), announcement })
     return asking === null ? judged : asking.then(() => judged) // what was given carries nothing before its conditions are known
   }
 
@@ -264,8 +256,7 @@ export class Mirror {
     if (before.id !== record.id) this.#reborn(live, record)
     live.stored = record
     live.record = this.amend(record)
-    live.stamp++
-    live.view = null
+    this.#stale([live])
     const asking = this.#anchors.tie(live, live.record)
     this.#anchors.untie(live, before, live.record)
     return asking
@@ -274,6 +265,8 @@ export class Mirror {
   /** A new life under the same key: nothing of the old one's activity counts for it. */
   #reborn(live: LiveSession, record: Session): void {
     this.#sessions.rename(live, record.id)
+    this.#kin.leave(live, live.record)
+    this.#kin.join(live, record)
     live.lastSeen = record.openedAt
     live.claims = null
     live.newest = null
@@ -290,8 +283,14 @@ export class Mirror {
     return this.onChange({ sessions: 'all', announcement })
   }
 
+  #taken(live: LiveSession): void {
+    if (this.#kin.hasChildren(live.record.key)) void this.touched([live]) // they were refused without it
+    this.onTaken(live)
+  }
+
   #letGo(live: LiveSession): void {
     this.#anchors.untie(live, live.record, null)
+    this.#kin.leave(live, live.record)
     this.onEvicted(live)
   }
 }

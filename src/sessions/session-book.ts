@@ -1,21 +1,26 @@
-// The sessions in memory, by key and by the id of their life, up to a limit: the least recently used ones without open exchanges make way.
+// The sessions in memory, by key and by the id of their life, up to a limit: the least recently used ones that nothing holds make way.
 // SPEC: ENF1, SES8
+import type { Selector } from '../core/anchor.ts'
+import { isFoundBy } from '../core/record.ts'
 import type { SessionKey } from '../core/session.ts'
 import type { LiveSession } from './live-session.ts'
+import type { Reach } from './store.ts'
 
 /** Sessions looked at for each newcomer. */
 const LOOKS = 64
 
 export class SessionBook {
   readonly #limit: number
+  readonly #isHeld: (live: LiveSession) => boolean
   readonly #letGo: (live: LiveSession) => void
   readonly #keys = new Map<SessionKey, LiveSession>()
   readonly #ids = new Map<string, LiveSession>()
   evicted = 0
 
-  /** @param letGo hears which session made way */
-  constructor(limit: number, letGo: (live: LiveSession) => void) {
+  /** @param isHeld it must not make way; @param letGo hears which one did */
+  constructor(limit: number, isHeld: (live: LiveSession) => boolean, letGo: (live: LiveSession) => void) {
     this.#limit = limit
+    this.#isHeld = isHeld
     this.#letGo = letGo
   }
 
@@ -41,12 +46,23 @@ export class SessionBook {
     this.#letGo(live)
   }
 
+  /** What a selector would touch here. */
+  reach(selector: Selector): Reach {
+    let [sessions, exchanges] = [0, 0]
+    for (const { record, pins } of this.#keys.values()) {
+      if (!isFoundBy(record, selector)) continue
+      sessions++
+      exchanges += pins
+    }
+    return { sessions, exchanges }
+  }
+
   /** Keeps to the limit, a few looks per newcomer. */
   evict(): void {
     let looks = LOOKS
     for (const [key, live] of this.#keys) {
       if (this.#keys.size <= this.#limit || looks-- === 0) return
-      if (live.pins > 0 || live.recent) {
+      if (live.recent || this.#isHeld(live)) {
         live.recent = false
         this.#keys.delete(key)
         this.#keys.set(key, live)

@@ -34,6 +34,7 @@ export class Timekeeper {
     this.#ledger = ledger
     this.#store = store
     this.#clock = clock
+    mirror.onTaken = live => this.watch(live) // also a parent of which nothing but its child is used here
   }
 
   start(): void {
@@ -79,8 +80,8 @@ export class Timekeeper {
     const { credentialEnd, idle } = this.#mirror.policy.sessions
     const credentials = credentialEnd === 'cut' ? [live.record.credential.expiresAt ?? FOREVER, live.newest?.expiresAt ?? FOREVER] : []
     const now = this.#clock.now()
-    const bounds = [this.#mirror.effective(live, now).until, ...credentials, instant(live.lastSeen + idle)].filter(at => at > now)
-    return bounds.reduce(earlier, FOREVER)
+    const bounds = [this.#mirror.effective(live, now).until, ...credentials].filter(at => at > now)
+    return bounds.reduce(earlier, instant(Math.max(live.lastSeen + idle, now + 1))) // one that was idle before it was taken in is looked at at once
   }
 
   #arm(at: Instant): void {
@@ -129,6 +130,7 @@ export class Timekeeper {
   /** Last-seen instants that moved since they were last written, in one write; and what the store may forget. */
   async writeActivity(): Promise<void> {
     const moved = new Map<string, Instant>()
+    for (const live of this.#mirror.all()) this.#seenThrough(live)
     for (const live of this.#mirror.all()) {
       const { key } = live.record
       if (this.#written.get(key) === live.lastSeen || live.record.state.is !== 'live') continue
@@ -138,6 +140,12 @@ export class Timekeeper {
     if (this.#written.size > 2 * this.#mirror.size + 1_000) this.#written.clear()
     if (moved.size > 0) await this.#store.touch(moved).catch(() => this.#written.clear())
     await this.#store.prune(this.#clock.now()).catch(() => 0) // again in half a minute
+  }
+
+  /** Whoever uses what was delegated uses what it was delegated from. */
+  #seenThrough(live: LiveSession): void {
+    const { lastSeen } = live
+    for (let above = this.#mirror.above(live); above !== null; above = this.#mirror.above(above)) if (above.lastSeen < lastSeen) above.lastSeen = lastSeen
   }
 
   #push(item: { at: Instant; live: LiveSession }): void {

@@ -1,4 +1,5 @@
 // What the micro-benchmarks judge: a configuration of a dozen routes, a session with two elevations, requests that differ in path.
+import { NOT_BOUND } from '../../src/core/binding.ts'
 import type { Case } from '../../src/core/checks/check.ts'
 import type { Condition } from '../../src/core/condition.ts'
 import { type AnchorView, effective } from '../../src/core/effective.ts'
@@ -33,7 +34,7 @@ const route = (i: number): Route => ({
   mode: 'enforce',
   staleness: duration(0),
   encodedSlash: 'reject',
-  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
+  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
   rules: [
     rule(`service-${i}#1`, ['GET'], [`/v1/service-${i}/health`], null, null),
     rule(`service-${i}#2`, ['POST', 'DELETE'], [`/v1/service-${i}/{tenant}/releases/**`], `service-${i}:write`, null),
@@ -56,9 +57,10 @@ function makePolicy(): Policy {
     profiles: new Map([release, deploy].map(p => [p.name, p])),
     purposes: new Map([['ticket', { kind: 'ticket', from: { is: 'header', header: 'narrowgate-ticket' }, manual: true }]]),
     sessions: {
-      key: [], credentialEnd: 'cut', idle: duration(10 * MINUTE), max: duration(8 * HOUR), frozenFor: duration(15 * MINUTE),
+      key: [], credentialEnd: 'cut', bind: { key: 'required', workload: 'required', device: 'required', source: 'off', tenant: 'required' }, idle: duration(10 * MINUTE), max: duration(8 * HOUR), frozenFor: duration(15 * MINUTE),
       baseline: [{ when: null, scopes: ['artifacts:list', 'artifacts:read'] }], exchangesPerSession: 1_000,
     },
+    brokers: new Map(),
     identities: [],
   }
 }
@@ -84,6 +86,7 @@ const elevation = (id: string, { name, adds }: Profile, ticket: string, until: n
   approvalsNeeded: 0,
   approvals: [],
   keyThumbprint: null,
+  workload: null,
   state: { is: 'active', since: NOW, until: instant(NOW + until) },
 })
 
@@ -96,6 +99,9 @@ export const session: Session = {
   epoch: 'bench',
   version: 7,
   principal,
+  bindings: NOT_BOUND,
+  brokered: null,
+  drifts: [],
   openedAt: NOW,
   credential: { id: 'credential-1', keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR) },
   endsAt: instant(NOW + 8 * HOUR),
@@ -113,15 +119,15 @@ export const standing = effective(session, baselineOf(policy, principal, claims)
 function evaluation(i: number): Evaluation {
   const segments = ['v1', `service-${i}`, 'acme', 'releases', `${4_200 + i}`]
   return {
-    evidence: { provider: 'login', fingerprint: 'f', credential: 'credential-1', keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR), keyThumbprint: null, claimed: {} },
+    evidence: { provider: 'login', fingerprint: 'f', credential: 'credential-1', issuer: principal.issuer, keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR), keyThumbprint: null, device: null, claimed: {} },
     action: { method: 'GET', upgrade: null },
     resource: { host: HOST, path: `/${segments.join('/')}`, segments, query: '' },
-    context: { protocol: 'http', source: '127.0.0.1', secure: false, purposes: { ticket: 'OPS-1' }, headers: ['accept', 'application/json', 'user-agent', 'bench'] },
+    context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, purposes: { ticket: 'OPS-1' }, headers: ['accept', 'application/json', 'user-agent', 'bench'] },
   }
 }
 
 /** Requests that an elevation carries, one per route. */
 export const cases: readonly Case[] = policy.routes.map((place, i) => {
   const asked = evaluation(i)
-  return { now: NOW, confirmedUntil: FOREVER, policy, place: placeOf(place, asked.action, asked.resource), evaluation: asked, locks: NO_LOCKS, standing, claims, held: null }
+  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(place, asked.action, asked.resource), evaluation: asked, locks: NO_LOCKS, standing, claims, held: null }
 })

@@ -6,6 +6,7 @@ import type { Exchange, GateKeeper, Inquiry } from '../../src/enforcement/exchan
 import { Inflight } from '../../src/enforcement/inflight.ts'
 import { Reassessor } from '../../src/enforcement/reassess.ts'
 import type { Recorder } from '../../src/enforcement/recorder.ts'
+import { FOREVER } from '../../src/core/time.ts'
 import { SystemClock } from '../../src/runtime/clock.ts'
 import { Metrics } from '../../src/runtime/metrics.ts'
 import { openEmbeddedStore } from '../../src/sessions/embedded-store.ts'
@@ -72,7 +73,7 @@ async function enforcement(): Promise<Bench> {
   await mirror.start()
   const live = await mirror.adopt(session, () => true)
   if (live === null) throw new Error('the session is not taken in')
-  mirror.learn(live, claims, { ...session.credential, provider: 'login', fingerprint: 'f', credential: session.credential.id, keyThumbprint: null, claimed: {} })
+  mirror.learn(live, claims, { ...session.credential, provider: 'login', fingerprint: 'f', credential: session.credential.id, issuer: session.principal.issuer, keyThumbprint: null, device: null, claimed: {} })
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: () => true }
   const inflight = new Inflight()
   const metrics = new Metrics()
@@ -81,7 +82,7 @@ async function enforcement(): Promise<Bench> {
   return { admission: new Admission(keeper, inflight, recorder, reassessor, [], metrics, () => 100_000), inflight, live, upstream, close: () => store.close() }
 }
 
-const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }, i) => ({ id: `exc_${i}`, policy, place, evaluation, live, claims }))
+const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }, i) => ({ id: `exc_${i}`, policy, place, evaluation, live, claims, vouchedUntil: FOREVER }))
 
 const isElevated = (grant: Grant | undefined): boolean => grant?.is === 'elevation'
 

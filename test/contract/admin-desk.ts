@@ -13,16 +13,18 @@ import type { AdminRoom, GatewayEvent } from '../../src/admin/room.ts'
 import { adminHandler } from '../../src/admin/server.ts'
 import { load } from '../../src/config/load.ts'
 import { processEnvironment } from '../../src/config/source.ts'
+import { NOT_BOUND } from '../../src/core/binding.ts'
 import type { Claims, Principal } from '../../src/core/principal.ts'
 import { evaluate } from '../../src/core/evaluate.ts'
 import type { Policy } from '../../src/core/policy.ts'
 import { sessionRef } from '../../src/core/record.ts'
 import { placeOf, routeOf } from '../../src/core/route.ts'
 import type { SessionId, SessionKey } from '../../src/core/session.ts'
-import { after, duration, type Instant, instant } from '../../src/core/time.ts'
+import { after, duration, FOREVER, type Instant, instant } from '../../src/core/time.ts'
 import { type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from '../../src/enforcement/exchange.ts'
 import { Inflight } from '../../src/enforcement/inflight.ts'
 import { Reassessor } from '../../src/enforcement/reassess.ts'
+import { SessionTokens } from '../../src/identity/session-tokens.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { newExchangeId, newSessionId } from '../../src/runtime/id.ts'
 import { openLog } from '../../src/runtime/log.ts'
@@ -139,6 +141,7 @@ export class AdminDesk {
     return {
       intake: new Intake(this.ledger, this.store, this.clock, () => undefined), mirror: this.mirror, store: this.store, inflight: this.inflight, metrics: this.metrics, clock: this.clock, log, closing: this.closing.signal,
       authorizer: new Authorizer({ tokenFile: this.tokenFile, breakGlassTokenFile: this.breakGlassFile, first: null }, { clock: this.clock, log }),
+      sessionTokens: new SessionTokens(Buffer.alloc(32, 7)), vouchedIssuer: issuer => issuer === 'https://idp.test',
       config: {
         current: () => ({ digest: this.policy.digest, loadedAt: instant(NOON), file: 'gateway.yaml', warnings: [] }),
         validate: text => this.#checked(text),
@@ -175,10 +178,10 @@ export class AdminDesk {
     const session: SessionId = newSessionId()
     const principal: Principal = { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: name, client: 'cli', owner: null, actor: null }
     const credential = { id: `cred-${name}`, keyId: null, issuedAt: now, expiresAt: after(now, duration(8 * 3_600_000)) }
-    await this.ledger.applyToSession(key, { kind: 'session.opened', key, session, epoch: this.store.epochOf(sessionRef(key)), principal, credential, endsAt: after(now, duration(8 * 3_600_000)), id: `sig_${name}` as never, by: 'test', note: '' }) // a test word
+    await this.ledger.applyToSession(key, { kind: 'session.opened', key, session, epoch: this.store.epochOf(sessionRef(key)), principal, credential, endsAt: after(now, duration(8 * 3_600_000)), bindings: NOT_BOUND, brokered: null, id: `sig_${name}` as never, by: 'test', note: '' }) // a test word
     const live = await this.mirror.load(key)
     if (live === null) throw new Error('the session was not opened')
-    if (claims !== null) this.mirror.learn(live, claims, { ...credential, provider: 'login', fingerprint: 'f', credential: credential.id, keyThumbprint: null, claimed: {} })
+    if (claims !== null) this.mirror.learn(live, claims, { ...credential, provider: 'login', fingerprint: 'f', credential: credential.id, issuer: principal.issuer, keyThumbprint: null, device: null, claimed: {} })
     return live
   }
 
@@ -188,9 +191,9 @@ export class AdminDesk {
     const resource = { host: 'api.test', path: '/things', segments: ['things'], query: '' }
     const route = routeOf(this.policy.table, resource)
     if (typeof route === 'string') throw new Error(route)
-    const evidence = { provider: 'login', fingerprint: 'f', credential: live.record.credential.id, keyId: null, issuedAt: live.record.credential.issuedAt, expiresAt: live.record.credential.expiresAt, keyThumbprint: null, claimed: {} }
-    const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, purposes: ticket === null ? {} : { ticket }, headers: [] } } as const
-    const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {} }
+    const evidence = { provider: 'login', fingerprint: 'f', credential: live.record.credential.id, issuer: live.record.principal.issuer, keyId: null, issuedAt: live.record.credential.issuedAt, expiresAt: live.record.credential.expiresAt, keyThumbprint: null, device: null, claimed: {} }
+    const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, purposes: ticket === null ? {} : { ticket }, headers: [] } } as const
+    const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {}, vouchedUntil: FOREVER }
     const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))
     if (decision.effect === 'refuse') return null
     const exchange = new Exchange(inquiry, decision, channel, this.#keeper, now)

@@ -46,6 +46,7 @@ async function elevated(desk: AdminDesk, session: string, profile: string, more:
 describe('who may do what', () => {
   /** Written out by hand: the contract must not be its own proof. */
   const CHANGES: Readonly<Record<string, readonly Role[]>> = {
+    'session.open': ['broker'], 'session.complete': ['operator', 'admin', 'broker'],
     'session.narrow': ['operator', 'admin'], 'session.widen': ['operator', 'admin'], 'session.freeze': ['operator', 'admin'], 'session.resume': ['operator', 'admin'],
     'session.terminate': ['operator', 'admin'], 'session.shorten': ['operator', 'admin'], 'lock.set': ['operator', 'admin'], 'lock.lift': ['operator', 'admin'], 'anchor.word': ['operator', 'admin'],
     'config.validate': ['operator', 'admin'], 'config.reload': ['operator', 'admin'], 'elevation.request': ['operator', 'admin', 'broker'], 'elevation.withdraw': ['operator', 'admin', 'broker'],

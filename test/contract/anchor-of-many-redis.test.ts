@@ -6,7 +6,7 @@ import { pathPattern } from '../../src/core/path-pattern.ts'
 import { type Route, routeTable } from '../../src/core/route.ts'
 import type { SessionId, SessionKey } from '../../src/core/session.ts'
 import type { SignalId } from '../../src/core/signal.ts'
-import { after, duration, instant } from '../../src/core/time.ts'
+import { after, duration, FOREVER, instant } from '../../src/core/time.ts'
 import { Exchange, type GateKeeper, NO_CLAIMS } from '../../src/enforcement/exchange.ts'
 import { Inflight } from '../../src/enforcement/inflight.ts'
 import { Reassessor } from '../../src/enforcement/reassess.ts'
@@ -24,12 +24,12 @@ const HOUR = duration(3_600_000)
 const ROOM = 500
 const ticket: AnchorRef = { kind: 'ticket', name: 'manual//T-1' }
 const route: Route = {
-  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
+  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
   rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null }],
 }
 const policy = { ...policyOf(profile('fix', ['db:write'])), routes: [route], table: routeTable([route]) }
 const quiet = { regranted() {}, frozen() {}, resumed() {}, cut() {} }
-const evaluation = { evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, purposes: {}, headers: [] } } as const
+const evaluation = { evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, purposes: {}, headers: [] } } as const
 
 test('[STORE-36R, STO6, ELV6, ENF3] the end of a ticket behind 100,000 sessions is one entry of the log, and all that stood on it is cut', { timeout: 120_000 }, async () => {
   const server = await RedisServer.start()
@@ -49,7 +49,7 @@ test('[STORE-36R, STO6, ELV6, ENF3] the end of a ticket behind 100,000 sessions 
   const permit = { effect: 'permit', grant: { is: 'elevation', elevation: fix }, until, would: null } as unknown as Permit // stands for one the judge made
   for (let first = 0; first < SESSIONS; first += AT_ONCE) {
     const lives = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => mirror.adopt({ ...SESSION, key: `key_${first + i}` as SessionKey, id: `ses_${first + i}` as SessionId, openedAt: now, endsAt: until, elevations: [fix] }, () => true))) // test words
-    if (first < STREAMS) for (const live of lives) if (live !== null) inflight.add(new Exchange({ id: `exc_${live.record.id}`, policy, place: { route, rule: route.rules[0] ?? null, params: {} }, evaluation, live, claims: NO_CLAIMS }, permit, channel, keeper, now))
+    if (first < STREAMS) for (const live of lives) if (live !== null) inflight.add(new Exchange({ id: `exc_${live.record.id}`, policy, place: { route, rule: route.rules[0] ?? null, params: {} }, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER }, permit, channel, keeper, now))
   }
   expect([mirror.size, inflight.size]).toEqual([SESSIONS, STREAMS])
   let [announced, heardAt, closedAt] = [0, 0, 0]

@@ -2,6 +2,7 @@
 // `§11.n` quotes the items of the shared-state protocol's list of contract tests.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { AnchorRef, Selector } from '../../src/core/anchor.ts'
+import { NOT_BOUND } from '../../src/core/binding.ts'
 import type { ElevationId } from '../../src/core/elevation.ts'
 import { indexOf, lockRef, type RecordRef, sessionRef, type StoredRecord, tiesOf } from '../../src/core/record.ts'
 import type { Session, SessionId, SessionKey } from '../../src/core/session.ts'
@@ -39,7 +40,7 @@ export function opening(name: string, at: Instant, epoch: string): SessionSignal
   return signal(`sig_open_${name}`, {
     kind: 'session.opened', key: keyOf(name), session: `ses_${name}` as SessionId, epoch, // brands of test words
     principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: `agent-${name}`, client: 'cli', owner: null, actor: null },
-    credential: { id: `cred-${name}`, keyId: null, issuedAt: at, expiresAt: after(at, HOUR) }, endsAt: after(at, HOUR),
+    credential: { id: `cred-${name}`, keyId: null, issuedAt: at, expiresAt: after(at, HOUR) }, endsAt: after(at, HOUR), bindings: NOT_BOUND, brokered: null,
   })
 }
 
@@ -68,7 +69,7 @@ export const asking = (id: string, anchor: AnchorRef, now: Instant): SessionSign
   kind: 'elevation.requested', askedUntil: null,
   elevation: {
     id: `elv_${id}` as ElevationId, profile: 'fix', adds: ['db:write'], purposes: {}, ties: [{ anchor, generation: instant(0), reason: 'ticket_closed' }], params: {}, // a test word
-    for: duration(60_000), max: HOUR, startsAt: null, requestedAt: now, requestedBy: 'someone', barred: [], because: '', approvalsNeeded: 0, approvals: [], keyThumbprint: null,
+    for: duration(60_000), max: HOUR, startsAt: null, requestedAt: now, requestedBy: 'someone', barred: [], because: '', approvalsNeeded: 0, approvals: [], keyThumbprint: null, workload: null,
     state: { is: 'requested', expiresAt: null },
   },
 })

@@ -7,10 +7,9 @@ import { expect } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { type GatewayPair, TestGateway } from '../support/gateway.ts'
 import { eventually, RedisServer } from '../support/redis-server.ts'
-import { APPROVER, type Headers, outcome } from './stage.ts'
+import { APPROVER, type Headers, listeners, outcome, speaksTls, type Staging, useKeys } from './stage.ts'
 
 const EXAMPLES = new URL('../../config/examples/', import.meta.url)
-const LISTENERS = [['main', ['proxy', 'keys'], { protocols: ['http1', 'http2'] }], ['admin', ['admin'], {}], ['ops', ['health', 'metrics'], {}]].map(([name, serves, more]) => ({ name, address: '127.0.0.1:0', serves, ...(more as object) })) // as written there
 const OPERATOR = `nga_${'p'.repeat(43)}`
 const entry = (name: string, token: string, role: string, identity: string) => ({ name, sha256: createHash('sha256').update(token).digest('hex'), roles: [role], identity })
 const OPERATORS = { tokens: [entry('operator', OPERATOR, 'operator', 'https://login.example|olga'), entry('on-call', APPROVER, 'approver', 'https://login.example|ann')] }
@@ -22,21 +21,21 @@ type Example = {
   server?: object
   telemetry?: object
   admin?: object
-  readonly authn: { readonly [name: string]: { readonly jwt: object } }
+  readonly authn: Parameters<typeof useKeys>[0]
   readonly routes: { upstream: string }[]
 }
 
 type Made = Parameters<NonNullable<Parameters<typeof TestGateway.start>[0]['config']>>[0]
 
 /** The example with addresses, keys and files of its own; nothing of what it decides is changed. */
-function configOf(name: string, { directory, upstream, issuer }: Made): string {
+function configOf(name: string, staging: Staging, server: object, { directory, upstream, issuer }: Made): string {
   const example = parse(readFileSync(new URL(name, EXAMPLES), 'utf8')) as Example // our own file
   const tokenFile = join(directory, 'operators.json')
   example.stateDir = join(directory, 'state')
-  example.server = { listeners: LISTENERS }
+  example.server = server
   example.telemetry = { logs: { level: 'silent' } }
   example.admin = { auth: { tokenFile } }
-  for (const { jwt } of Object.values(example.authn)) Object.assign(jwt, { issuer: issuer.issuer, jwksFile: join(directory, 'jwks.json') })
+  useKeys(example.authn, staging, issuer.issuer, join(directory, 'jwks.json'))
   for (const route of example.routes) route.upstream = upstream.origin
   mkdirSync(example.stateDir, { recursive: true })
   writeFileSync(join(example.stateDir, 'admin.token'), OPERATOR, { mode: 0o600 })
@@ -46,9 +45,9 @@ function configOf(name: string, { directory, upstream, issuer }: Made): string {
 
 export type Raised = GatewayPair & { readonly server: RedisServer }
 
-export async function raisePair(name: string): Promise<Raised> {
-  const server = await RedisServer.start()
-  const pair = await TestGateway.pair(server, { routes: '', config: made => configOf(name, made), store: STORE })
+export async function raisePair(name: string, staging: Staging = {}): Promise<Raised> {
+  const [server, addresses] = await Promise.all([RedisServer.start(), listeners(staging, { protocols: ['http1', 'http2'] })])
+  const pair = await TestGateway.pair(server, { routes: '', tls: speaksTls(staging), config: made => configOf(name, staging, { listeners: addresses }, made), store: STORE })
   return { ...pair, server, stop: () => pair.stop().then(() => server.dispose()) }
 }
 

@@ -11,21 +11,55 @@ import { verifyTrail } from '../../src/audit/verify.ts'
 import { load } from '../../src/config/load.ts'
 import { type Answer, TestGateway } from '../support/gateway.ts'
 import { RawClient, type RawHead, request, type RawResponse } from '../support/raw-client.ts'
+import { testAuthority } from '../support/tls.ts'
 import type { TokenClaims, TokenIssuer } from '../support/token-issuer.ts'
 
 export type Line = { readonly [name: string]: unknown }
 export type Headers = { readonly [name: string]: string }
 
 const EXAMPLES = new URL('../../config/examples/', import.meta.url)
-const LISTENERS = [['main', ['proxy', 'keys']], ['admin', ['admin']], ['ops', ['health', 'metrics']]].map(([name, serves]) => ({ name, address: '127.0.0.1:0', serves }))
 
 type Example = {
   stateDir?: string
   server?: object
   telemetry?: object
   admin?: { auth: { tokenFile: string } }
-  readonly authn: { readonly [name: string]: { readonly jwt: { issuer: string; jwksFile?: string } } }
+  readonly authn: Authn
   readonly routes: { upstream: string }[]
+}
+
+type Authn = { readonly [name: string]: { readonly [kind in 'jwt' | 'jwtSvid' | 'kubernetes']?: object } }
+
+/** What an example needs of its stage beside addresses. */
+export type Staging = {
+  /** File with the authorities of its callers' certificates; its data listener then speaks TLS. */
+  readonly clientsCaFile?: string
+  /** Files with the authorities of trust domains, by their names; likewise. */
+  readonly trustDomains?: { readonly [domain: string]: string }
+  /** Files with the keys of providers whose issuer is not the stage's own, by their names. */
+  readonly keySets?: { readonly [provider: string]: string }
+}
+
+export const speaksTls = ({ clientsCaFile, trustDomains }: Staging): boolean => clientsCaFile !== undefined || trustDomains !== undefined
+
+/** Listeners of addresses of their own. @param more of the data listener */
+export async function listeners(staging: Staging, more: object = {}): Promise<readonly object[]> {
+  const at = (name: string, serves: readonly string[], rest: object = {}): object => ({ name, address: '127.0.0.1:0', serves, ...rest })
+  const plain = [at('admin', ['admin']), at('ops', ['health', 'metrics'])]
+  if (!speaksTls(staging)) return [at('main', ['proxy', 'keys'], more), ...plain]
+  const { clientsCaFile: caFile, trustDomains } = staging
+  const { server: { certFile, keyFile } } = await testAuthority()
+  const clients = { ...(caFile === undefined ? {} : { caFile }), ...(trustDomains === undefined ? {} : { trustDomains }) }
+  return [at('main', ['proxy', 'keys'], { ...more, tls: { certFile, keyFile, clients } }), ...plain]
+}
+
+/** Gives the providers keys that tests sign with. */
+export function useKeys(authn: Authn, { keySets = {} }: Staging, issuer: string, jwksFile: string): void {
+  for (const [name, { jwt, jwtSvid, kubernetes }] of Object.entries(authn)) {
+    const own = keySets[name]
+    if (own === undefined) Object.assign(jwt ?? {}, { issuer, jwksFile })
+    else Object.assign(jwt ?? jwtSvid ?? kubernetes ?? {}, { jwksFile: own })
+  }
 }
 
 /** The example as it stands loads: what an operator would start from. */
@@ -43,15 +77,16 @@ const OPERATORS = { tokens: [
 ] }
 
 /** Starts the gateway with the example. The names of its upstreams do not exist here: one upstream plays them all. */
-export function raise(name: string): Promise<TestGateway> {
+export async function raise(name: string, staging: Staging = {}): Promise<TestGateway> {
+  const server = { listeners: await listeners(staging) }
   return TestGateway.start({
-    routes: '',
+    routes: '', tls: speaksTls(staging),
     config: ({ directory, upstream, issuer }) => {
       const example = parse(readFileSync(new URL(name, EXAMPLES), 'utf8')) as Example // our own file
       example.stateDir = join(directory, 'state')
-      example.server = { listeners: LISTENERS }
+      example.server = server
       example.telemetry = { logs: { level: 'silent' } }
-      for (const { jwt } of Object.values(example.authn)) Object.assign(jwt, { issuer: issuer.issuer, jwksFile: join(directory, 'jwks.json') })
+      useKeys(example.authn, staging, issuer.issuer, join(directory, 'jwks.json'))
       for (const route of example.routes) route.upstream = upstream.origin
       mkdirSync(example.stateDir, { recursive: true })
       writeFileSync(join(example.stateDir, 'admin.token'), OPERATOR, { mode: 0o600 })
@@ -65,7 +100,7 @@ export function raise(name: string): Promise<TestGateway> {
 }
 
 export const bearer = (token: string, more: Headers = {}): Headers => ({ authorization: `Bearer ${token}`, ...more })
-export const outcome = ({ status, json }: Answer): string => (status === 200 ? '200' : `${status} ${String(json['reason'])}`)
+export const outcome = ({ status, json }: Pick<Answer, 'status' | 'json'>): string => (status === 200 ? '200' : `${status} ${String(json['reason'])}`)
 
 /** A token of a session of its own, unless `sid` says otherwise, issued so many milliseconds from now. */
 export const tokenFor = (issuer: TokenIssuer, sub: string, claims: TokenClaims = {}, issuedIn = 0): Promise<string> =>

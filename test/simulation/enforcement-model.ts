@@ -3,8 +3,8 @@ import type { LockEffect } from '../../src/core/anchor.ts'
 
 export type Variant = { readonly baseline: readonly string[]; readonly profiles: { readonly [name: string]: readonly string[] }; readonly closed: readonly string[]; readonly credentialEnd: 'cut' | 'ignore'; /** Callers whose key is not listed any more. */ readonly distrusted: readonly number[] }
 /** One question: by whom, under which credential, for which scope (null needs none), showing which ticket. */
-export type Ask = { readonly who: number | null; readonly route: string; readonly path: string; readonly scope: string | null; readonly ticket: string | null; readonly credential: Shown | null }
-export type Shown = { readonly id: string; readonly issued: number | null; readonly ends: number | null }
+export type Ask = { readonly who: number | null; readonly route: string; readonly path: string; readonly scope: string | null; readonly ticket: string | null; readonly credential: Shown | null; /** What it shows besides, as locks name it. */ readonly shows: readonly string[] }
+export type Shown = { readonly id: string; /** As locks name the key that signed it. */ readonly keys: readonly string[]; readonly issued: number | null; readonly ends: number | null }
 export type Life = {
   readonly names: readonly string[]; id: string; openedAt: number; over: 'no' | 'lapsed' | 'revoked'; mark: number | null; endsAt: number; newest: Shown
   frozen: { readonly until: number } | null; toBaseline: boolean; only: readonly string[] | null; barred: readonly string[]
@@ -26,7 +26,7 @@ export class Model {
 
   verdict(ask: Ask): 'open' | 'frozen' | 'cut' {
     const life = ask.who === null ? null : (this.lives[ask.who] ?? null)
-    const onRequest = this.#effects([`route:${ask.route}`, ...(ask.credential === null ? ['all:'] : [`credential:${ask.credential.id}`, ...this.#cutOffs(ask.credential)])])
+    const onRequest = this.#effects([`route:${ask.route}`, ...(ask.credential === null ? ['all:'] : [`credential:${ask.credential.id}`, ...ask.credential.keys.map(key => `keyId:${key}`), ...ask.shows, ...this.#cutOffs(ask.credential, life)])])
     const onSession = life === null ? [] : this.#effects([...life.names, `session:${life.id}`, 'all:'])
     const effects = [...onRequest, ...onSession]
     if (this.variant.closed.includes(ask.path) || effects.includes('deny')) return 'cut'
@@ -65,7 +65,11 @@ export class Model {
     return held.some(effects => effects.length === 0) ? 'open' : held.some(effects => effects.includes('freeze')) ? 'frozen' : 'cut'
   }
 
-  #cutOffs = ({ issued }: Shown): readonly string[] => [...this.locks.keys()].filter(name => name.startsWith('issuedBefore:') && (issued === null || issued <= Number(name.slice('issuedBefore:'.length))))
+  /** For everybody, or for the subject that stands behind the time. */
+  #cutOffs = ({ issued }: Shown, life: Life | null): readonly string[] => [...this.locks.keys()].filter(name => {
+    const [, before, subject] = /^issuedBefore:(\d+)(?: (.+))?$/.exec(name) ?? []
+    return before !== undefined && (issued === null || issued <= Number(before)) && (subject === undefined || life?.names.includes(`subject:${subject}`) === true)
+  })
 
   #effects = (names: readonly string[]): readonly LockEffect[] => names.map(name => this.locks.get(name)).flatMap(lock => (lock === undefined || lock.until <= this.now ? [] : [lock.effect]))
 }

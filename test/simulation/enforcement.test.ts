@@ -5,6 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type AnchorRef, LOCK_EFFECTS, type LockEffect, type Selector, SELECTOR_KINDS, type SelectorKind, stronger } from '../../src/core/anchor.ts'
+import { type Bindings, NOT_BOUND } from '../../src/core/binding.ts'
 import { grantName } from '../../src/core/decision.ts'
 import { evaluate } from '../../src/core/evaluate.ts'
 import type { Elevation, ElevationId } from '../../src/core/elevation.ts'
@@ -17,7 +18,7 @@ import { placeOf, type Route, routeOf, routeTable, type Rule } from '../../src/c
 import { scopeOf } from '../../src/core/scope.ts'
 import type { Credential, SessionId, SessionKey } from '../../src/core/session.ts'
 import type { SessionNews } from '../../src/core/signal.ts'
-import { duration, type Instant, instant } from '../../src/core/time.ts'
+import { duration, FOREVER, type Instant, instant } from '../../src/core/time.ts'
 import { caseOf, type Channel, Exchange, type GateKeeper, NO_CLAIMS } from '../../src/enforcement/exchange.ts'
 import { Inflight } from '../../src/enforcement/inflight.ts'
 import { Reassessor, type Witness } from '../../src/enforcement/reassess.ts'
@@ -46,26 +47,36 @@ const PLAIN: Variant = { baseline: ['a:read', 'b:read'], profiles: PROFILES, clo
 function policyOf({ baseline, profiles, closed, credentialEnd }: Variant): Policy {
   const rule = (path: string, i: number): Rule => ({ name: `r#${i}`, effect: 'allow', methods: null, paths: [pathPattern(path)], upgrade: null, anonymous: path === '/public', scope: SCOPES[path] ?? null, condition: null, messages: null, requireAuth: null })
   const route = (name: string, path: string, own: readonly string[]): Route => ({
-    name, host: { is: 'any' }, path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
+    name, host: { is: 'any' }, path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
     rules: own.filter(each => !closed.includes(each)).map(rule),
   })
   const routes = [route('api', '/**', PATHS.filter(path => !path.startsWith('/other'))), route('other', '/other/**', ['/other/b'])]
   const profile = ([name, adds]: readonly [string, readonly string[]]) => ({ name, title: name, adds, eligible: null, params: new Map(), for: duration(60_000), max: duration(60_000), purposes: [], endWhen: [], approval: null })
   return {
-    digest: JSON.stringify([baseline, profiles, closed]), routes, table: routeTable(routes), profiles: new Map(Object.entries(profiles).map(entry => [entry[0], profile(entry)])), purposes: new Map(), identities: [],
-    sessions: { key: [], credentialEnd, idle: duration(86_400_000), max: duration(86_400_000), frozenFor: duration(86_400_000), baseline: [{ when: null, scopes: baseline }], exchangesPerSession: 1_000 },
+    digest: JSON.stringify([baseline, profiles, closed]), routes, table: routeTable(routes), profiles: new Map(Object.entries(profiles).map(entry => [entry[0], profile(entry)])), purposes: new Map(), brokers: new Map(), identities: [],
+    sessions: { key: [], credentialEnd, bind: { key: 'required', workload: 'required', device: 'off', source: 'off', tenant: 'required' }, idle: duration(86_400_000), max: duration(86_400_000), frozenFor: duration(86_400_000), baseline: [{ when: null, scopes: baseline }], exchangesPerSession: 1_000 },
   }
 }
 
-const evidenceOf = (who: number | null, { id, issued, ends }: Shown): Evidence => ({ provider: 'login', fingerprint: `key ${who}`, credential: id, keyId: null, issuedAt: nullable(issued), expiresAt: nullable(ends), keyThumbprint: null, claimed: {} })
+/** The first is bound to what its requests show, the second to nothing, the third also to a device that it does not show. */
+const SHOWS: readonly { readonly device: string | null; readonly workload: string | null; readonly bound: Bindings }[] = [
+  { device: 'laptop-0', workload: 'spiffe://test/0', bound: { ...NOT_BOUND, device: 'laptop-0', workload: 'spiffe://test/0' } },
+  { device: 'laptop-1', workload: 'spiffe://test/1', bound: NOT_BOUND },
+  { device: null, workload: 'spiffe://test/2', bound: { ...NOT_BOUND, device: 'laptop-2', workload: 'spiffe://test/2' } },
+]
+const lockNames = ({ device, workload }: Pick<Bindings, 'device' | 'workload'>): readonly string[] => [...(device === null ? [] : [`device:${device}`]), ...(workload === null ? [] : [`workload:${workload}`])]
+const shownBy = (who: number) => SHOWS[who] ?? { device: null, workload: null, bound: NOT_BOUND }
+const evidenceOf = (who: number, { id, keys: [keyId], issued, ends }: Shown): Evidence => ({ provider: 'login', fingerprint: `key ${who}`, credential: id, issuer: CALLERS[who]?.issuer ?? '', keyId: keyId ?? null, issuedAt: nullable(issued), expiresAt: nullable(ends), keyThumbprint: null, device: shownBy(who).device, claimed: {} })
 const evaluationOf = ({ who, path, ticket, credential }: Ask): Evaluation => ({
-  evidence: credential === null ? null : evidenceOf(who, credential),
+  evidence: credential === null || who === null ? null : evidenceOf(who, credential),
   action: { method: 'GET', upgrade: null }, resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
-  context: { protocol: 'http', source: '192.0.2.1', secure: true, purposes: ticket === null ? {} : { ticket }, headers: [] },
+  context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: who === null ? null : shownBy(who).workload, purposes: ticket === null ? {} : { ticket }, headers: [] },
 })
 const nullable = (ms: number | null): Instant | null => (ms === null ? null : instant(ms))
-const credentialOf = ({ id, issued, ends }: Shown): Credential => ({ id, keyId: null, issuedAt: nullable(issued), expiresAt: nullable(ends) })
+const credentialOf = ({ id, keys: [keyId], issued, ends }: Shown): Credential => ({ id, keyId: keyId ?? null, issuedAt: nullable(issued), expiresAt: nullable(ends) })
 const anchorOf = (ticket: string): AnchorRef => ({ kind: 'ticket', name: `manual//${ticket}` })
+/** Two issuers give their keys the same ids. */
+const signedBy = (who: number, kid: string): readonly string[] => [kid, `${CALLERS[who]?.issuer}|${kid}`]
 const keyOf = (who: number): SessionKey => `key_${who}` as SessionKey // a test word
 
 /** A wire that remembers the last word; a word to one that is cut is a fault. */
@@ -145,11 +156,11 @@ class Twin {
   async begin(who: number): Promise<void> {
     const { now } = this.model
     const names = CALLERS[who] ?? CALLERS[0]
-    const shown: Shown = who === 2 ? { id: this.#id('cred'), issued: null, ends: null } : { id: this.#id('cred'), issued: now, ends: now + 150_000 }
+    const shown: Shown = who === 2 ? { id: this.#id('cred'), keys: signedBy(who, 'k1'), issued: null, ends: null } : { id: this.#id('cred'), keys: signedBy(who, 'k1'), issued: now, ends: now + 150_000 }
     const id = this.#id('ses') as SessionId // a test word
     const mark = this.model.lives[who]?.mark ?? null
     const endsAt = now + 240_000
-    await this.news(who, { kind: 'session.opened', key: keyOf(who), session: id, epoch: this.store.epochOf(sessionRef(keyOf(who))), principal: { kind: 'agent', ...names, client: 'app', owner: null, actor: null }, credential: credentialOf(shown), endsAt: instant(endsAt) })
+    await this.news(who, { kind: 'session.opened', key: keyOf(who), session: id, epoch: this.store.epochOf(sessionRef(keyOf(who))), principal: { kind: 'agent', ...names, client: 'app', owner: null, actor: null }, credential: credentialOf(shown), endsAt: instant(endsAt), bindings: shownBy(who).bound, brokered: null })
     const live = await this.mirror.load(keyOf(who))
     if (live === null) throw new Error('a session that was opened is not there')
     this.mirror.learn(live, NO_CLAIMS, evidenceOf(who, shown))
@@ -157,12 +168,12 @@ class Twin {
     this.lives[who] = live
     this.#credentials[who]?.push(shown)
     const { issuer, tenant, subject } = names
-    this.model.lives[who] = { names: [`subject:${issuer}|${subject}`, `subject:${subject}`, `tenant:${tenant}`, `issuer:${issuer}`], id, openedAt: now, over: 'no', mark, endsAt, newest: shown, frozen: null, toBaseline: false, only: null, barred: [] }
+    this.model.lives[who] = { names: [`subject:${issuer}|${subject}`, `subject:${subject}`, `tenant:${tenant}`, `issuer:${issuer}`, ...lockNames(shownBy(who).bound)], id, openedAt: now, over: 'no', mark, endsAt, newest: shown, frozen: null, toBaseline: false, only: null, barred: [] }
   }
 
   async renew(who: number, seconds: number): Promise<void> {
     const life = this.life(who)
-    const shown: Shown = { id: this.#id('cred'), issued: this.model.now, ends: this.model.now + seconds * 1_000 }
+    const shown: Shown = { id: this.#id('cred'), keys: signedBy(who, seconds % 2 === 0 ? 'k1' : 'k2'), issued: this.model.now, ends: this.model.now + seconds * 1_000 }
     await this.news(who, { kind: 'credential.renewed', credential: credentialOf(shown) })
     this.#credentials[who]?.push(shown)
     life.newest = newer(shown, life.newest)
@@ -181,12 +192,12 @@ class Twin {
     const anonymous = path === '/public'
     if (!anonymous && this.model.variant.distrusted.includes(who)) return // its credential would not be taken
     const known = this.#credentials[who] ?? []
-    const ask: Ask = { who: anonymous ? null : who, route: path.startsWith('/other') ? 'other' : 'api', path, scope: SCOPES[path] ?? null, ticket, credential: anonymous ? null : (known.at(old ? 0 : -1) ?? null) }
+    const ask: Ask = { who: anonymous ? null : who, route: path.startsWith('/other') ? 'other' : 'api', path, scope: SCOPES[path] ?? null, ticket, credential: anonymous ? null : (known.at(old ? 0 : -1) ?? null), shows: anonymous ? [] : lockNames(shownBy(who)) }
     const { policy } = this.mirror
     const evaluation = evaluationOf(ask)
     const route = routeOf(policy.table, evaluation.resource)
     if (typeof route === 'string') throw new Error(route)
-    const inquiry = { id: this.#id('exc'), policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, live: anonymous ? null : (this.lives[who] ?? null), claims: NO_CLAIMS }
+    const inquiry = { id: this.#id('exc'), policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, live: anonymous ? null : (this.lives[who] ?? null), claims: NO_CLAIMS, vouchedUntil: FOREVER }
     const decision = evaluate(caseOf(inquiry, this.keeper, this.clock.now(), null))
     expect(`${path} ${decision.effect}`, JSON.stringify(decision)).toBe(`${path} ${this.model.verdict(ask) === 'open' ? 'permit' : 'refuse'}`)
     if (decision.effect === 'refuse') return count('refused')
@@ -205,7 +216,7 @@ class Twin {
     const elevation: Elevation = {
       id: raise.id as ElevationId, profile, adds: raise.adds, purposes: ticket === null ? {} : { ticket }, params: {}, for: duration(raise.for), max: duration(raise.for), startsAt: null, requestedAt: this.clock.now(), requestedBy: 'a|b', because: '', // a test word
       ties: ticket === null ? [] : [{ anchor: anchorOf(ticket), generation: tied?.generation ?? instant(0), reason: 'ticket_closed' }],
-      approvalsNeeded: 0, approvals: [], barred: [], keyThumbprint: null, state: { is: 'requested', expiresAt: null },
+      approvalsNeeded: 0, approvals: [], barred: [], keyThumbprint: null, workload: null, state: { is: 'requested', expiresAt: null },
     }
     await this.news(who, { kind: 'elevation.requested', elevation, askedUntil: null })
     await nextTurn()
@@ -382,7 +393,7 @@ const anchors = fc.tuple(fc.constantFrom(...TICKETS), fc.constantFrom('opened' a
 
 const SELECTED: { readonly [K in SelectorKind]: (caller: number, twin: Twin) => string } = {
   subject: caller => (caller === 1 ? 'bob' : `${CALLERS[caller]?.issuer}|ann`), session: (caller, twin) => twin.life(caller).id, tenant: caller => CALLERS[caller]?.tenant ?? '', credential: (caller, twin) => twin.life(caller).newest.id,
-  issuer: caller => CALLERS[caller]?.issuer ?? '', route: caller => (caller === 0 ? 'api' : 'other'), elevation: caller => `elv_nobody${caller}`, profile: caller => (caller === 0 ? 'fix' : 'hot'), issuedBefore: (caller, twin) => String(caller === 0 ? START : twin.model.now), all: () => '',
+  issuer: caller => CALLERS[caller]?.issuer ?? '', route: caller => (caller === 0 ? 'api' : 'other'), elevation: caller => `elv_nobody${caller}`, profile: caller => (caller === 0 ? 'fix' : 'hot'), keyId: (caller, twin) => twin.life(caller).newest.keys[caller === 1 ? 0 : 1] ?? '', device: caller => `laptop-${caller}`, workload: caller => `spiffe://test/${caller}`, parent: (caller, twin) => twin.life(caller).id, issuedBefore: (caller, twin) => [`${twin.model.now} https://one.test|ann`, String(twin.model.now), `${twin.model.now} ann`][caller] ?? '', all: () => '',
 }
 const selected = fc.tuple(fc.constantFrom(...SELECTOR_KINDS), who)
 const locks = fc.tuple(selected, fc.constantFrom(...LOCK_EFFECTS), maybe(seconds)).map(([[kind, caller], effect, span]) =>

@@ -78,7 +78,7 @@ function follow(account: Account, before: Session | null, signal: SessionSignal,
       else if (before?.frozen?.until != null && before.frozen.until <= now) end(account, now, true, false, before.credential.issuedAt)
       return
     }
-    case 'session.opened': case 'credential.renewed': case 'elevation.approved': case 'elevation.extended':
+    case 'session.opened': case 'binding.drifted': case 'credential.renewed': case 'elevation.approved': case 'elevation.extended':
   }
 }
 

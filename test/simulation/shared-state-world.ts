@@ -1,5 +1,6 @@
 // Members, their servers and the wires between them, and what may befall each: everything a schedule of the model check does goes through here.
 // An auditor looks on. SPEC: STO14-STO16
+import { NOT_BOUND } from '../../src/core/binding.ts'
 import type { ElevationId } from '../../src/core/elevation.ts'
 import { sessionRef } from '../../src/core/record.ts'
 import type { SessionId, SessionKey } from '../../src/core/session.ts'
@@ -52,7 +53,7 @@ export function openAt({ ledger, store }: Desk, key: SessionKey, session: Sessio
   const endsAt = instant(START + 24 * HOUR)
   return ledger.applyToSession(key, {
     ...word(), kind: 'session.opened', key, session, epoch: store.epochOf(sessionRef(key)), endsAt,
-    principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: subjectOf(key), client: 'app', owner: null, actor: null }, credential: { id: `cred_${session}`, keyId: null, issuedAt: instant(START + HOUR + after), expiresAt: endsAt },
+    principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: subjectOf(key), client: 'app', owner: null, actor: null }, credential: { id: `cred_${session}`, keyId: null, issuedAt: instant(START + HOUR + after), expiresAt: endsAt }, bindings: NOT_BOUND, brokered: null,
   })
 }
 

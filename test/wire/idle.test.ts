@@ -10,6 +10,7 @@ const OFTEN = 250
 let upstream: TapUpstream
 let gate: TestGateway
 let small: TestGateway
+let tiny: TestGateway
 let turn = 0
 
 beforeAll(async () => {
@@ -24,10 +25,10 @@ beforeAll(async () => {
     - { allow: { paths: ["/**"] }, scope: base:use }`,
   }
   gate = await TestGateway.start(plan)
-  small = await TestGateway.start({ ...plan, server: 'limits: { mirroredSessions: 1 }' })
+  ;[small, tiny] = await Promise.all([0, 1].map(() => TestGateway.start({ ...plan, server: 'limits: { mirroredSessions: 1 }' }))) as [TestGateway, TestGateway] // two
 })
 afterAll(async () => {
-  for (const one of [gate, small]) await one.stop()
+  for (const one of [gate, small, tiny]) await one.stop()
   await upstream.close()
 })
 
@@ -108,6 +109,20 @@ describe.concurrent('a session', () => {
     })
     expect([held.tap.abortedAt, (await gate.session(token)).id]).toEqual([0, id])
     held.client.close()
+  })
+
+  test('[SES5, SES8] that was idle for too long out of memory is not brought back by an operator who looks at it', async () => {
+    const token = await tiny.token()
+    const { id } = await tiny.session(token)
+    const last = performance.now()
+    const before = tiny.parts.mirror.byId(id)
+    for (let i = 0; tiny.parts.mirror.byId(id) === before && i < 10; i++) await tiny.session(await tiny.token())
+    expect(tiny.parts.mirror.byId(id)).not.toBe(before)
+    await pause(last + IDLE + 200 - performance.now())
+    expect((await tiny.admin('GET', `/v1/sessions/${id}`)).status).toBe(200)
+    const held = await open(tiny, token)
+    held.client.close()
+    expect((await tiny.session(token)).id).not.toBe(id)
   })
 
   test('[SES5, SES8] that made way in memory and came back is not ended by what was kept of it', async () => {

@@ -3,43 +3,32 @@
 import { prepare } from '../../approvals/asking.ts'
 import { barredFrom } from '../../approvals/barred.ts'
 import type { Elevation } from '../../core/elevation.ts'
-import type { Claims } from '../../core/principal.ts'
-import { NO_PURPOSES, type Purposes } from '../../core/purpose.ts'
 import type { EndReason } from '../../core/reason.ts'
 import type { SessionNews } from '../../core/signal.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
 import { type Answer, done, spanText, told } from '../answer.ts'
-import { isRunning, type Owned } from '../directory.ts'
+import { claimsOf, isRunning, type Owned } from '../directory.ts'
 import { enforced } from '../enforced.ts'
 import { AdminFault, faultOf } from '../fault.ts'
 import { mayDo } from '../roles.ts'
 import { elevationOf, elevationView } from '../session-view.ts'
-import { type Call, givenReason, type Handlers, wordOf } from './handler.ts'
+import { type Call, givenReason, type Handlers, purposesIn, wordOf } from './handler.ts'
 
 type OnOne = 'elevation.approve' | 'elevation.deny' | 'elevation.withdraw' | 'elevation.extend' | 'elevation.release' | 'elevation.revoke'
 
 const LISTED = 100
 
-function claimsOf(live: LiveSession): Claims {
-  if (live.claims !== null) return live.claims
-  throw new AdminFault('conflict', 'this gateway has not seen a credential of the session since its start, so it can not tell what the session is eligible for; let the session make one request')
-}
-
-/** Kinds with a value; the body has a member for each kind. */
-const purposesIn = (asked: Call<'elevation.request'>['body']['purpose']): Purposes =>
-  asked === undefined ? NO_PURPOSES : (Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) as Purposes) // kinds by the schema
-
 /** Labels are a closed set: a profile nobody configured is counted without its name. */
-function count({ metrics, mirror }: Call<'elevation.request'>['room'], profile: string, answer: string): void {
+export function countRequest({ metrics, mirror }: Call<'elevation.request'>['room'], profile: string, answer: string): void {
   metrics.elevationsRequested.inc({ profile: mirror.policy.profiles.has(profile) ? profile : '', answer })
 }
 
 async function asked({ room, caller, body }: Call<'elevation.request'>, live: LiveSession): Promise<Elevation> {
   const { principal } = live.record
   const ask = { profile: body.profile, for: body.for ?? null, purposes: purposesIn(body.purpose), params: body.params ?? {}, note: body.reason, startsAt: body.startAt ?? null }
-  const prepared = await prepare(ask, { principal, claims: claimsOf(live), keyThumbprint: null, filedBy: caller.identity }, room.mirror.policy, room.mirror, room.clock.now())
+  const prepared = await prepare(ask, { principal, claims: claimsOf(live), keyThumbprint: null, workload: null, holds: live.record, filedBy: caller.identity }, room.mirror.policy, room.mirror, room.clock.now())
   if (!('declined' in prepared)) return prepared
-  count(room, body.profile, prepared.declined)
+  countRequest(room, body.profile, prepared.declined)
   throw faultOf({ rejected: prepared.declined, says: prepared.says })
 }
 
@@ -49,7 +38,7 @@ async function request(call: Call<'elevation.request'>): Promise<Answer> {
   const elevation = await asked(call, live)
   if (body.dryRun === true) return told(elevationView(live.record, elevation, null, null, null))
   const { record, rejected } = await room.intake.session(live.record.key, { kind: 'elevation.requested', elevation, askedUntil: null }, wordOf(caller, body.reason))
-  count(room, body.profile, rejected?.rejected ?? 'taken')
+  countRequest(room, body.profile, rejected?.rejected ?? 'taken')
   if (rejected !== null) throw faultOf(rejected)
   directory.note(elevation.id, live.record.key)
   const made = record?.elevations.find(({ id }) => id === elevation.id) ?? elevation

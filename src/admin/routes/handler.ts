@@ -1,4 +1,5 @@
 // The shape of a route: everything it may use, and the words it brings. A route never touches request or response. SPEC: ADM18
+import { NO_PURPOSES, type Purposes } from '../../core/purpose.ts'
 import type { Word } from '../../signals/intake.ts'
 import type { Answer } from '../answer.ts'
 import type { BodyOf, OperationName, ParamsOf, QueryOf } from '../contract.ts'
@@ -14,6 +15,8 @@ export type Call<N extends OperationName> = Desk & {
   readonly params: ParamsOf<N>
   readonly query: QueryOf<N>
   readonly body: BodyOf<N>
+  /** Lines of `Idempotency-Key`, for what must not be done twice. */
+  readonly repeatKeys: readonly string[]
   /** The body as text, where the operation takes YAML. */
   readonly text: string
 }
@@ -27,3 +30,7 @@ export const UNSPECIFIED = 'unspecified'
 export const wordOf = ({ identity }: Caller, reason: string | undefined): Word => ({ by: identity, note: reason === undefined || reason === '' ? UNSPECIFIED : reason, id: null })
 /** The reason given, or null. */
 export const givenReason = (reason: string | undefined): string | null => (reason === undefined || reason === '' ? null : reason)
+
+/** Kinds with a value; the bodies have a member for each kind. */
+export const purposesIn = (asked: BodyOf<'elevation.request'>['purpose']): Purposes =>
+  asked === undefined ? NO_PURPOSES : (Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) as Purposes) // kinds by the schema

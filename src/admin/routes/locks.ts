@@ -1,6 +1,6 @@
 // Locks, and the marks that refuse a session's earlier credentials: both are standing refusals an operator sees and lifts in one place.
 // SPEC: ADM3, ENF8, SES4
-import type { Lock, Selector } from '../../core/anchor.ts'
+import { cutOffOf, type Lock, type Selector } from '../../core/anchor.ts'
 import { standsAt } from '../../core/locks.ts'
 import type { Session } from '../../core/session.ts'
 import { after, type Instant } from '../../core/time.ts'
@@ -13,10 +13,16 @@ import { type Call, givenReason, type Handlers, wordOf } from './handler.ts'
 
 const MARK = 'mark_'
 
-const selectorText = ({ kind, value }: Selector): string | true => (kind === 'all' ? true : kind === 'issuedBefore' ? new Date(Number(value)).toISOString() : value)
+/** As a body writes it. */
+function selectorView(selector: Selector): Json {
+  const { kind, value } = selector
+  if (kind !== 'issuedBefore') return { [kind]: kind === 'all' ? true : value }
+  const { before, subject } = cutOffOf(selector)
+  return { issuedBefore: timeText(before), ...(subject === null ? {} : { subject }) }
+}
 
 const lockView = ({ id, selector, effect, reason, note, by, since, until }: Lock): Json =>
-  ({ id, is: 'lock', selector: { [selector.kind]: selectorText(selector) }, effect, reason, note, by, since: timeText(since), until: timeText(until) })
+  ({ id, is: 'lock', selector: selectorView(selector), effect, reason, note, by, since: timeText(since), until: timeText(until) })
 
 const markView = ({ id, notBefore, state }: Session): Json => ({
   id: `${MARK}${id}`, is: 'mark', selector: { session: id }, effect: 'deny', reason: 'credential_revoked', note: state.is === 'live' ? '' : state.reason,
@@ -31,7 +37,7 @@ function standing({ room }: Pick<Call<'lock.list'>, 'room'>): readonly Lock[] {
 const untilOf = ({ until, for: span }: Call<'lock.set'>['body'], now: Instant): Instant | null => until ?? (span === undefined ? null : after(now, span))
 
 /** Selectors whose reach every gateway can tell from the sessions it holds. */
-const COUNTABLE: ReadonlySet<Selector['kind']> = new Set<Selector['kind']>(['subject', 'session', 'tenant', 'credential', 'issuer', 'all'])
+const COUNTABLE: ReadonlySet<Selector['kind']> = new Set<Selector['kind']>(['subject', 'session', 'tenant', 'credential', 'keyId', 'issuer', 'device', 'workload', 'parent', 'all'])
 
 /** What a lock would meet now, on every gateway that answers in time. */
 async function previewed({ store }: Call<'lock.set'>['room'], selector: Selector): Promise<Answer> {

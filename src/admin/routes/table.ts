@@ -3,6 +3,7 @@ import { told } from '../answer.ts'
 import type { OperationName } from '../contract.ts'
 import { livez, metrics, readyz } from '../health.ts'
 import { ANCHOR_HANDLERS } from './anchors.ts'
+import { BROKERED_HANDLERS } from './brokered.ts'
 import { CONFIGURATION_HANDLERS } from './configuration.ts'
 import { ELEVATION_HANDLERS } from './elevations.ts'
 import type { Handlers } from './handler.ts'
@@ -10,7 +11,7 @@ import { LOCK_HANDLERS } from './locks.ts'
 import { SESSION_HANDLERS } from './sessions.ts'
 
 export const HANDLERS: Handlers<OperationName> = {
-  ...SESSION_HANDLERS, ...ELEVATION_HANDLERS, ...LOCK_HANDLERS, ...ANCHOR_HANDLERS, ...CONFIGURATION_HANDLERS,
+  ...SESSION_HANDLERS, ...BROKERED_HANDLERS, ...ELEVATION_HANDLERS, ...LOCK_HANDLERS, ...ANCHOR_HANDLERS, ...CONFIGURATION_HANDLERS,
   'event.watch': ({ streams }) => streams.answer(),
   'audit.checkpoint': ({ room }) => told({ ...room.head(), path: room.trailFile }),
   'health.live': () => livez(),

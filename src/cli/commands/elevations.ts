@@ -9,17 +9,17 @@ import { told } from './verbs.ts'
 type Options = RemoteOptions & { readonly reason?: string; readonly for?: string; readonly adds?: readonly string[]; readonly tenant?: string }
 type AskOptions = Options & { readonly purpose: readonly string[]; readonly param: readonly string[]; readonly startAt?: string; readonly dryRun?: boolean }
 
-const reasonOption = () => new Option('--reason <text>', 'why; it stands in the audit trail')
-const collected = (value: string, before: readonly string[]): readonly string[] => [...before, value]
+export const reasonOption = () => new Option('--reason <text>', 'why; it stands in the audit trail')
+export const collected = (value: string, before: readonly string[]): readonly string[] => [...before, value]
 const why = ({ reason }: Options) => (reason === undefined ? {} : { reason })
 
-function pair(text: string): readonly [name: string, value: string] {
+export function pair(text: string): readonly [name: string, value: string] {
   const at = text.indexOf('=')
   if (at < 1) throw new Failure('usage', `expected NAME=VALUE, not ${JSON.stringify(text)}`)
   return [text.slice(0, at), text.slice(at + 1)]
 }
 
-function purposesOf(texts: readonly string[]): { readonly [kind: string]: string } {
+export function purposesOf(texts: readonly string[]): { readonly [kind: string]: string } {
   const pairs = texts.map(pair)
   const unknown = pairs.find(([kind]) => !PURPOSE_KINDS.some(each => each === kind))
   if (unknown !== undefined) throw new Failure('usage', `a purpose is one of ${PURPOSE_KINDS.join(', ')}, not ${unknown[0]}`)
@@ -27,7 +27,7 @@ function purposesOf(texts: readonly string[]): { readonly [kind: string]: string
 }
 
 /** Numbers, truth values and lists as JSON, everything else as text. */
-function paramOf(text: string): string | number | boolean | string[] {
+export function paramOf(text: string): string | number | boolean | string[] {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'string') return value

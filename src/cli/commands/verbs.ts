@@ -11,7 +11,7 @@ import type { Terminal } from '../terminal.ts'
 type Options = RemoteOptions & { readonly reason?: string; readonly for?: string; readonly until?: string; readonly to?: readonly string[]; readonly elevation?: readonly string[]; readonly effect?: LockEffect }
 
 const TARGET = '<target>'
-const TARGET_SAYS = 'a session id, or a selector such as subject=ISSUER|SUBJECT, tenant=…, issuedBefore=now, all'
+const TARGET_SAYS = 'a session id, or a selector such as subject=ISSUER|SUBJECT, keyId=ISSUER|KID, workload=…, tenant=…, issuedBefore=now, issuedBefore=now,subject=…, all'
 const reasonOption = () => new Option('--reason <text>', 'why; it stands in the audit trail')
 const lastingOptions = (command: Command): Command => command.option('--for <duration>', 'how long').option('--until <time>', 'until when')
 

@@ -9,7 +9,7 @@ import { type Common, jwtProvider, mtlsProvider } from './providers.ts'
 type Auth = Compilation['config']['admin']['auth']
 type WrittenRoles = NonNullable<Auth['oidc']>['roles']
 
-const common = (c: Compilation, name: 'oidc' | 'mtls'): Common => ({ c, at: ['admin', 'auth', name], name, kind: 'operator', claims: { tenant: null, owner: null, client: null } })
+const common = (c: Compilation, name: 'oidc' | 'mtls'): Common => ({ c, at: ['admin', 'auth', name], name, kind: 'operator', claims: { tenant: null, owner: null, client: null, device: null } })
 
 function rolesOf(c: Compilation, written: WrittenRoles, path: Path): ReadonlyMap<OperatorRole, SubjectCondition> {
   const roles = new Map<OperatorRole, SubjectCondition>()

@@ -4,6 +4,7 @@ import type { Policy } from '../../core/policy.ts'
 import { absolute } from '../environment.ts'
 import type { Settings } from '../settings.ts'
 import { adminOf } from './admin.ts'
+import { brokersOf } from './brokers.ts'
 import { type Compilation, existingOrNone } from './context.ts'
 import { listenersOf, trustedProxiesOf } from './listeners.ts'
 import { profilesOf } from './profiles.ts'
@@ -24,7 +25,8 @@ function auditOf({ config, report }: Compilation, inState: (file: string) => str
 
 function policyOf(c: Compilation, digest: string, routes: Policy['routes']): Policy {
   const purposes = purposesOf(c)
-  return { digest, routes, table: routeTable(routes), purposes, profiles: profilesOf(c, purposes), sessions: sessionRules(c), identities: c.config.identities }
+  const profiles = profilesOf(c, purposes)
+  return { digest, routes, table: routeTable(routes), purposes, profiles, sessions: sessionRules(c), brokers: brokersOf(c, profiles), identities: c.config.identities }
 }
 
 /** What it returns may be used only where nothing was reported as an error. */

@@ -1,6 +1,6 @@
 // Conditions of the file: compiled by their room, faults shown at their column in the text. SPEC: CFG4, CFG5
-import { type Compiled, compileCondition, compileIdentityCondition, compileSubjectCondition } from '../../conditions/compile.ts'
-import type { Condition, SubjectCondition } from '../../core/condition.ts'
+import { type Compiled, compileCondition, compileIdentityCondition, compileSubjectCondition, compileText } from '../../conditions/compile.ts'
+import type { Condition, SubjectCondition, TextExpression } from '../../core/condition.ts'
 import type { Path } from '../source-map.ts'
 import type { Compilation } from './context.ts'
 
@@ -13,6 +13,10 @@ function checked<T>({ report }: Compilation, path: Path, compiled: Compiled<T>):
 /** Null where there is none, and where it is wrong, which is reported. */
 export const ruleCondition = (c: Compilation, path: Path, source: string | undefined, params: ReadonlySet<string>): Condition | null =>
   source === undefined ? null : checked(c, path, compileCondition(source, params))
+
+/** Of a route, by its own path parameters. */
+export const textExpression = (c: Compilation, path: Path, source: string | undefined, params: ReadonlySet<string>): TextExpression | null =>
+  source === undefined ? null : checked(c, path, compileText(source, params))
 
 export const subjectCondition = (c: Compilation, path: Path, source: string | undefined): SubjectCondition | null =>
   source === undefined ? null : checked(c, path, compileSubjectCondition(source))

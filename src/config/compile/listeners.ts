@@ -2,7 +2,7 @@
 import { parseCidr } from '../../conditions/cidr.ts'
 import { HTTP_PROTOCOLS, type ListenerSettings, type Service } from '../settings.ts'
 import type { Path } from '../source-map.ts'
-import { type Compilation, existing } from './context.ts'
+import { type Compilation, existing, existingOrNone } from './context.ts'
 
 type Address = { readonly host: string; readonly port: number }
 
@@ -51,8 +51,12 @@ function clientsOf(c: Compilation, { tls, serves }: Written, path: Path): NonNul
   if (tls?.clients === undefined) return null
   const at = [...path, 'tls', 'clients']
   if (!serves.includes('proxy') && !serves.includes('admin')) c.report.error(at, 'only listeners that serve `proxy` or `admin` ask for client certificates', 'leave `clients` out')
-  const { caFile, crlFile } = tls.clients
-  return { caFile: existing(c, [...at, 'caFile'], caFile), crlFile: crlFile === undefined ? null : existing(c, [...at, 'crlFile'], crlFile) }
+  const { caFile, crlFile, trustDomains = {} } = tls.clients
+  if (caFile === undefined && tls.clients.trustDomains === undefined) c.report.error(at, '`clients` needs `caFile`, `trustDomains`, or both')
+  return {
+    caFile: existingOrNone(c, [...at, 'caFile'], caFile), crlFile: existingOrNone(c, [...at, 'crlFile'], crlFile),
+    trustDomains: Object.entries(trustDomains).map(([name, file]) => ({ name, bundleFile: existing(c, [...at, 'trustDomains', name], file) })),
+  }
 }
 
 function forwardedOf({ config, report }: Compilation, { forwardedCertificates: form, serves }: Written, path: Path): ListenerSettings['forwardedCertificates'] {

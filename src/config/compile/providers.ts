@@ -9,7 +9,7 @@ type Of<K extends 'jwt' | 'apiKey' | 'introspection' | 'jwtSvid' | 'kubernetes' 
 /** One provider as far as it is the same for every kind. */
 export type Common = { readonly c: Compilation; readonly at: Path; readonly name: string; readonly kind: Written['kind']; readonly claims: ClaimNames }
 
-const namesOf = ({ claims }: Written): ClaimNames => ({ tenant: claims.tenant ?? null, owner: claims.owner ?? null, client: claims.client ?? null })
+const namesOf = ({ claims }: Written): ClaimNames => ({ tenant: claims.tenant ?? null, owner: claims.owner ?? null, client: claims.client ?? null, device: claims.device ?? null })
 const own = ({ name, kind, claims }: Common) => ({ name, kind, claims })
 const listOf = (written: string | readonly string[] | undefined): readonly string[] => (typeof written === 'string' ? [written] : (written ?? []))
 
@@ -133,15 +133,16 @@ function certificatesAreAsked({ config, report }: Compilation): void {
   for (const name of Object.keys(config.authn).filter(isMtls)) report.errorAtKey(['authn', name, 'mtls'], told(name), hint) // routes that name nobody take everybody
 }
 
-const KINDS = ['jwt', 'apiKey', 'introspection', 'jwtSvid', 'kubernetes', 'mtls'] as const
+const KINDS = ['jwt', 'apiKey', 'introspection', 'jwtSvid', 'kubernetes', 'mtls', 'sessionToken'] as const
 
-function providerOf(common: (kind: (typeof KINDS)[number]) => Common, { jwt, apiKey, introspection, jwtSvid, kubernetes, mtls }: Written): ProviderSettings | null {
+function providerOf(common: (kind: (typeof KINDS)[number]) => Common, { jwt, apiKey, introspection, jwtSvid, kubernetes, mtls, sessionToken }: Written): ProviderSettings | null {
   if (jwt !== undefined) return jwtProvider(common('jwt'), jwt)
   if (apiKey !== undefined) return apiKeyProvider(common('apiKey'), apiKey)
   if (introspection !== undefined) return introspectionProvider(common('introspection'), introspection)
   if (jwtSvid !== undefined) return jwtSvidProvider(common('jwtSvid'), jwtSvid)
   if (kubernetes !== undefined) return kubernetesProvider(common('kubernetes'), kubernetes)
-  return mtls === undefined ? null : mtlsProvider(common('mtls'), mtls)
+  if (mtls !== undefined) return mtlsProvider(common('mtls'), mtls)
+  return sessionToken === undefined ? null : { is: 'sessionToken', ...own(common('sessionToken')) }
 }
 
 export function providersOf(c: Compilation): ReadonlyMap<string, ProviderSettings> {

@@ -4,10 +4,11 @@ import type { Route } from '../../core/route.ts'
 import type { ProviderSettings, UpstreamSettings } from '../settings.ts'
 import type { Path } from '../source-map.ts'
 import { didYouMean } from '../spelling.ts'
+import { textExpression } from './conditions.ts'
 import type { Compilation } from './context.ts'
 import { corsOf, rewriteOf } from './facing.ts'
 import { hostKey, hostPattern } from './host.ts'
-import { overlap } from './path.ts'
+import { namesOf, overlap } from './path.ts'
 import { pathAt, rulesOf } from './rules.ts'
 import { upstreamOf } from './upstreams.ts'
 
@@ -22,7 +23,7 @@ function authnOf({ report, config }: Compilation, written: Written, path: Path, 
   written.authn?.forEach((name, i) => {
     if (!(name in config.authn)) report.error([...path, 'authn', i], `there is no provider '${name}'`, didYouMean(name, Object.keys(config.authn)) ?? 'name one of `authn`')
   })
-  const names = written.authn ?? [...providers.keys()]
+  const names = written.authn ?? [...providers.values()].flatMap(({ is, name }) => (is === 'sessionToken' ? [] : [name]))
   if (names.length === 0 && written.rules.some(rule => !rule.anonymous && rule.allow !== undefined)) {
     report.errorAtKey(path, `route '${written.name}' needs credentials, but no provider is configured`, 'add one under `authn`')
   }
@@ -58,6 +59,7 @@ function route(c: Compilation, written: Written, i: number, providers: Providers
     upstreamFolds: { case: written.upstreamFolds.includes('case'), params: written.upstreamFolds.includes('params') },
     cors: corsOf(c, written, [...path, 'cors']),
     rewrite: rewriteOf(c, written, own, [...path, 'rewrite']),
+    tenant: textExpression(c, [...path, 'tenant'], written.tenant, new Set(own === null ? [] : namesOf(own))),
     rules: rulesOf(c, written, own, path),
   }
 }

@@ -49,6 +49,19 @@ function signInWarnings({ report, config: { authn } }: Compilation, { authn: nam
   })
 }
 
+/** Where one half of it is there, the other is meant. */
+function brokerWarnings({ report, config: { authn, brokers } }: Compilation, { routes }: Policy): void {
+  const takes = routes.some(route => route.authn.some(name => authn[name]?.sessionToken !== undefined))
+  const [first] = Object.keys(brokers)
+  if (first !== undefined && !takes) report.warn(['brokers', first], 'no route takes the tokens of sessions that brokers open', 'name a provider with `sessionToken` in the `authn` of a route')
+  if (first !== undefined) return
+  for (const [name, { sessionToken }] of Object.entries(authn)) if (sessionToken !== undefined) report.warn(['authn', name, 'sessionToken'], 'nobody opens such sessions', 'name who may under `brokers`')
+}
+
+function tenantWarnings({ report, config: { sessions: { bind } } }: Compilation, { tenant }: Route, i: number): void {
+  if (tenant !== null && bind.tenant === 'off') report.warn(['routes', i, 'tenant'], 'nobody looks at the tenant: `sessions.bind.tenant` is off')
+}
+
 /** gRPC's own directory of everything a server has. */
 const isReflection = ({ parts: [first] }: PathPattern): boolean => first?.is === 'literal' && first.text.startsWith('grpc.reflection.')
 
@@ -101,7 +114,9 @@ export function warn(c: Compilation, policy: Policy, store: StoreSettings, upstr
     ruleWarnings(c, route, i)
     signInWarnings(c, route, i)
     grpcWarnings(c, route, i, upstreams)
+    tenantWarnings(c, route, i)
   })
+  brokerWarnings(c, policy)
   scopeWarnings(c, policy)
   purposeWarnings(c, policy)
   storeWarnings(c, store)

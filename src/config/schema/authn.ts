@@ -111,16 +111,18 @@ const mtls = z.strictObject(mtlsWords)
 const claim = () => z.string().min(1).max(256).optional()
 
 export const authn = named(z.strictObject({
-  jwt: jwt.optional().describe('JSON Web Tokens (exactly one of `jwt`, `apiKey`, `introspection`, `jwtSvid`, `kubernetes` and `mtls`)'),
+  jwt: jwt.optional().describe('JSON Web Tokens (exactly one of `jwt`, `apiKey`, `introspection`, `jwtSvid`, `kubernetes`, `mtls` and `sessionToken`)'),
   apiKey: apiKey.optional().describe('API keys'),
   introspection: introspection.optional().describe('Tokens that only their issuer can read'),
   jwtSvid: jwtSvid.optional().describe('JWT-SVIDs of a SPIFFE trust domain'),
   kubernetes: kubernetes.optional().describe('Projected service-account tokens of a cluster; bound to a pod, whose session they are'),
   mtls: mtls.optional().describe('Client certificates, where no header holds a credential; needs a listener with `tls.clients` or `forwardedCertificates`'),
+  sessionToken: z.strictObject({}).optional().describe('Tokens of sessions that a broker opened; counts only on routes that name it'),
   kind: z.enum(PRINCIPAL_KINDS).prefault('service').describe('What its principals are'),
   claims: z.strictObject({
     tenant: claim().describe('Claim that names the tenant; without it the tenant is empty'),
     owner: claim().describe('Claim that names who answers for the principal'),
     client: claim().describe('Claim that names the client; default `client_id`, then `azp`'),
+    device: claim().describe('Claim that names the device the credential was issued to, for `sessions.bind.device`'),
   }).prefault({}).describe('Which claims mean what'),
 }), 64)

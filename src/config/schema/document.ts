@@ -6,7 +6,7 @@ import { elevations } from './elevations.ts'
 import { audit, context, telemetry } from './outputs.ts'
 import { routes } from './routes.ts'
 import { server } from './server.ts'
-import { identities, purposes, sessions } from './sessions.ts'
+import { brokers, identities, purposes, sessions } from './sessions.ts'
 import { store } from './store.ts'
 import { upstreams } from './upstreams.ts'
 
@@ -20,6 +20,7 @@ export const document = z.strictObject({
   authn: authn.prefault({}).describe('Whose credentials count, by provider name'),
   sessions: sessions.prefault({}).describe('What a session is, and what it may do at rest'),
   purposes: purposes.prefault({}).describe('Where requests show what they are for, by kind'),
+  brokers: brokers.prefault({}).describe('Who may open sessions for others, for one task (`POST /v1/sessions`); their tokens count where a provider with `sessionToken` is named'),
   identities: identities.prefault([]).describe('Sets of `issuer|subject` that are one person: nobody of a set approves another’s request'),
   upstreams: upstreams.prefault({}).describe('What can be reached, by name'),
   routes: routes.describe('Which requests are known'),

@@ -3,12 +3,20 @@ import { z } from 'zod'
 import { HTTP_PROTOCOLS, SERVICES } from '../settings.ts'
 import { duration, filePath, list, name, size, sizeOrNone } from './scalar.ts'
 
+const TRUST_DOMAIN = /^[a-z0-9._-]{1,255}$/
+const TRUST_DOMAINS_MAX = 64
+
+const trustDomains = z.record(z.string().regex(TRUST_DOMAIN, { error: 'a trust domain has lower-case letters, digits, dots, dashes and underscores, without `spiffe://`' }), filePath())
+  .refine(map => Object.keys(map).length > 0, { error: 'must not be empty' })
+  .refine(map => Object.keys(map).length <= TRUST_DOMAINS_MAX, { error: `must not have more than ${TRUST_DOMAINS_MAX} entries` })
+
 const tls = z.strictObject({
   certFile: filePath().describe('PEM certificate chain'),
   keyFile: filePath().describe('PEM private key'),
   clients: z.strictObject({
-    caFile: filePath().describe('PEM certificates of the authorities whose client certificates count'),
+    caFile: filePath().optional().describe('PEM certificates of the authorities whose client certificates count (at least one of `caFile` and `trustDomains`); with `trustDomains` not for SPIFFE ids'),
     crlFile: filePath().optional().describe('PEM revocation lists; with it every authority in a chain needs one that is in force'),
+    trustDomains: trustDomains.optional().describe('SPIFFE trust domains, each with the PEM certificates of its bundle: an id counts only by the bundle of its own trust domain, and by none where that is not here'),
   }).optional().describe('Asks clients for a certificate; one that is missing or bad proves nothing, and is no reason to hang up'),
 })
 

@@ -1,12 +1,22 @@
 // `sessions`, `purposes`, `identities`: what makes a session, what a request shows it is for, and who is the same person. SPEC: CFG2, SES2, PUR1
 import { z } from 'zod'
+import { BINDING_MODES } from '../../core/binding.ts'
 import { PURPOSE_KINDS } from '../../core/purpose.ts'
-import { condition, duration, headerName, list, scope } from './scalar.ts'
+import { condition, duration, headerName, list, name, named, scope } from './scalar.ts'
+
+const bound = (by: 'required' | 'off') => z.enum(BINDING_MODES).prefault(by)
 
 export const sessions = z.strictObject({
   key: list(z.string().regex(/^claims\..{1,256}$/, { error: 'expected a claim, written claims.<name>' }), 8).optional()
     .describe('Claims that tell the lives of one principal apart, after issuer, tenant, subject and client; default `sid`, then key, then `jti`'),
   credentialEnd: z.enum(['cut', 'ignore']).prefault('cut').describe('What the end of the newest credential does to open exchanges'),
+  bind: z.strictObject({
+    key: bound('required').describe('The key that the first request proved: by DPoP, or by a token bound to its certificate'),
+    workload: bound('required').describe('The workload it proved: a SPIFFE id of its certificate or token, or its pod'),
+    device: bound('required').describe('The device its credential names (`authn.*.claims.device`)'),
+    source: bound('off').describe('The address it came from; of IPv6 the /64'),
+    tenant: bound('required').describe('The tenant, on routes with `tenant`'),
+  }).prefault({}).describe('What a session stays bound to for its life: another one is refused (`required`), told of (`observe`) or not looked at (`off`); what the first request did not show binds nothing'),
   idle: duration({ least: '1s' }).prefault('10m').describe('A session ends after so long without a byte'),
   max: duration({ least: '1s' }).prefault('8h').describe('Longest life of a session'),
   frozenFor: duration({ least: '1s' }).prefault('15m').describe('A frozen session ends after so long'),
@@ -23,5 +33,16 @@ const purpose = z.strictObject({
 })
 
 export const purposes = z.partialRecord(z.enum(PURPOSE_KINDS), purpose)
+
+const broker = z.strictObject({
+  who: list(z.string().min(1).max(1024), 64).optional().describe('Operators who may act as it: names of token-file entries, or `issuer|subject`; default everybody with the role `broker`'),
+  may: condition().describe('CEL over `subject`, the principal it asks a session for'),
+  profiles: list(name(), 64).optional().describe('Elevations its sessions may hold; default none'),
+  max: duration({ least: '1s' }).describe('Longest life of its sessions'),
+  bind: z.enum(['required', 'optional']).prefault('required').describe('Whether each of its sessions must be bound to a key, a workload or a source'),
+  once: z.enum(PURPOSE_KINDS).optional().describe('A purpose that every session must name, and each value of which opens one session only; remembered for four weeks at least'),
+})
+
+export const brokers = named(broker, 64)
 
 export const identities = z.array(list(z.string().regex(/^[^|]+\|.+$/, { error: 'expected issuer|subject' }), 32), { error: 'expected a list of lists' }).max(10_000)

@@ -3,13 +3,12 @@
 const UPSTREAM = ['credential.exchange']
 
 const KEYS: ReadonlySet<string> = new Set([
-  'include', 'brokers', 'windows', 'risk', 'signals', 'tickets', 'notify', 'tests',
+  'include', 'windows', 'risk', 'signals', 'tickets', 'notify', 'tests',
   'server.limits.inspectBytes', 'server.limits.inspectTimeout',
   'admin.console',
-  'authn.*.sessionToken',
-  'sessions.bind', 'purposes.*.signed',
+  'purposes.*.signed',
   ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),
-  'routes.*.tenant', 'routes.*.mcp',
+  'routes.*.mcp',
   ...['label', 'onHit', 'inspect', 'inspectBytes', 'atEnd', 'record', 'recording', 'after'].map(key => `routes.*.rules.*.${key}`),
   'routes.*.rules.*.allow.tools', 'routes.*.rules.*.deny.tools',
   ...['require', 'within', 'limits', 'cooldown', 'afterEnd'].map(key => `elevations.*.${key}`),

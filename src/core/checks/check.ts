@@ -14,6 +14,8 @@ export type Case = {
   readonly now: Instant
   /** The instant until which our knowledge of shared state is proven fresh. */
   readonly confirmedUntil: Instant
+  /** Until when who vouches for the credential was heard; FOREVER where it needs nobody's word. */
+  readonly vouchedUntil: Instant
   readonly policy: Policy
   readonly place: Place
   readonly evaluation: Evaluation

@@ -1,4 +1,5 @@
 // Opening, renewing and ending a life. An ended life never comes back; the next one starts at baseline. SPEC: SES3-SES6
+import { isNewDrift } from '../drift.ts'
 import type { SessionHappening } from '../fact.ts'
 import type { EndReason } from '../reason.ts'
 import { type Credential, isMarked, type Session } from '../session.ts'
@@ -9,13 +10,14 @@ import { NOTHING, type Outcome, reject, type SessionRule } from './rule.ts'
 
 type Opening = SignalOf<'session.opened'>
 
-const birth = ({ session, key, epoch, principal, credential, endsAt }: Opening, notBefore: Instant | null): SessionHappening =>
-  ({ what: 'session.opened', session, key, epoch, principal, credential, endsAt, notBefore })
+const birth = ({ session, key, epoch, principal, credential, endsAt, bindings, brokered }: Opening, notBefore: Instant | null): SessionHappening =>
+  ({ what: 'session.opened', session, key, epoch, principal, credential, endsAt, notBefore, bindings, brokered })
 
 export const openFirst = (signal: Opening): Outcome<SessionHappening> => [birth(signal, null)]
 
 export const openNext: SessionRule<Opening> = (session, signal) => {
   const { credential } = signal
+  if (session.brokered !== null) return reject('session_ended', 'a session that a broker opened has one life')
   if (isMarked(session, credential.issuedAt)) return reject('credential_revoked', 'the credential was issued before the revocation')
   const worn = session.state.is === 'lapsed' && session.state.reason === 'max_reached' && credential.issuedAt !== null && credential.issuedAt <= session.openedAt
   return worn ? reject('max_reached', 'the life before ended at its limit; a newer credential is needed') : [birth(signal, session.notBefore)]
@@ -27,6 +29,8 @@ const isNewer = (a: Credential, b: Credential): boolean =>
 
 export const renew: SessionRule<SignalOf<'credential.renewed'>> = (session, { credential }) =>
   isNewer(credential, session.credential) ? [{ what: 'credential.renewed', credential }] : NOTHING
+
+export const drift: SessionRule<SignalOf<'binding.drifted'>> = (session, { drift }) => (isNewDrift(session, drift) ? [{ what: 'binding.drifted', drift }] : NOTHING)
 
 const ending = (session: Session, what: 'session.lapsed' | 'session.revoked', reason: EndReason, cause: string): readonly SessionHappening[] =>
   [...endAll(session, cause), { what, reason }]

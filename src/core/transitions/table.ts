@@ -16,6 +16,7 @@ const over: SessionRule<unknown> = (session): Outcome<SessionHappening> => rejec
 export const SESSION_TABLE: { readonly [S in Session['state']['is']]: Row } = {
   live: {
     'session.opened': nothing,
+    'binding.drifted': life.drift,
     'credential.renewed': life.renew,
     'session.narrowed': verbs.narrow,
     'session.widened': verbs.widen,
@@ -35,6 +36,7 @@ export const SESSION_TABLE: { readonly [S in Session['state']['is']]: Row } = {
   },
   lapsed: {
     'session.opened': life.openNext,
+    'binding.drifted': nothing,
     'credential.renewed': over,
     'session.narrowed': nothing,
     'session.widened': over,
@@ -54,6 +56,7 @@ export const SESSION_TABLE: { readonly [S in Session['state']['is']]: Row } = {
   },
   revoked: {
     'session.opened': life.openNext,
+    'binding.drifted': nothing,
     'credential.renewed': over,
     'session.narrowed': nothing,
     'session.widened': over,

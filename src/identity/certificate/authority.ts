@@ -1,22 +1,32 @@
-// Which client certificates a listener believes, from its CA and CRL files, and what a handshake has proven of the one that came. OpenSSL verifies;
-// whether that is enough is decided here. Errors name listener and file, never the content. SPEC: BND4, CFG3, CFG10
-import { X509Certificate } from 'node:crypto'
+// Which client certificates a listener believes, from its CA, bundle and CRL files, and what a handshake has proven of the one that came. OpenSSL
+// verifies; whether that is enough is decided here. Errors name listener and file, never the content. SPEC: BND4, BND8, CFG3, CFG10
+import { constants, X509Certificate } from 'node:crypto'
 import { createSecureContext, type TLSSocket, type TlsOptions } from 'node:tls'
 import type { Instant } from '../../core/time.ts'
 import { readSecretFile } from '../../runtime/secret-file.ts'
 import { type CertificateFault, type CertificateRead, readLeaf, refused, timely } from './client-certificate.ts'
 import { pemBlocks, type PemLabel, pemText } from './pem.ts'
+import { isVouchedFor, type TrustDomain, type Vouchers } from './vouchers.ts'
 
 /** Longest file read, in bytes: lists of revoked certificates grow. */
 const FILE_MAX = 8 * 1024 * 1024
 
 /** Without `rejectUnauthorized`: a caller without a certificate may still have a right, and one with a bad one gets an answer that it can read. */
-export type AuthorityOptions = Required<Pick<TlsOptions, 'ca' | 'requestCert' | 'rejectUnauthorized'>> & Pick<TlsOptions, 'crl'>
+export type AuthorityOptions = Required<Pick<TlsOptions, 'ca' | 'requestCert' | 'rejectUnauthorized'>> & Pick<TlsOptions, 'crl' | 'secureOptions'>
+
+/** Two of them say the same where their JSON does. */
+export type ClientAuthorities = {
+  readonly options: AuthorityOptions
+  /** Null where everybody may vouch for everything. */
+  readonly vouchers: Vouchers | null
+}
 
 type AuthorityFiles = {
-  readonly caFile: string
+  readonly caFile: string | null
   /** With it every certificate below a root needs an issuer whose list is here and in force. */
   readonly crlFile: string | null
+  /** Empty where SPIFFE ids count like any other name. */
+  readonly trustDomains: readonly { readonly name: string; readonly bundleFile: string }[]
 }
 
 function works(options: AuthorityOptions): boolean {
@@ -28,16 +38,20 @@ function works(options: AuthorityOptions): boolean {
   }
 }
 
-function isAuthority(der: Buffer): boolean {
+function authorityIn(der: Buffer): X509Certificate | null {
   try {
-    return new X509Certificate(der).ca
+    const certificate = new X509Certificate(der)
+    return certificate.ca ? certificate : null
   } catch {
-    return false // no certificate, so no authority's
+    return null // no certificate, so no authority's
   }
 }
 
+// Node takes one list from each text, so each block is a text of its own.
+const believing = (authorities: readonly X509Certificate[]): AuthorityOptions => ({ ca: authorities.map(({ raw }) => pemText(raw, 'CERTIFICATE')), requestCert: true, rejectUnauthorized: false })
+
 /** @throws Error naming the listener and the file that is wrong */
-export async function readAuthority(listener: string, { caFile, crlFile }: AuthorityFiles): Promise<AuthorityOptions> {
+export async function readAuthority(listener: string, { caFile, crlFile, trustDomains }: AuthorityFiles): Promise<ClientAuthorities> {
   const fail = (problem: string): never => {
     throw new Error(`listener ${listener}: ${problem}`)
   }
@@ -46,15 +60,22 @@ export async function readAuthority(listener: string, { caFile, crlFile }: Autho
     const found = pemBlocks(text, label)
     return found === null || found.length === 0 ? fail(`${file}: does not hold ${what} in PEM, and nothing else`) : found
   }
-  const authorities = await blocks(caFile, 'CERTIFICATE', 'certificates')
-  const other = authorities.findIndex(der => !isAuthority(der))
-  if (other >= 0) fail(`${caFile}: certificate ${other + 1} is not an authority's`)
-  // Node takes one list from each text, so each block is a text of its own.
-  const options: AuthorityOptions = { ca: authorities.map(der => pemText(der, 'CERTIFICATE')), requestCert: true, rejectUnauthorized: false }
-  if (!works(options)) fail(`${caFile}: does not hold certificates that can be used`)
-  if (crlFile === null) return options
+  const authorities = async (file: string): Promise<readonly X509Certificate[]> => {
+    const found = (await blocks(file, 'CERTIFICATE', 'certificates')).map(authorityIn)
+    const known = found.filter(one => one !== null)
+    if (known.length < found.length) fail(`${file}: certificate ${found.indexOf(null) + 1} is not an authority's`)
+    return works(believing(known)) ? known : fail(`${file}: does not hold certificates that can be used`)
+  }
+  const others = caFile === null ? [] : await authorities(caFile)
+  const domains: TrustDomain[] = []
+  for (const { name, bundleFile } of trustDomains) domains.push({ name, bundle: await authorities(bundleFile) })
+  const vouchers = domains.length === 0 ? null : { domains, others }
+  const everybody = believing([...others, ...domains.flatMap(({ bundle }) => bundle)])
+  // A session that is resumed does not say by which chain it began.
+  const options = vouchers === null ? everybody : { ...everybody, secureOptions: constants.SSL_OP_NO_TICKET }
+  if (crlFile === null) return { options, vouchers }
   const revoking = { ...options, crl: (await blocks(crlFile, 'X509 CRL', 'revocation lists')).map(der => pemText(der, 'X509 CRL')) }
-  return works(revoking) ? revoking : fail(`${crlFile}: does not hold revocation lists that can be used`)
+  return works(revoking) ? { options: revoking, vouchers } : fail(`${crlFile}: does not hold revocation lists that can be used`)
 }
 
 /** By OpenSSL's names of what verification found; whatever is not here is `unverified`. */
@@ -77,18 +98,25 @@ function codeOf({ authorizationError: error }: TLSSocket): string {
 /** The reading of each connection's certificate: a handshake is over once, and nobody renegotiates (OpenSSL 3 does not let a client). */
 const readings = new WeakMap<TLSSocket, CertificateRead>()
 
-/** What the client of a connection proved by its handshake; null where it showed no certificate, or resumed a session that carries none. */
-export function readingOf(socket: TLSSocket): CertificateRead | null {
-  const known = readings.get(socket)
-  if (known !== undefined) return known
+function believed(shown: X509Certificate, vouchers: Vouchers | null): CertificateRead {
+  const reading = readLeaf(shown.raw, 'tls')
+  if (vouchers === null || reading.is === 'refused') return reading
+  return isVouchedFor(shown, reading.certificate.spiffe?.trustDomain ?? null, vouchers) ? reading : refused('unknown_authority')
+}
+
+/** What a client proved by the handshake that is now over, by those that it began with; null where it showed no certificate, or resumed a session that carries none. */
+export function proveClient(socket: TLSSocket, clients: ClientAuthorities | null): CertificateRead | null {
   const shown = socket.getPeerX509Certificate()
   if (shown === undefined) return null // before `authorized` is asked, which says something only of a certificate that is here
-  const reading = socket.authorized ? readLeaf(shown.raw, 'tls') : refused(FAULTS.get(codeOf(socket)) ?? 'unverified')
+  const reading = socket.authorized ? believed(shown, clients?.vouchers ?? null) : refused(FAULTS.get(codeOf(socket)) ?? 'unverified')
   readings.set(socket, reading)
   return reading
 }
 
-/** What the client of a connection proved; null where it showed no certificate, or resumed a session that carries none. */
+/** What `proveClient` found; null where it was not asked. */
+export const readingOf = (socket: TLSSocket): CertificateRead | null => readings.get(socket) ?? null
+
+/** The same where it is in force now. */
 export function presentedBy(socket: TLSSocket, now: Instant): CertificateRead | null {
   const reading = readingOf(socket)
   return reading === null ? null : timely(reading, now)

@@ -8,14 +8,16 @@ export class Seen {
   readonly protocol = 'http'
   readonly source: string
   readonly secure: boolean
+  readonly workload: string | null
   readonly purposes: Purposes
   readonly #inbound: Inbound
   #headers: readonly string[] | null = null
 
-  constructor(inbound: Inbound, { source, secure, purposes }: Pick<Evaluation['context'], 'source' | 'secure' | 'purposes'>) {
+  constructor(inbound: Inbound, { source, secure, workload, purposes }: Pick<Evaluation['context'], 'source' | 'secure' | 'workload' | 'purposes'>) {
     this.#inbound = inbound
     this.source = source
     this.secure = secure
+    this.workload = workload
     this.purposes = purposes
   }
 

@@ -29,10 +29,10 @@ type TokenProvider = Extract<ProviderSettings, { readonly possession: unknown }>
 const takesTokens = (provider: ProviderSettings): provider is TokenProvider => provider.is === 'jwt' || provider.is === 'introspection'
 /** Credentials in `Authorization` that prove no key by DPoP. */
 const takesBearer = (provider: ProviderSettings): boolean =>
-  takesTokens(provider) ? provider.possession.dpop !== 'required' : provider.is === 'jwtSvid' || provider.is === 'kubernetes' || (provider.is === 'apiKey' && provider.header === 'authorization')
+  takesTokens(provider) ? provider.possession.dpop !== 'required' : provider.is === 'sessionToken' || provider.is === 'jwtSvid' || provider.is === 'kubernetes' || (provider.is === 'apiKey' && provider.header === 'authorization')
 
 function schemesOf(providers: readonly ProviderSettings[]): readonly Scheme[] {
-  const dpop = providers.some(provider => takesTokens(provider) && provider.possession.dpop !== 'off')
+  const dpop = providers.some(provider => provider.is === 'sessionToken' || (takesTokens(provider) && provider.possession.dpop !== 'off')) // a broker may bind its tokens to a key
   return [...(providers.some(takesBearer) ? ['Bearer' as const] : []), ...(dpop ? ['DPoP' as const] : [])]
 }
 

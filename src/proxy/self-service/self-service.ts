@@ -13,11 +13,12 @@ import type { Verified } from '../../identity/credential.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
 import { StoreFault } from '../../sessions/store-fault.ts'
 import type { Enforced, Word } from '../../signals/intake.ts'
-import { isMarked, type Session, type SessionId } from '../../core/session.ts'
+import { isMarked, mayHold, type Session, type SessionId } from '../../core/session.ts'
 import type { Ask } from '../ask.ts'
 import type { ProxyRoom } from '../room.ts'
 import { answerJson } from '../own-answer.ts'
 import { nonceLines } from '../challenge.ts'
+import { Drifts } from '../drifts.ts'
 import { presentedIn } from '../describe/presented.ts'
 import { refusalText } from '../refusal.ts'
 import { sessionOf } from '../session-of.ts'
@@ -36,7 +37,7 @@ const LONGEST_WAIT = 60
 const NO_BODY = { text: '' }
 
 /** `life` is the one the caller was identified in; what comes of the request is meant for no other. */
-type Known = { readonly live: LiveSession; readonly verified: Verified; readonly life: SessionId }
+type Known = { readonly live: LiveSession; readonly verified: Verified; readonly workload: string | null; readonly life: SessionId }
 type Answer = { readonly status: number; readonly body: unknown } | { readonly reason: Reason; readonly says: string | null } | 'streaming'
 type Handler = (ask: Ask, known: Known, id: ElevationId, body: string) => Promise<Answer>
 
@@ -47,17 +48,19 @@ const reasonOf = (word: string): Reason => REASON_OF[word] ?? (word in REASONS ?
 export class SelfService {
   readonly #room: ProxyRoom
   readonly #hub: Hub
+  readonly #drifts: Drifts
   readonly #handlers: ReadonlyMap<string, Handler>
   readonly #providers = new WeakMap<Policy, Map<string, readonly string[]>>()
 
   constructor(room: ProxyRoom, hub: Hub) {
     this.#room = room
+    this.#drifts = new Drifts(room)
     this.#hub = hub
     this.#handlers = new Map<string, Handler>([
       ['GET session', async (_ask, { live }) => this.#ok(sessionAnswer(this.#effective(live), this.#now))],
-      ['POST session/renew', async (_ask, { live }) => this.#ok(sessionAnswer(this.#effective(live), this.#now))],
-      ['GET profiles', async (_ask, { verified }) => this.#ok(this.#offered(verified))],
-      ['POST elevations', async (_ask, known, _id, body) => this.#request(known, body)],
+      ['POST session/renew', async (_ask, known) => this.#renewed(known)],
+      ['GET profiles', async (_ask, known) => this.#ok(this.#offered(known))],
+      ['POST elevations', async (ask, known, _id, body) => this.#request(ask, known, body)],
       ['GET elevations/{id}', async (ask, known, id) => this.#awaited(ask, known, id)],
       ['POST elevations/{id}/release', async (_ask, known, id, body) => this.#act(known, id, body, 'release')],
       ['POST elevations/{id}/withdraw', async (_ask, known, id, body) => this.#act(known, id, body, 'withdraw')],
@@ -90,7 +93,7 @@ export class SelfService {
     const known = await this.#known(ask)
     if ('effect' in known) return this.#refuse(ask, known.reason, null)
     ask.live = known.live
-    const standing = this.#standing(known, path)
+    const standing = this.#standing(known, path) ?? this.#drifted(ask, known)
     if (standing !== null) return this.#refuse(ask, standing, null)
     const body = ask.head.contentLength === 0 ? NO_BODY : await readBody(ask.arrival.body)
     if ('reason' in body) return this.#refuse(ask, body.reason, null)
@@ -138,25 +141,32 @@ export class SelfService {
       return refuse(identified.reason)
     }
     ask.verified = identified.verified
-    const live = await sessionOf(this.#room, identified.verified, '')
-    return 'effect' in live ? live : { live, verified: identified.verified, life: live.record.id }
+    const live = await sessionOf(this.#room, identified.verified, '', ask)
+    return 'effect' in live ? live : { live, verified: identified.verified, workload: ask.workload, life: live.record.id }
   }
 
   #effective(live: LiveSession) { return this.#room.mirror.effective(live, this.#now) }
 
   /** Why this caller may ask nothing more, at any moment of a request. A frozen session may still read how it stands. */
   #standing(known: Known, path: string): Reason | null {
-    const { verified: { evidence }, life } = known
+    const { verified: { evidence, principal }, workload, life } = known
     const live = this.#current(known)
     if (isMarked(live.record, evidence.issuedAt)) return 'credential_revoked'
     if (live.record.id !== life) return 'session_ended'
     const { state, reason } = this.#effective(live)
     if (state === 'refused') return reason ?? 'session_ended'
     if (this.#left(known) <= 0) return 'credential_ended'
-    const lock = locksOnRequest(this.#room.mirror.locks, '', evidence, this.#now)
+    const { locks } = this.#room.mirror
+    const lock = locks.size === 0 ? null : locksOnRequest(locks, '', { evidence, context: { workload } }, principal, this.#now)
     if (lock?.effect === 'deny') return lock.reason
     const frozen = state === 'frozen' || lock?.effect === 'freeze'
     return frozen && path !== 'session' && path !== 'events' ? 'frozen' : null
+  }
+
+  /** A session answers only to who it is bound to. */
+  #drifted(ask: Ask, known: Known): Reason | null {
+    ask.drift = this.#drifts.ofCaller(this.#current(known), { evidence: known.verified.evidence, context: { workload: ask.workload, source: ask.sourceAddress } })
+    return ask.drift === null ? null : 'binding_broken'
   }
 
   /** The same after something was awaited; where knowledge is not fresh any more its session is looked up anew. */
@@ -182,16 +192,21 @@ export class SelfService {
 
   #ok(body: unknown): Answer { return { status: 200, body } }
 
-  #offered({ principal, claims }: Verified) {
-    return { profiles: [...this.#room.mirror.policy.profiles.values()].filter(profile => isEligible(profile, principal, claims)).map(profileAnswer) }
+  /** The credential was taken over where it is newer. What a broker gave has its time, and nobody else's word moves it. */
+  #renewed({ live }: Known): Answer {
+    return live.record.brokered === null ? this.#ok(sessionAnswer(this.#effective(live), this.#now)) : says('denied', 'a session that a broker opened cannot be renewed')
   }
 
-  async #request(known: Known, body: string): Promise<Answer> {
+  #offered({ live, verified: { principal, claims } }: Known) {
+    return { profiles: [...this.#room.mirror.policy.profiles.values()].filter(profile => isEligible(profile, principal, claims) && mayHold(live.record, profile.name)).map(profileAnswer) }
+  }
+
+  async #request(ask: Ask, known: Known, body: string): Promise<Answer> {
     const { live, verified } = known
     const asked = parsed(elevationAsk, body)
     if ('fault' in asked) return says('bad_request', asked.fault)
     const { profile, for: span, purpose, params, reason, startAt, dryRun } = asked.value
-    const asker: Asker = { principal: verified.principal, claims: verified.claims, keyThumbprint: verified.evidence.keyThumbprint, filedBy: identityOf(verified.principal) }
+    const asker: Asker = { principal: verified.principal, claims: verified.claims, keyThumbprint: verified.evidence.keyThumbprint, workload: ask.workload, holds: live.record, filedBy: identityOf(verified.principal) }
     const prepared: Elevation | Declined = await prepare({ profile, for: span ?? null, purposes: purpose ?? {}, params: params ?? {}, note: reason ?? '', startsAt: startAt ?? null }, asker, this.#room.mirror.policy, this.#room.mirror, this.#now)
     if ('declined' in prepared) {
       this.#room.metrics.elevationsRequested.inc({ profile: this.#room.mirror.policy.profiles.has(profile) ? profile : '', answer: prepared.declined })

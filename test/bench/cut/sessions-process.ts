@@ -1,6 +1,7 @@
 // A member of the shared store with very many sessions: opens them as the proxy would, holds them in a mirror, reads them again. A process of its
 // own, so that its heap is nothing else; started with --expose-gc.
 import { ConfigSource } from '../../../src/config/source.ts'
+import { NOT_BOUND } from '../../../src/core/binding.ts'
 import { sessionRef } from '../../../src/core/record.ts'
 import type { Claims } from '../../../src/core/principal.ts'
 import type { SessionKey } from '../../../src/core/session.ts'
@@ -37,7 +38,7 @@ function open(i: number): Promise<unknown> {
   const now = clock.now()
   const issuedAt = instant(Math.floor(now / 1000) * 1000)
   return ledger.applyToSession(keyOf(i), {
-    kind: 'session.opened', key: keyOf(i), session: newSessionId(), epoch: store.epochOf(sessionRef(keyOf(i))), endsAt: after(now, policy.sessions.max), id: newSignalId(), by: 'caller', note: '',
+    kind: 'session.opened', key: keyOf(i), session: newSessionId(), epoch: store.epochOf(sessionRef(keyOf(i))), endsAt: after(now, policy.sessions.max), id: newSignalId(), by: 'caller', note: '', bindings: NOT_BOUND, brokered: null,
     principal: { kind: 'agent', issuer: ISSUER, tenant: 'acme', subject: subjectOf(i), client: 'client-1', owner: null, actor: null },
     credential: { id: sha256(`credential ${i}`), keyId: 'key-1', issuedAt, expiresAt: instant(issuedAt + TOKENS_LAST) },
   })
@@ -54,7 +55,7 @@ function heapUsed(): number {
 /** One claims object for all: a gateway has them from its cache of verified credentials, where they are counted. */
 const CLAIMS: Claims = { sub: 'agent', scope: 'bench' }
 
-const EVIDENCE = { provider: 'login', fingerprint: 'bench', credential: 'bench', keyId: 'key-1', issuedAt: clock.now(), expiresAt: after(clock.now(), policy.sessions.max), keyThumbprint: null, claimed: {} }
+const EVIDENCE = { provider: 'login', fingerprint: 'bench', credential: 'bench', issuer: ISSUER, keyId: 'key-1', issuedAt: clock.now(), expiresAt: after(clock.now(), policy.sessions.max), keyThumbprint: null, device: null, claimed: {} }
 
 function serveAll(): void {
   for (const live of mirror.all()) {

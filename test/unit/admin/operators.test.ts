@@ -12,7 +12,7 @@ import { TokenIssuer } from '../../support/token-issuer.ts'
 import { loaded, SMALL } from '../config/fixture.ts'
 
 const nothing = (): Promise<never> => Promise.reject(new Error('nothing is fetched'))
-const TOOLS = { clock: new SystemClock(), log: openLog('silent'), http: { getJson: nothing, post: nothing }, parseYaml: () => null, notice: () => {} }
+const TOOLS = { clock: new SystemClock(), log: openLog('silent'), http: { getJson: nothing, post: nothing }, findSession: nothing, parseYaml: () => null, notice: () => {} }
 const settings = (file: string, operator: string): AdminSettings =>
   loaded(`${SMALL}\nadmin: { auth: { oidc: { issuer: "https://login.example", audience: narrowgate-admin, jwksFile: ${file}, roles: { viewer: "true", operator: ${JSON.stringify(operator)} } } } }`).admin
 
@@ -40,7 +40,7 @@ test('[ADM22] each role is held where its own condition is true', () => inRoom(a
   await issuer.writeJwks(file)
   const operators = await openOperators(settings(file, 'identity.team == "secops"'), TOOLS)
   const known = async (claims: { readonly [name: string]: unknown }) => operators.byToken(await issuer.sign({ sub: 'olga', ...claims }))
-  expect(await known({ team: 'secops' })).toEqual({ name: 'olga', identity: 'https://login.example|olga', roles: ['viewer', 'operator'], breakGlass: false })
+  expect(await known({ team: 'secops' })).toEqual({ name: 'olga', inTokenFile: false, identity: 'https://login.example|olga', roles: ['viewer', 'operator'], breakGlass: false })
   for (const claims of [{}, { team: 'other' }, { team: ['secops'] }]) expect((await known(claims))?.roles).toEqual(['viewer'])
   expect(await known({ act: { sub: 'robot' } })).toBeNull()
 }))

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest'
 import { type Disk, SYSTEM_DISK } from '../../../src/audit/appender.ts'
 import { type LineOf, type Kind, type Line, NOBODY, type Outgoing, parseLine, queryDigest, type Records, type Refused } from '../../../src/audit/record.ts'
 import { Trail, type TrailPorts, type TrailSettings } from '../../../src/audit/trail.ts'
+import { NOT_BOUND } from '../../../src/core/binding.ts'
 import type { Fact, SessionFact } from '../../../src/core/fact.ts'
 import type { RecordRef } from '../../../src/core/record.ts'
 import type { SessionId, SessionKey } from '../../../src/core/session.ts'
@@ -37,7 +38,7 @@ export class StillClock implements Clock {
 
 export const opened = (changes: Partial<Records['exchange.opened']> = {}): Records['exchange.opened'] => ({
   exchange: 'exc_abcdefghijklmnopqrstuvwxyz', session: SESSION, subject: 'https://idp.example.test/|sre-bot', actors: [], tenant: 'acme',
-  credential: 'Zm9vYmFyYmF6', source: '203.0.113.9', route: 'runbooks', rule: 'write', method: 'POST', host: 'api.example.test',
+  credential: 'Zm9vYmFyYmF6', source: '203.0.113.9', proved: null, route: 'runbooks', rule: 'write', method: 'POST', host: 'api.example.test',
   path: '/v1/runbooks/INC-42', queryDigest: queryDigest('?dry=1'), decision: 'permit', grant: ELEVATION.id, elevation: ELEVATION,
   purposes: { ticket: 'pagerduty/acme/INC-42' }, until: instant(1_790_000_900_000), upstream: 'runbooks', would: null, ...changes,
 })
@@ -59,7 +60,7 @@ const told = (version: number) => ({ at: instant(1_790_000_000_000 + version), b
 export const birth = (version = 1, session = SESSION): SessionFact => ({
   ...told(version), what: 'session.opened', session: session as SessionId, key: KEY, epoch: 'e1', // any id will do
   principal: { kind: 'agent', issuer: 'https://idp.example.test/', tenant: 'acme', subject: 'sre-bot', client: '', owner: null, actor: null },
-  credential: { id: 'Zm9v', keyId: null, issuedAt: null, expiresAt: null }, endsAt: instant(1_790_009_000_000), notBefore: null,
+  credential: { id: 'Zm9v', keyId: null, issuedAt: null, expiresAt: null }, endsAt: instant(1_790_009_000_000), notBefore: null, bindings: NOT_BOUND, brokered: null,
 })
 export const narrowed = (version: number): SessionFact => ({ ...told(version), what: 'session.narrowed', cap: { is: 'baseline', scopes: null }, barred: ['incident-write'] })
 export const frozen = (version: number): SessionFact => ({ ...told(version), what: 'session.frozen', until: null })

@@ -27,7 +27,9 @@ test('[ADM10] a target is a session or one selector', () => {
   expect(targetOf('subject=https://idp|a=b')).toEqual({ is: 'selector', selector: { subject: 'https://idp|a=b' } })
   expect(selectorOf('all')).toEqual({ all: true })
   expect(selectorOf('issuedBefore=2027-01-31T01:00:00+01:00')).toEqual({ issuedBefore: '2027-01-31T00:00:00.000Z' })
-  for (const text of ['', 'subject=', '=x', 'who=x', 'all=x', 'constructor=x', 'issuedBefore=soon']) expect(() => targetOf(text)).toThrow()
+  expect(selectorOf('issuedBefore=2027-01-31T01:00:00+01:00,subject=https://idp|a,subject=b')).toEqual({ issuedBefore: '2027-01-31T00:00:00.000Z', subject: 'https://idp|a,subject=b' })
+  expect(['keyId=https://idp|k1', 'device=d=1', 'workload=pod/1', 'parent=ses_abc'].map(selectorOf)).toEqual([{ keyId: 'https://idp|k1' }, { device: 'd=1' }, { workload: 'pod/1' }, { parent: 'ses_abc' }])
+  for (const text of ['', 'subject=', '=x', 'who=x', 'all=x', 'constructor=x', 'issuedBefore=soon', 'issuedBefore=now,subject=', 'issuedBefore=now,tenant=x', 'issuedBefore=,subject=x', 'issuedBefore=now,', 'keyId=']) expect(() => targetOf(text)).toThrow()
 })
 
 test('[ADM10] exit codes are these and stay these', () => {

@@ -12,7 +12,7 @@ export const ELEVATION: Elevation = {
   profile: 'release', adds: ['deploy:write'], purposes: { ticket: 'INC-7' }, ties: [],
   params: { customers: ['41', '42'], level: 3, dry: true },
   for: duration(900_000), max: duration(900_000), startsAt: null, requestedAt: instant(0), requestedBy: 'https://ci.example|build-7', barred: [], because: '',
-  approvalsNeeded: 0, approvals: [], keyThumbprint: null, state: { is: 'active', since: instant(0), until: instant(900_000) },
+  approvalsNeeded: 0, approvals: [], keyThumbprint: null, workload: null, state: { is: 'active', since: instant(0), until: instant(900_000) },
 }
 
 export const INPUT: ConditionInput = {
@@ -23,7 +23,7 @@ export const INPUT: ConditionInput = {
     evidence: null,
     action: { method: 'GET', upgrade: null },
     resource: { host: 'deploy.internal', path: '/v1/releases/42', segments: ['v1', 'releases', '42'], query: '?dry=1' },
-    context: { protocol: 'http', source: '10.20.3.4', secure: true, purposes: {}, headers: ['X-Tier', 'gold', 'Accept', 'a', 'accept', 'b'] },
+    context: { protocol: 'http', source: '10.20.3.4', secure: true, workload: null, purposes: {}, headers: ['X-Tier', 'gold', 'Accept', 'a', 'accept', 'b'] },
   },
   params: { id: '42', name: 'a%20b' },
   elevation: null,

@@ -57,7 +57,7 @@ describe('the examples', () => {
     expect(told(example('identity.yaml'), true)).toBe('')
     const result = load(example('identity.yaml'), 'identity.yaml', { ...WORLD, exists: () => false })
     expect(result.ok ? [] : result.problems.map(({ message }) => /the file (\S+) does not exist/.exec(message)?.[1])).toEqual([
-      '/tls/tls.crt', '/tls/tls.key', '/tls/clients-ca.crt', '/tls/clients.crl', '/tls/tls.crt', '/tls/tls.key', '/tls/operators-ca.crt', '/run/secrets/break-glass', '/run/secrets/introspection', '/tls/internal-ca.crt', '/run/spire/bundle.json', '/run/cluster/jwks.json',
+      '/tls/tls.crt', '/tls/tls.key', '/tls/clients-ca.crt', '/tls/clients.crl', '/run/spire/prod.example.org.pem', '/run/spire/partner.example.pem', '/tls/tls.crt', '/tls/tls.key', '/tls/operators-ca.crt', '/run/secrets/break-glass', '/run/secrets/introspection', '/tls/internal-ca.crt', '/run/spire/bundle.json', '/run/cluster/jwks.json',
       '/var/run/secrets/kubernetes.io/serviceaccount/token', '/var/run/secrets/kubernetes.io/serviceaccount/ca.crt',
     ])
   })

@@ -21,11 +21,11 @@ import { duration, FOREVER, type Instant, instant } from '../../../src/core/time
 import { reassess } from '../../../src/core/verdict.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from './world.ts'
 
-const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'cred_1', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: null, claimed: {} }
+const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'cred_1', issuer: 'https://idp.test', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: null, device: null, claimed: {} }
 const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null }
 const ROUTE: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject',
-  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, rules: [RULE],
+  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, rules: [RULE],
 }
 const FREE: Partial<Rule> = { scope: null }
 
@@ -45,6 +45,7 @@ type World = {
   readonly rulesOfSessions?: Partial<Policy['sessions']>
   readonly now?: Instant
   readonly confirmedUntil?: Instant
+  readonly vouchedUntil?: Instant
   readonly held?: string
   readonly claims?: Claims
 }
@@ -57,11 +58,11 @@ function caseOf(world: World): Case {
   const evaluation: Evaluation = {
     evidence: evidence === null ? null : { ...EVIDENCE, ...evidence }, action: { method: world.method ?? 'GET', upgrade: null },
     resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
-    context: { protocol: 'http', source: '192.0.2.1', secure: true, purposes: world.purposes ?? {}, headers: [] },
+    context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, purposes: world.purposes ?? {}, headers: [] },
   }
   const locks = lockIndex(world.locks ?? [])
   const standing = session === null ? null : effective({ ...SESSION, ...session }, world.baseline ?? [], { find: () => null }, locks, policy, now)
-  return { now, confirmedUntil: world.confirmedUntil ?? FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: world.claims ?? {}, held: (world.held ?? null) as ElevationId | null } // a test word
+  return { now, confirmedUntil: world.confirmedUntil ?? FOREVER, vouchedUntil: world.vouchedUntil ?? FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: world.claims ?? {}, held: (world.held ?? null) as ElevationId | null } // a test word
 }
 
 /** The grant's name, or the reason. */
@@ -286,6 +287,11 @@ describe('freshness', () => {
   test('[DEC8] nothing is decided at or after the end of what is known', () => {
     expect([-1, 0, 1].map(ms => answer({ rule: FREE, confirmedUntil: instant(NOW - ms) }))).toEqual(['baseline', 'stale', 'stale'])
     expect(answer({ session: null, evidence: null, rule: { ...FREE, anonymous: true }, confirmedUntil: NOW })).toBe('stale')
+  })
+
+  test('[SES16] what vouches for the credential is known until an instant, at which its requests are held and what it opened with them', () => {
+    expect([-1, 0, 1].map(ms => answer({ rule: FREE, vouchedUntil: instant(NOW - ms) }))).toEqual(['baseline', 'stale', 'stale'])
+    expect(permitOf({ rule: FREE, vouchedUntil: at(7) }).until).toBe(at(7))
   })
 
   test('[DEC8] a route\'s staleness stretches it, for rules without scope only', () => {

@@ -1,10 +1,12 @@
 // Standing refusals: found by name, the strongest counts, the first to lift is waited for.
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Lock, LOCK_EFFECTS, type LockEffect, type LockId, type Selector, selectorName, stronger } from '../../../src/core/anchor.ts'
+import { cutOffFor, cutOffOf, type Lock, LOCK_EFFECTS, type LockEffect, type LockId, type Selector, selectorName, stronger } from '../../../src/core/anchor.ts'
 import type { ElevationId } from '../../../src/core/elevation.ts'
 import type { Evidence } from '../../../src/core/evidence.ts'
-import { type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
+import { keptToBaseline, type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
+import { isFoundBy } from '../../../src/core/record.ts'
+import type { Session, SessionId, SessionKey } from '../../../src/core/session.ts'
 import { FOREVER, type Instant, instant } from '../../../src/core/time.ts'
 import { NOW, SESSION } from './world.ts'
 
@@ -12,10 +14,16 @@ let made = 0
 const lock = (kind: Selector['kind'], value: string, effect: LockEffect = 'deny', until: number | null = null, state: Lock['state'] = 'set'): Lock => ({
   record: 'lock', id: `lck_${++made}` as LockId, selector: { kind, value }, version: 1, state, effect, reason: 'locked', note: '', by: 'operator', since: NOW, until: until === null ? null : instant(NOW + until), // a test word
 })
-const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'cred_1', keyId: null, issuedAt: NOW, expiresAt: null, keyThumbprint: null, claimed: {} }
+const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'cred_1', issuer: 'https://idp.test', keyId: null, issuedAt: NOW, expiresAt: null, keyThumbprint: null, device: null, claimed: {} }
+
+const DELEGATED: Session = {
+  ...SESSION, bindings: { key: null, workload: 'spiffe://test/agent', device: 'laptop', source: '192.0.2.1' },
+  brokered: { broker: 'factory', by: 'https://idp.test|boss', claims: {}, possession: null, scopes: null, profiles: [], purposes: {}, parent: { key: 'key_above' as SessionKey, id: 'ses_above' as SessionId, baseline: [], depth: 0 } }, // test words
+}
 
 const onSession = (index: LockIndex, now: Instant = NOW): string | null => locksOnSession(index, SESSION, now)?.lock.effect ?? null
-const onRequest = (index: LockIndex, evidence: Evidence | null = EVIDENCE, now: Instant = NOW): string | null => locksOnRequest(index, 'api', evidence, now)?.effect ?? null
+const onRequest = (index: LockIndex, evidence: Evidence | null = EVIDENCE, workload: string | null = null): string | null =>
+  locksOnRequest(index, 'api', { evidence, context: { workload } }, evidence === null ? null : SESSION.principal, NOW)?.effect ?? null
 
 describe('on a session', () => {
   test.each<readonly [Selector['kind'], string]>([
@@ -24,7 +32,16 @@ describe('on a session', () => {
 
   test.each<readonly [Selector['kind'], string]>([
     ['session', 'ses_2'], ['subject', 'https://other.test|agent'], ['subject', 'Agent'], ['subject', 'idp.test|agent'], ['tenant', ''], ['tenant', 'acme2'], ['issuer', 'https://idp.test/'], ['credential', 'cred_1'], ['route', 'api'], ['profile', 'fix'], ['issuedBefore', String(NOW)],
+    ['device', ''], ['workload', ''], ['parent', ''], ['parent', 'ses_1'],
   ])('[ENF8] %s %j does not', (kind, value) => expect(onSession(lockIndex([lock(kind, value)]))).toBeNull())
+
+  test.each<readonly [Selector['kind'], string, string | null]>([
+    ['device', 'laptop', 'deny'], ['workload', 'spiffe://test/agent', 'deny'], ['parent', 'ses_above', 'deny'],
+    ['device', 'Laptop', null], ['device', 'spiffe://test/agent', null], ['workload', 'spiffe://test/agent/2', null], ['workload', 'laptop', null], ['parent', 'ses_1', null], ['parent', 'key_above', null],
+  ])('[ENF8, BND5] on what a session is bound to and delegated from, %s %j: %s', (kind, value, effect) => {
+    const { lock: hit = null } = locksOnSession(lockIndex([lock(kind, value)]), DELEGATED, NOW) ?? {}
+    expect(hit?.effect ?? null).toBe(effect)
+  })
 })
 
 describe('on a request', () => {
@@ -43,10 +60,54 @@ describe('on a request', () => {
     expect(onRequest(cutOff(100_000), null)).toBeNull()
   })
 
+  test.each<readonly [Selector['kind'], string, string | null]>([
+    ['keyId', 'https://idp.test|k1', 'deny'], ['keyId', 'k1', 'deny'], ['device', 'laptop', 'deny'], ['workload', 'pod/1', 'deny'], ['issuer', 'https://idp.test', 'deny'],
+    ['keyId', 'https://other.test|k1', null], ['keyId', 'K1', null], ['keyId', 'https://idp.test', null], ['keyId', '', null], ['keyId', 'null', null], ['device', 'pod/1', null], ['device', 'null', null], ['workload', 'laptop', null], ['workload', 'pod/11', null],
+    ['issuer', 'https://other.test', null], ['parent', 'ses_1', null], ['subject', 'agent', null],
+  ])('[ENF8, BND5] by what it shows, whatever its session is bound to: %s %j: %s', (kind, value, effect) => {
+    const shown: Evidence = { ...EVIDENCE, keyId: 'k1', device: 'laptop' }
+    expect(onRequest(lockIndex([lock(kind, value)]), shown, 'pod/1')).toBe(effect)
+    const others = ['keyId', 'device', 'workload'].includes(kind) ? null : effect
+    expect(onRequest(lockIndex([lock(kind, value)])), 'a request that shows none of it').toBe(others)
+  })
+
+  test('[ENF8, BND5] a workload that runs a caller without a session here is met all the same', () => {
+    expect(onRequest(lockIndex([lock('workload', 'pod/1')]), null, 'pod/1')).toBe('deny')
+    expect(onRequest(lockIndex([lock('keyId', 'k1'), lock('device', 'laptop'), lock('issuer', 'https://idp.test')]), null, 'pod/1')).toBeNull()
+  })
+
+  describe('a cut-off for one subject', () => {
+    const cutOff = (ms: number, subject: string | null, effect: LockEffect = 'deny') => lockIndex([lock('issuedBefore', cutOffFor({ before: instant(NOW + ms), subject }).value, effect)])
+
+    test.each<readonly [string, string | null]>([
+      ['https://idp.test|agent', 'deny'], ['agent', 'deny'], ['https://other.test|agent', null], ['Agent', null], ['agent ', null], ['https://idp.test|', null], ['https://idp.test', null], ['someone else', null],
+    ])('[ENF8] %j: %s', (subject, effect) => {
+      expect([-1, 0, 1].map(ms => onRequest(cutOff(ms, subject)))).toEqual([null, effect, effect])
+      expect(onRequest(cutOff(-100_000, subject), { ...EVIDENCE, issuedAt: null }), 'without an issue time').toBe(effect)
+      expect(onRequest(cutOff(100_000, subject), null)).toBeNull()
+    })
+
+    test('[ENF8] of a caller of whom nothing else is known every cut-off may be meant', () => {
+      expect(locksOnRequest(cutOff(0, 'someone else'), 'api', { evidence: EVIDENCE, context: { workload: null } }, null, NOW)?.effect).toBe('deny')
+    })
+
+    test('[ENF8] keeps to the baseline like any other lock, and only who is meant', () => {
+      const kept = (index: LockIndex): boolean => keptToBaseline(index, 'api', { evidence: EVIDENCE, context: { workload: null } }, SESSION.principal, NOW)
+      expect(['agent', 'someone else', null].map(subject => kept(cutOff(0, subject, 'baseline')))).toEqual([true, false, true])
+      expect(kept(cutOff(0, 'agent', 'freeze'))).toBe(false)
+    })
+
+    test('[ENF8] is read as it was written, whatever the subject is; what cannot be read refuses everybody', () => {
+      for (const subject of [null, 'a', 'CN=a b, O=c', '1 2', 'https://idp.test|a b']) expect(cutOffOf(cutOffFor({ before: NOW, subject }))).toEqual({ before: NOW, subject })
+      expect(onRequest(lockIndex([lock('issuedBefore', 'soon')]))).toBe('deny')
+    })
+  })
+
   test('[ENF8] a lock on everybody meets who has no session here; who has one meets it there', () => {
     expect(onRequest(lockIndex([lock('all', '')]), null)).toBe('deny')
     expect(onRequest(lockIndex([lock('all', '')]))).toBeNull()
     expect(onSession(lockIndex([lock('all', '')]))).toBe('deny')
+    expect(locksOnRequest(lockIndex([lock('all', '')]), 'api', { evidence: EVIDENCE, context: { workload: null } }, null, NOW)?.effect, 'with a credential, and no session for it').toBe('deny')
   })
 })
 
@@ -69,6 +130,19 @@ test('[ENF8] a lifted lock is none; one lifts by itself exactly at its instant',
   expect(standsAt(lock('all', '', 'deny', 10), instant(NOW + 10))).toBe(false)
   expect(standsAt(lock('all', ''), FOREVER)).toBe(true)
   expect(locksOnSession(NO_LOCKS, SESSION, NOW)).toBeNull()
+})
+
+describe('what a dry run counts', () => {
+  test.each<readonly [Selector['kind'], string, boolean]>([
+    ['session', 'ses_1', true], ['subject', 'agent', true], ['tenant', 'acme', true], ['issuer', 'https://idp.test', true], ['all', '', true], ['device', 'laptop', true], ['workload', 'spiffe://test/agent', true], ['parent', 'ses_above', true],
+    ['keyId', 'k1', true], ['keyId', 'https://idp.test|k1', true], ['credential', 'cred_9', true],
+    ['keyId', 'https://other.test|k1', false], ['keyId', '', false], ['keyId', 'null', false], ['device', 'tablet', false], ['workload', 'spiffe://test/agents', false], ['parent', 'ses_1', false], ['credential', 'cred_1', false],
+  ])('[ENF8, BND5] sessions that %s %j finds: %s; none that is over', (kind, value, found) => {
+    const session: Session = { ...DELEGATED, credential: { ...DELEGATED.credential, id: 'cred_9', keyId: 'k1' } }
+    expect(isFoundBy(session, { kind, value })).toBe(found)
+    expect(isFoundBy({ ...session, state: { is: 'revoked', at: NOW, reason: 'revoked' } }, { kind, value })).toBe(false)
+    if (kind === 'keyId') expect(isFoundBy({ ...session, credential: { ...session.credential, keyId: null } }, { kind, value })).toBe(false)
+  })
 })
 
 describe('of several', () => {

@@ -1,10 +1,11 @@
 // Random news about one session, for the properties of core: every kind, often about the same few elevations, at times that matter.
 import * as fc from 'fast-check'
 import type { AnchorRef } from '../../../src/core/anchor.ts'
+import { BINDING_KINDS, type Bindings } from '../../../src/core/binding.ts'
 import type { Elevation, ElevationId } from '../../../src/core/elevation.ts'
 import type { SessionFact } from '../../../src/core/fact.ts'
 import { scopeOf } from '../../../src/core/scope.ts'
-import type { Credential, Session, SessionId, SessionKey } from '../../../src/core/session.ts'
+import type { Brokered, Credential, Session, SessionId, SessionKey } from '../../../src/core/session.ts'
 import type { SessionNews, SessionSignal, SignalId } from '../../../src/core/signal.ts'
 import { type Duration, duration, type Instant, instant } from '../../../src/core/time.ts'
 import { transition } from '../../../src/core/transition.ts'
@@ -30,6 +31,11 @@ const span = fc.integer({ min: 1, max: 60 })
 const offset = fc.integer({ min: -30, max: 90 })
 const nullable = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(arbitrary, { nil: null })
 const scope = fc.subarray(['db:read', 'db:write', 'mail:send', 'net:open']).map(scopeOf)
+const bindings: fc.Arbitrary<Bindings> = fc.record({ key: nullable(fc.constantFrom('k1', 'k2')), workload: nullable(fc.constant('spiffe://test/agent')), device: nullable(fc.constant('laptop')), source: nullable(fc.constant('192.0.2.1')) })
+const brokered: fc.Arbitrary<Brokered> = fc.record({
+  broker: fc.constant('factory'), by: fc.constant(REQUESTER), claims: fc.constant({ task: 'OPS-1' }), possession: nullable(fc.constantFrom('dpop', 'certificate')), scopes: nullable(scope), profiles: fc.subarray(['fix', 'read']), purposes: fc.constantFrom({}, { ticket: 'OPS-1' }),
+  parent: nullable(fc.record({ key: fc.constant('above' as SessionKey), id: fc.constant('ses_above' as SessionId), baseline: scope, depth: fc.integer({ min: 0, max: 3 }) })),
+})
 const which = fc.integer({ min: 0, max: 2 }).map(elevationId)
 
 type Made = (now: Instant, turn: number) => SessionNews
@@ -40,17 +46,18 @@ type Asked = { readonly id: ElevationId; readonly profile: string; readonly adds
 export const elevationOf = (asked: Asked, now: Instant): Elevation => ({
   id: asked.id, profile: asked.profile, adds: asked.adds, purposes: {}, ties: [{ anchor: TICKET, generation: instant(0), reason: 'ticket_closed' }], params: {},
   for: seconds(asked.for), max: seconds(asked.for + asked.more), startsAt: asked.starts === null ? null : at(now, asked.starts), requestedAt: now, requestedBy: REQUESTER,
-  barred: [], because: 'test', approvalsNeeded: asked.needs, approvals: [], keyThumbprint: null, state: { is: 'requested', expiresAt: asked.expires === null ? null : at(now, asked.expires) },
+  barred: [], because: 'test', approvalsNeeded: asked.needs, approvals: [], keyThumbprint: null, workload: null, state: { is: 'requested', expiresAt: asked.expires === null ? null : at(now, asked.expires) },
 })
 
 const asked = fc.record({ id: which, profile: fc.constantFrom('fix', 'read'), adds: scope, for: span, more: fc.integer({ min: 0, max: 60 }), needs: fc.integer({ min: 0, max: 2 }), starts: fc.option(offset, { nil: null, freq: 1 }), expires: nullable(offset) })
 const reason = fc.constantFrom('revoked', 'idle', 'risk')
 
 const MADE: { readonly [K in SessionNews['kind']]: fc.Arbitrary<Made> } = {
-  'session.opened': fc.tuple(nullable(offset), nullable(offset), offset).map(([issued, ends, until]) => (now, turn) => ({
+  'session.opened': fc.tuple(nullable(offset), nullable(offset), offset, bindings, fc.oneof({ weight: 5, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: brokered })).map(([issued, ends, until, bound, broker]) => (now, turn) => ({
     kind: 'session.opened', key: KEY, session: sessionId(turn), epoch: 'e1', credential: credential(now, turn, issued, ends), endsAt: at(now, until + 40),
-    principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null },
+    principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null }, bindings: bound, brokered: broker,
   })),
+  'binding.drifted': fc.record({ binding: fc.constantFrom(...BINDING_KINDS), shown: fc.constantFrom('', 'other', 'third') }).map(drift => () => ({ kind: 'binding.drifted', drift })),
   'credential.renewed': fc.tuple(nullable(offset), nullable(offset)).map(([issued, ends]) => (now, turn) => ({ kind: 'credential.renewed', credential: credential(now, turn, issued, ends) })),
   'session.narrowed': fc.tuple(fc.oneof(fc.constant(null), fc.constant('baseline' as const), scope), fc.uniqueArray(which, { maxLength: 2 })).map(([to, elevations]) => () => ({ kind: 'session.narrowed', to, elevations })),
   'session.widened': fc.constant(() => ({ kind: 'session.widened' })),
@@ -72,7 +79,7 @@ export const SESSION_KINDS = Object.keys(MADE) as SessionNews['kind'][] // keys 
 
 /** Ends are rare, so that lives are long enough to hold something. */
 const WEIGHT: { readonly [K in SessionNews['kind']]?: number } = {
-  'session.opened': 4, 'elevation.requested': 8, 'elevation.approved': 8, 'elevation.extended': 4, 'session.widened': 3, 'time.passed': 4, 'session.narrowed': 3,
+  'session.opened': 4, 'elevation.requested': 8, 'elevation.approved': 8, 'elevation.extended': 4, 'session.widened': 3, 'time.passed': 4, 'session.narrowed': 3, 'binding.drifted': 3,
 }
 
 const stepOf = (kind: SessionNews['kind']): fc.Arbitrary<Step> =>

@@ -15,7 +15,7 @@ const rule = (changes: Partial<Rule> & { readonly path?: string | null } = {}): 
 }
 const hostOf = (host: string | null): HostPattern => (host === null ? { is: 'any' } : host.startsWith('*') ? { is: 'suffix', suffix: host.slice(1) } : { is: 'exact', host })
 const route = (name: string, host: string | null, path = '/**', rules: readonly Rule[] = [rule()], folds = { case: true, params: true }): Route =>
-  ({ name, host: hostOf(host), path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: folds, cors: null, rewrite: null, rules })
+  ({ name, host: hostOf(host), path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: folds, cors: null, rewrite: null, tenant: null, rules })
 
 /** The name of what was found. */
 const met = (routes: readonly Route[], host: string, path: string): string => {

@@ -2,6 +2,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Anchor, Lock, LockId } from '../../../src/core/anchor.ts'
+import { type Drift, NOT_BOUND } from '../../../src/core/binding.ts'
 import { effective, tieBroken } from '../../../src/core/effective.ts'
 import { type Elevation, isOver } from '../../../src/core/elevation.ts'
 import { NO_LOCKS } from '../../../src/core/locks.ts'
@@ -23,7 +24,7 @@ function life(...news: readonly (readonly [seconds: number, news: SessionNews, b
   const opened: Session | null = transition(null, asSignal({
     kind: 'session.opened', key: 'key' as Session['key'], session: 'ses_1' as Session['id'], epoch: 'e1', endsAt: later(3_600), // test words
     principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null },
-    credential: { id: 'cred_1', keyId: null, issuedAt: START, expiresAt: later(3_600) },
+    credential: { id: 'cred_1', keyId: null, issuedAt: START, expiresAt: later(3_600) }, bindings: NOT_BOUND, brokered: null,
   }), START).record
   const session = news.reduce<Session | null>((record, [seconds, one, by]) => {
     const { record: next, rejected } = transition(record, asSignal(one, by), later(seconds))
@@ -148,6 +149,24 @@ describe('what takes away', () => {
 })
 
 describe('lives', () => {
+  test('[SES4] a session that a broker opened has one life, however it ended and whatever is shown for another', () => {
+    let refused = 0
+    fc.assert(fc.property(story, newsOf('session.opened'), (steps, step) => {
+      const { session, now } = tell(steps)
+      fc.pre(session !== null && session.brokered !== null && session.state.is !== 'live')
+      refused += 1
+      const { record, facts, rejected } = transition(session, signalOf(step, now, 1_000), now)
+      expect([record, facts, rejected?.rejected]).toEqual([session, [], 'session_ended'])
+    }), { numRuns: 100 })
+    expect(refused).toBe(100)
+  })
+
+  test('[SES4] what a session is bound to, and what its broker said, stays as it was opened', () => {
+    fc.assert(fc.property(story, steps => {
+      for (const { before, after } of ofOneLife(steps)) expect([after.bindings, after.brokered]).toEqual([before.bindings, before.brokered])
+    }), RUNS)
+  })
+
   test('[SES4] an ended life never comes back: what follows has another id, no elevation and no cap', () => {
     let lives = 0
     fc.assert(fc.property(story, steps => {
@@ -157,7 +176,7 @@ describe('lives', () => {
         if (record?.state.is === 'live') expect(ended.has(record.id)).toBe(false)
         if (before === null || record === null || before.id === record.id) continue
         lives += 1
-        expect([before.state.is === 'live', record.elevations, record.cap, record.barred, record.frozen]).toEqual([false, [], { is: 'none' }, [], null])
+        expect([before.state.is === 'live', record.elevations, record.cap, record.barred, record.frozen, record.drifts]).toEqual([false, [], { is: 'none' }, [], null, []])
       }
     }), RUNS)
     expect(lives).toBeGreaterThan(5)
@@ -171,7 +190,7 @@ describe('lives', () => {
         const { issuedAt } = signal.credential
         if (issuedAt === null || issuedAt <= before.notBefore) {
           refused += 1
-          expect([result.rejected?.rejected, result.record]).toEqual(['credential_revoked', before])
+          expect([result.rejected?.rejected, result.record]).toEqual([before.brokered === null ? 'credential_revoked' : 'session_ended', before])
         } else if (result.rejected === null) expect(result.record?.notBefore).toBe(before.notBefore)
       }
     }), RUNS)
@@ -182,7 +201,7 @@ describe('lives', () => {
     const revoked = life([10, { kind: 'session.terminated', reason: 'revoked' }])
     const opens = (issuedAt: Instant | null): string => {
       const { principal, key, epoch } = revoked
-      const signal = asSignal({ kind: 'session.opened', key, session: 'ses_2' as Session['id'], epoch, principal, endsAt: later(9_000), credential: { id: 'cred_2', keyId: null, issuedAt, expiresAt: null } }) // a test word
+      const signal = asSignal({ kind: 'session.opened', key, session: 'ses_2' as Session['id'], epoch, principal, endsAt: later(9_000), credential: { id: 'cred_2', keyId: null, issuedAt, expiresAt: null }, bindings: NOT_BOUND, brokered: null }) // a test word
       const { record, rejected } = transition(revoked, signal, later(20))
       return rejected?.rejected ?? record?.state.is ?? 'absent'
     }
@@ -194,7 +213,7 @@ describe('lives', () => {
     expect(worn.state).toMatchObject({ is: 'lapsed', reason: 'max_reached' })
     const { principal, key, epoch } = worn
     const opens = (issuedAt: Instant | null): string | null => {
-      const news: SessionNews = { kind: 'session.opened', key, session: 'ses_2' as Session['id'], epoch, principal, endsAt: later(9_000), credential: { id: 'c', keyId: null, issuedAt, expiresAt: null } } // a test word
+      const news: SessionNews = { kind: 'session.opened', key, session: 'ses_2' as Session['id'], epoch, principal, endsAt: later(9_000), credential: { id: 'c', keyId: null, issuedAt, expiresAt: null }, bindings: NOT_BOUND, brokered: null } // a test word
       return transition(worn, asSignal(news), later(3_601)).rejected?.rejected ?? null
     }
     expect([opens(START), opens(later(1)), opens(null)]).toEqual(['max_reached', null, null])
@@ -214,6 +233,45 @@ describe('lives', () => {
     const frozen = life([0, { kind: 'session.frozen', until: later(60) }])
     expect(transition(frozen, asSignal({ kind: 'time.passed' }), instant(later(60) - 1)).facts).toEqual([])
     expect(transition(frozen, asSignal({ kind: 'time.passed' }), later(60)).record?.state).toEqual({ is: 'revoked', at: later(60), reason: 'frozen_too_long' })
+  })
+})
+
+describe('drifts', () => {
+  const drifts = (binding: Drift['binding'], shown: string): SessionNews => ({ kind: 'binding.drifted', drift: { binding, shown } })
+
+  test('[BND5] a drift is told once; another value of the same binding, and another binding, are others', () => {
+    const drifted = life([1, drifts('source', '192.0.2.9')])
+    expect(drifted).toMatchObject({ version: 2, drifts: [{ binding: 'source', shown: '192.0.2.9' }] })
+    expect(transition(drifted, asSignal(drifts('source', '192.0.2.9')), later(2))).toEqual({ record: drifted, facts: [], rejected: null })
+    const others = life([1, drifts('source', '192.0.2.9')], [2, drifts('source', '')], [3, drifts('device', '192.0.2.9')])
+    expect(others.drifts).toEqual([{ binding: 'source', shown: '192.0.2.9' }, { binding: 'source', shown: '' }, { binding: 'device', shown: '192.0.2.9' }])
+  })
+
+  test('[BND5] one life tells of eight, and nothing else of it changes', () => {
+    const eight = life(...Array.from({ length: 8 }, (_, n) => [n, drifts('key', `k${n}`)] as const))
+    const { drifts: told, ...rest } = eight
+    expect(told.map(({ shown }) => shown)).toEqual(['k0', 'k1', 'k2', 'k3', 'k4', 'k5', 'k6', 'k7'])
+    expect(rest).toEqual({ ...life(), version: 9, drifts: undefined })
+    expect(transition(eight, asSignal(drifts('key', 'k8')), later(9))).toEqual({ record: eight, facts: [], rejected: null })
+  })
+
+  test('[BND5] of a life that is over nothing is told, and a frozen one drifts as any other', () => {
+    for (const ended of [life([1, { kind: 'session.lapsed', reason: 'idle' }]), life([1, { kind: 'session.terminated', reason: 'revoked' }])]) {
+      expect(transition(ended, asSignal(drifts('key', 'k1')), later(2))).toEqual({ record: ended, facts: [], rejected: null })
+    }
+    expect(life([1, { kind: 'session.frozen', until: null }], [2, drifts('tenant', '')]).drifts).toEqual([{ binding: 'tenant', shown: '' }])
+  })
+
+  test('[BND5] no story tells of more than eight in one life, or of one twice', () => {
+    let most = 0
+    fc.assert(fc.property(story, fc.array(newsOf('binding.drifted'), { maxLength: 20, size: 'max' }), (steps, more) => {
+      for (const { result } of tell([...steps, ...more]).told) {
+        const names = result.record?.drifts.map(({ binding, shown }) => `${binding} ${shown}`) ?? []
+        most = Math.max(most, names.length)
+        expect([names.length <= 8, new Set(names).size]).toEqual([true, names.length])
+      }
+    }), RUNS)
+    expect(most).toBe(8)
   })
 })
 

@@ -1,4 +1,5 @@
 // One session and the policy around it, with parts replaced by the test.
+import { NOT_BOUND } from '../../../src/core/binding.ts'
 import type { Elevation, ElevationId } from '../../../src/core/elevation.ts'
 import type { Policy, Profile } from '../../../src/core/policy.ts'
 import { routeTable } from '../../../src/core/route.ts'
@@ -10,7 +11,7 @@ export const at = (seconds: number): Instant => instant(NOW + seconds * 1_000)
 
 /** Live for an hour, without elevations. Ids are words of the test. */
 export const SESSION: Session = {
-  record: 'session', key: 'key_1' as SessionKey, id: 'ses_1' as SessionId, epoch: 'e1', version: 1, openedAt: NOW, endsAt: at(3_600), cap: NO_CAP, barred: [], frozen: null, elevations: [], state: LIVE, notBefore: null, // words of the test
+  record: 'session', key: 'key_1' as SessionKey, id: 'ses_1' as SessionId, epoch: 'e1', version: 1, bindings: NOT_BOUND, brokered: null, drifts: [], openedAt: NOW, endsAt: at(3_600), cap: NO_CAP, barred: [], frozen: null, elevations: [], state: LIVE, notBefore: null, // words of the test
   principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: 'app', owner: null, actor: null },
   credential: { id: 'cred_1', keyId: null, issuedAt: NOW, expiresAt: at(3_600) },
 }
@@ -18,13 +19,13 @@ export const SESSION: Session = {
 /** Active from NOW for ten minutes, unless `changes` say otherwise. */
 export const elevation = (id: string, changes: Partial<Elevation> = {}): Elevation => ({
   id: id as ElevationId, profile: 'fix', adds: ['db:write'], purposes: {}, ties: [], params: {}, for: duration(600_000), max: duration(600_000), startsAt: null, requestedAt: NOW, requestedBy: 'https://idp.test|agent', // a word of the test
-  barred: [], because: '', approvalsNeeded: 0, approvals: [], keyThumbprint: null, state: { is: 'active', since: NOW, until: at(600) }, ...changes,
+  barred: [], because: '', approvalsNeeded: 0, approvals: [], keyThumbprint: null, workload: null, state: { is: 'active', since: NOW, until: at(600) }, ...changes,
 })
 
 export const profile = (name: string, adds: readonly string[]): Profile =>
   ({ name, title: name, adds, eligible: null, params: new Map(), for: duration(600_000), max: duration(600_000), purposes: [], approval: null, endWhen: [] })
 
 export const policyOf = (...profiles: readonly Profile[]): Policy => ({
-  digest: 'd', routes: [], table: routeTable([]), profiles: new Map(profiles.map(each => [each.name, each])), purposes: new Map(), identities: [],
-  sessions: { key: [], credentialEnd: 'cut', idle: duration(600_000), max: duration(3_600_000), frozenFor: duration(900_000), baseline: [], exchangesPerSession: 10 },
+  digest: 'd', routes: [], table: routeTable([]), profiles: new Map(profiles.map(each => [each.name, each])), purposes: new Map(), brokers: new Map(), identities: [],
+  sessions: { key: [], credentialEnd: 'cut', bind: { key: 'required', workload: 'required', device: 'required', source: 'off', tenant: 'required' }, idle: duration(600_000), max: duration(3_600_000), frozenFor: duration(900_000), baseline: [], exchangesPerSession: 10 },
 })

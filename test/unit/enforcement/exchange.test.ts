@@ -5,7 +5,7 @@ import { evaluate } from '../../../src/core/evaluate.ts'
 import type { Policy } from '../../../src/core/policy.ts'
 import { pathPattern } from '../../../src/core/path-pattern.ts'
 import { placeOf, type Route } from '../../../src/core/route.ts'
-import { duration } from '../../../src/core/time.ts'
+import { duration, FOREVER } from '../../../src/core/time.ts'
 import { type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from '../../../src/enforcement/exchange.ts'
 import { Inflight } from '../../../src/enforcement/inflight.ts'
 import { Reassessor } from '../../../src/enforcement/reassess.ts'
@@ -16,7 +16,7 @@ import { evidence, POLICY, World } from '../sessions/world.ts'
 const nothing = (): void => undefined
 const CHANNEL: Channel = { status: 0, freeze: nothing, resume: nothing, cut: nothing, tick: nothing }
 const ROUTE: Route = {
-  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
+  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
   rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null }],
 }
 const policy: Policy = { ...POLICY, routes: [ROUTE] }
@@ -34,8 +34,8 @@ afterEach(() => world.close())
 function admitted(): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: '/x', segments: ['x'], query: '' }
-  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, purposes: {}, headers: [] } } as const
-  const inquiry: Inquiry = { id: 'exc_1', policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {} }
+  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, purposes: {}, headers: [] } } as const
+  const inquiry: Inquiry = { id: 'exc_1', policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)
   return new Exchange(inquiry, decision satisfies Permit, CHANNEL, keeper, now)

@@ -7,7 +7,7 @@ import type { Policy } from '../../../src/core/policy.ts'
 import { pathPattern } from '../../../src/core/path-pattern.ts'
 import type { Reason } from '../../../src/core/reason.ts'
 import { placeOf, type Route, routeTable } from '../../../src/core/route.ts'
-import { duration } from '../../../src/core/time.ts'
+import { duration, FOREVER } from '../../../src/core/time.ts'
 import { type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from '../../../src/enforcement/exchange.ts'
 import { Inflight } from '../../../src/enforcement/inflight.ts'
 import { Reassessor, type Witness } from '../../../src/enforcement/reassess.ts'
@@ -18,7 +18,7 @@ import { evidence, POLICY, World } from '../sessions/world.ts'
 const HELD = 1_000
 const STALENESS = 5_000
 const routeAt = (name: string, staleness: number): Route => ({
-  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null,
+  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
   rules: [{ name: `${name}#1`, effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null }],
 })
 const ROUTES = { strict: routeAt('strict', 0), lenient: routeAt('lenient', STALENESS) }
@@ -65,8 +65,8 @@ afterEach(() => world.close())
 function admitted(id: string, route: Route = ROUTES.strict): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: `/${route.name}/x`, segments: [route.name, 'x'], query: '' }
-  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, purposes: {}, headers: [] } } as const
-  const inquiry: Inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {} }
+  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, purposes: {}, headers: [] } } as const
+  const inquiry: Inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)
   const channel: Channel = { status: 200, freeze: () => void told.push(`${id} pause`), resume: () => undefined, cut: () => onCut(id), tick: () => undefined }

@@ -17,10 +17,10 @@ const provider = (entries: unknown, settings = {}, clock = new HandClock()) => n
 
 describe('an API key', () => {
   test('[SES14] proves who its entry says', async () => {
-    const { principal, claims, evidence, mark } = await proven(provider([entry({ tenant: 'acme', claims: { team: 'ops' } })], { claims: { tenant: 'org', owner: 'team', client: null } }), SECRET)
+    const { principal, claims, evidence, mark } = await proven(provider([entry({ tenant: 'acme', claims: { team: 'ops' } })], { claims: { tenant: 'org', owner: 'team', client: null, device: null } }), SECRET)
     expect(principal).toEqual({ kind: 'service', issuer: 'api-key:legacy', tenant: 'acme', subject: 'billing', client: '', owner: 'ops', actor: null })
     expect(claims).toEqual({ team: 'ops', sub: 'billing' })
-    expect(evidence).toEqual({ provider: 'legacy', fingerprint: expect.any(String), credential: sha256('["api-key:legacy","k1"]'), keyId: 'k1', issuedAt: null, expiresAt: null, keyThumbprint: null, claimed: {} })
+    expect(evidence).toEqual({ provider: 'legacy', fingerprint: expect.any(String), credential: sha256('["api-key:legacy","k1"]'), issuer: 'api-key:legacy', keyId: 'k1', issuedAt: null, expiresAt: null, keyThumbprint: null, device: null, claimed: {} })
     expect(mark).toEqual({ is: 'entry', value: 'k1' })
   })
 
@@ -75,7 +75,7 @@ describe('building', () => {
     const dir = await mkdtemp(join(tmpdir(), 'identity-'))
     try {
       const keysFile = join(dir, 'keys.yaml')
-      const tools = { clock: new HandClock(), http: { getJson: () => Promise.reject(new Error('asked')), post: () => Promise.reject(new Error('asked')) }, parseYaml: (text: string): unknown => parse(text), notice: () => {} }
+      const tools = { clock: new HandClock(), http: { getJson: () => Promise.reject(new Error('asked')), post: () => Promise.reject(new Error('asked')) }, findSession: () => Promise.reject(new Error('asked')), parseYaml: (text: string): unknown => parse(text), notice: () => {} }
       const build = (file = keysFile) =>
         buildProviders(
           new Map<string, ProviderSettings>([

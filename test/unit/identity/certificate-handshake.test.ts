@@ -1,19 +1,12 @@
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
-import { connect, createServer, type SecureVersion, type Server, type TLSSocket } from 'node:tls'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type Instant, instant } from '../../../src/core/time.ts'
-import { type AuthorityOptions, presentedBy, readAuthority } from '../../../src/identity/certificate/authority.ts'
-import { type CertificateRead, readLeaf } from '../../../src/identity/certificate/client-certificate.ts'
+import { instant } from '../../../src/core/time.ts'
+import { presentedBy, readAuthority } from '../../../src/identity/certificate/authority.ts'
+import { readLeaf } from '../../../src/identity/certificate/client-certificate.ts'
 import { pemText } from '../../../src/identity/certificate/pem.ts'
 import { type Authority, type Certificate, ClientAuthority, type Leaf, svidLeaf, testAuthority } from '../../support/tls.ts'
+import { closeFronts, faultOf, Front, VERSIONS, withChain } from './handshake-front.ts'
 
-type Met = { readonly presented: CertificateRead | null; readonly reused: boolean; readonly socket: TLSSocket }
-type Call = { readonly leaf?: Certificate | null; readonly version?: SecureVersion; readonly session?: Buffer }
-
-const VERSIONS: readonly SecureVersion[] = ['TLSv1.2', 'TLSv1.3']
-const now = (): Instant => instant(Date.now())
 const HOUR = 3_600_000
 
 let outside: Authority
@@ -25,61 +18,13 @@ beforeAll(async () => {
   leaf = await root.issue({ extensions: svidLeaf('spiffe://example.org/ns/prod/sa/api') })
 })
 
-const servers = new Set<Server>()
-const sockets = new Set<TLSSocket>()
-afterEach(async () => {
-  for (const socket of sockets) socket.destroy()
-  await Promise.all([...servers].map(server => new Promise(resolve => server.close(resolve))))
-  sockets.clear()
-  servers.clear()
-})
+afterEach(closeFronts)
 
-/** A listener that tells what each connection presented and says one octet. */
-class Front {
-  readonly server: Server
-  readonly #met: Met[] = []
-
-  private constructor(options: AuthorityOptions) {
-    this.server = createServer({ cert: outside.server.cert, key: outside.server.key, minVersion: 'TLSv1.2', ...options }, socket => {
-      sockets.add(socket)
-      socket.on('error', () => {})
-      this.#met.push({ presented: presentedBy(socket, now()), reused: socket.isSessionReused(), socket })
-      socket.write('.')
-    })
-    servers.add(this.server)
-  }
-
-  static async open(caFile: string, crlFile: string | null = null): Promise<Front> {
-    const front = new Front(await readAuthority('public', { caFile, crlFile }))
-    front.server.listen(0, '127.0.0.1')
-    await once(front.server, 'listening')
-    return front
-  }
-
-  /** What came of one connection, and the session to resume it with. */
-  async call({ leaf: shown = null, version = 'TLSv1.3', session }: Call): Promise<Met & { readonly session: Buffer }> {
-    const { port } = this.server.address() as AddressInfo // it listens on a port
-    const client = connect({
-      port, host: '127.0.0.1', servername: 'localhost', ca: outside.ca, minVersion: version, maxVersion: version,
-      ...(shown === null ? {} : { cert: shown.cert, key: shown.key }), ...(session === undefined ? {} : { session }),
-    })
-    sockets.add(client)
-    const ticket = session === undefined ? once(client, 'session') : Promise.resolve([session])
-    const [[data], [kept]] = await Promise.all([once(client, 'data'), ticket])
-    expect(String(data)).toBe('.')
-    const met = this.#met.pop() ?? expect.unreachable('nobody was met')
-    client.destroy()
-    return { ...met, session: kept as Buffer } // what the event carries
-  }
-}
-
-const faultOf = ({ presented }: Met): string => (presented === null ? 'none' : presented.is === 'refused' ? presented.fault : 'shown')
 const forged = (of: Leaf): Promise<Certificate> => {
   const der = Buffer.from(of.der)
   der.writeUInt8(der.readUInt8(der.length - 1) ^ 1, der.length - 1)
   return Promise.resolve({ ...of, cert: pemText(der, 'CERTIFICATE') })
 }
-const withChain = (of: Leaf, ...above: readonly ClientAuthority[]): Certificate => ({ ...of, cert: [of.cert, ...above.map(({ cert }) => cert.cert)].join('') })
 
 describe('what a handshake proves', () => {
   test.each(VERSIONS)('[BND4] over %s a certificate of the authority is shown, and none is none', async version => {
@@ -202,19 +147,19 @@ describe('a session that is resumed', () => {
     const { session } = await front.call({ leaf: lost, version })
     await authority.revoke(lost)
     expect(faultOf(await front.call({ leaf: lost, version, session }))).toBe('shown')
-    front.server.setSecureContext({ cert: outside.server.cert, key: outside.server.key, ...(await readAuthority('public', { caFile: authority.cert.certFile, crlFile: await authority.crl() })) })
+    front.server.setSecureContext({ cert: outside.server.cert, key: outside.server.key, ...(await readAuthority('public', { caFile: authority.cert.certFile, crlFile: await authority.crl(), trustDomains: [] })).options })
     const met = await front.call({ leaf: lost, version, session })
     expect([met.reused, faultOf(met)]).toEqual([false, 'revoked'])
   })
 })
 
 describe('the files of a listener', () => {
-  const load = (caFile: string, crlFile: string | null = null): Promise<string> => readAuthority('public', { caFile, crlFile }).then(() => 'loaded', (error: Error) => error.message)
+  const load = (caFile: string, crlFile: string | null = null): Promise<string> => readAuthority('public', { caFile, crlFile, trustDomains: [] }).then(() => 'loaded', (error: Error) => error.message)
 
   test('[CFG3] authorities and lists are read from bundles with words around them', async () => {
     const other = await ClientAuthority.create('Other')
     const file = root.bundle('# ours\n', root.cert.cert, '\n# theirs\n', other.cert.cert)
-    expect(await readAuthority('public', { caFile: file, crlFile: null })).toEqual({ ca: [root.cert.cert, other.cert.cert], requestCert: true, rejectUnauthorized: false })
+    expect(await readAuthority('public', { caFile: file, crlFile: null, trustDomains: [] })).toEqual({ options: { ca: [root.cert.cert, other.cert.cert], requestCert: true, rejectUnauthorized: false }, vouchers: null })
   })
 
   const wrong: readonly (readonly [string, RegExp, () => Promise<readonly [string, string | null]>])[] = [

@@ -12,7 +12,7 @@ import type { TokenIssuer } from '../../support/token-issuer.ts'
 /** A time on a full second. */
 export const NOON = instant(1_800_000_000_000)
 export const DIGEST_KEY = Buffer.alloc(32, 7)
-export const NO_CLAIM_NAMES = { tenant: null, owner: null, client: null }
+export const NO_CLAIM_NAMES = { tenant: null, owner: null, client: null, device: null }
 
 export class HandClock implements Clock {
   #now: number = NOON

@@ -92,7 +92,7 @@ describe('its keys', () => {
     const http = new HttpClient()
     try {
       const settings = jwtSvidSettings({ keys: { is: 'uri', uri: service.url } })
-      const built = async () => (await buildProviders(new Map([['mesh', settings]]), { clock: new HandClock(), http, parseYaml: () => null, notice: () => {} })).get('mesh')
+      const built = async () => (await buildProviders(new Map([['mesh', settings]]), { clock: new HandClock(), http, findSession: () => Promise.reject(), parseYaml: () => null, notice: () => {} })).get('mesh')
       service.answer = json(JSON.parse(bundle('jwt-svid')))
       const one = await built()
       expect(isText(one) && (await proven(one, await svid())).workload).toBe(ID)

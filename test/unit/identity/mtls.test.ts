@@ -48,13 +48,13 @@ describe('a certificate alone', () => {
     const read = readLeaf(der, 'tls')
     if (read.is === 'refused') throw new Error(read.fault)
     const { thumbprint, notBefore, notAfter, serial } = read.certificate
-    const [one] = (await buildProviders(new Map([['workloads', settings('spiffe', [DEPLOY], { kind: 'ci' })]]), { clock: new HandClock(), http: { getJson: () => Promise.reject(), post: () => Promise.reject() }, parseYaml: () => null, notice: () => {} })).values()
+    const [one] = (await buildProviders(new Map([['workloads', settings('spiffe', [DEPLOY], { kind: 'ci' })]]), { clock: new HandClock(), http: { getJson: () => Promise.reject(), post: () => Promise.reject() }, findSession: () => Promise.reject(), parseYaml: () => null, notice: () => {} })).values()
     if (one?.header !== null) throw new Error('no provider of certificates')
     const proof = one.prove(read.certificate)
     expect(proof).toEqual({ is: 'proven', proven: {
       principal: { kind: 'ci', issuer: 'spiffe://example.org', tenant: '', subject: DEPLOY, client: '', owner: null, actor: null },
       claims: { sub: DEPLOY, spiffe: DEPLOY, dns: [], uris: [DEPLOY], serial },
-      evidence: { provider: 'workloads', fingerprint: one.fingerprint, credential: sha256(JSON.stringify(['x5t#S256', thumbprint])), keyId: null, issuedAt: notBefore, expiresAt: notAfter, keyThumbprint: null, claimed: {} },
+      evidence: { provider: 'workloads', fingerprint: one.fingerprint, credential: sha256(JSON.stringify(['x5t#S256', thumbprint])), issuer: 'spiffe://example.org', keyId: null, issuedAt: notBefore, expiresAt: notAfter, keyThumbprint: null, device: null, claimed: {} },
       mark: { is: 'workload', value: DEPLOY }, binding: null, workload: DEPLOY, knownUntil: null,
     } })
     expect(notAfter).not.toBeNull()

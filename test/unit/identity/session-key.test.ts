@@ -12,7 +12,7 @@ type Parts = { readonly issuer: string; readonly tenant: string; readonly subjec
 const provenOf = ({ issuer, tenant, subject, client, claims, keyThumbprint, mark }: Parts): Proven => ({
   principal: { kind: 'agent', issuer, tenant, subject, client, owner: null, actor: null },
   claims,
-  evidence: { provider: 'login', fingerprint: 'f', credential: 'c', keyId: null, issuedAt: null, expiresAt: null, keyThumbprint, claimed: NO_PURPOSES },
+  evidence: { provider: 'login', fingerprint: 'f', credential: 'c', issuer, keyId: null, issuedAt: null, expiresAt: null, keyThumbprint, device: null, claimed: NO_PURPOSES },
   mark,
   binding: null,
   workload: null,

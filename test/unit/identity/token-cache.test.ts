@@ -14,11 +14,12 @@ const verified = (credential: string, key: string, expiresAt: Instant | null = n
     provider: 'agents',
     principal: { kind: 'agent', issuer: 'i', tenant: '', subject: 's', client: '', owner: null, actor: null },
     claims: {},
-    evidence: { provider: 'login', fingerprint: 'f', credential, keyId: null, issuedAt: null, expiresAt, keyThumbprint: null, claimed: NO_PURPOSES },
+    evidence: { provider: 'login', fingerprint: 'f', credential, issuer: 'i', keyId: null, issuedAt: null, expiresAt, keyThumbprint: null, device: null, claimed: NO_PURPOSES },
     key: keyOf(key),
     binding: null,
     workload: null,
     knownUntil,
+    opens: true,
   },
 })
 const at = (ms: number): Instant => instant(NOON + ms)

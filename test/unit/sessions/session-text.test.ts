@@ -1,6 +1,7 @@
 // A session's text in Redis gives the very session back, whatever is in it, and a plain one is short.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { BINDING_KINDS, NOT_BOUND } from '../../../src/core/binding.ts'
 import type { RecordRef } from '../../../src/core/record.ts'
 import type { Actor } from '../../../src/core/principal.ts'
 import type { Session, SessionId, SessionKey } from '../../../src/core/session.ts'
@@ -21,9 +22,16 @@ const cap: fc.Arbitrary<Session['cap']> = fc.oneof(fc.constant({ is: 'none' } as
 const elevations = fc.array(fc.record({ id: text, adds: scope, until: time, params: fc.dictionary(text, fc.jsonValue({ maxDepth: 1 })) }), { maxLength: 2 })
   .map(all => all.map(({ id, adds, until, params }) => elevation(id, { adds, params, purposes: { ticket: id }, ties: [{ anchor: { kind: 'ticket', name: id }, generation: until, reason: 'ticket_closed' }], for: duration(1), state: { is: 'active', since: NOW, until } })))
 
+const bindings: fc.Arbitrary<Session['bindings']> = fc.oneof(fc.constant(NOT_BOUND), fc.record({ key: orNull(text), workload: orNull(text), device: orNull(text), source: orNull(text) }))
+const brokered: fc.Arbitrary<Session['brokered']> = orNull(fc.record({
+  broker: text, by: text, claims: fc.dictionary(text, fc.jsonValue({ maxDepth: 1 })), possession: orNull(fc.constantFrom('dpop', 'certificate')), scopes: orNull(scope), profiles: scope, purposes: fc.oneof(fc.constant({}), text.map(ticket => ({ ticket }))),
+  parent: orNull(fc.record({ key: text.map(key => key as SessionKey), id: text.map(id => id as SessionId), baseline: scope, depth: fc.nat(4) })), // words of the test
+}))
+
 const session: fc.Arbitrary<Session> = fc.record({
   record: fc.constant('session'), key: text.map(key => key as SessionKey), id: text.map(id => id as SessionId), epoch: text, version: fc.nat(), // words of the test
   principal: fc.record({ kind: fc.constantFrom('agent', 'service', 'ci', 'operator', 'person'), issuer: text, tenant: text, subject: text, client: text, owner: orNull(text), actor: orNull(actor) }),
+  bindings, brokered, drifts: fc.array(fc.record({ binding: fc.constantFrom(...BINDING_KINDS), shown: text }), { maxLength: 2 }),
   openedAt: fc.oneof(time, wellKnownTime), credential: fc.record({ id: text, keyId: orNull(text), issuedAt: orNull(fc.oneof(time, wellKnownTime)), expiresAt: orNull(time) }),
   endsAt: fc.oneof(time, wellKnownTime), cap, barred: scope, frozen: orNull(fc.record({ since: time, note: text, until: orNull(time) })), elevations, state, notBefore: orNull(time),
 })
@@ -45,6 +53,7 @@ test('[STO14] each way in which a session is not plain is kept', () => {
   const ways: readonly Partial<Session>[] = [
     {}, { cap: { is: 'baseline', scopes: null } }, { cap: { is: 'scopes', scopes: [] } }, { barred: ['fix'] }, { frozen: { since: NOW, note: '', until: null } }, { elevations: [elevation('e1')] },
     { state: { is: 'revoked', at: NOW, reason: 'revoked' } }, { state: { is: 'lapsed', at: NOW, reason: 'idle' } }, { notBefore: NOW }, { notBefore: instant(0) },
+    { bindings: { ...NOT_BOUND, source: '192.0.2.1' } }, { brokered: { broker: 'b', by: 'i|s', claims: {}, possession: null, scopes: null, profiles: [], purposes: {}, parent: null } }, { drifts: [{ binding: 'key', shown: '' }] },
     { principal: { ...SESSION.principal, owner: '' } }, { principal: { ...SESSION.principal, actor: { issuer: 'i', subject: 's', actsFor: null } } },
     { credential: { ...SESSION.credential, issuedAt: null, expiresAt: null } }, { endsAt: at(-5) },
   ]
@@ -71,4 +80,4 @@ test('[STO14] a plain live session takes less than 260 characters', () => {
   expect(bodyOf(whole)).not.toContain(whole.key)
 })
 
-const SESSION_IN_ORDER = { record: 0, key: 0, id: 0, epoch: 0, version: 0, principal: 0, openedAt: 0, credential: 0, endsAt: 0, cap: 0, barred: 0, frozen: 0, elevations: 0, state: 0, notBefore: 0 }
+const SESSION_IN_ORDER = { record: 0, key: 0, id: 0, epoch: 0, version: 0, principal: 0, bindings: 0, brokered: 0, drifts: 0, openedAt: 0, credential: 0, endsAt: 0, cap: 0, barred: 0, frozen: 0, elevations: 0, state: 0, notBefore: 0 }

@@ -37,6 +37,14 @@ describe('idle', () => {
     expect(await world.stored()).toEqual(live.record)
   })
 
+  test('[SES5] one that was idle for so long before it was taken in lapses at once, though nobody uses it', async () => {
+    const live = await world.opened()
+    live.lastSeen = instant(world.clock.now() - IDLE - 1)
+    await world.mirror.touched([live])
+    await pass(1_000, undefined, 100)
+    expect(live.record.state).toMatchObject({ is: 'lapsed', reason: 'idle' })
+  })
+
   test('[SES5] it does not while bytes move, and does so long after the last one', async () => {
     const live = await world.opened()
     await pass(4 * IDLE, moves(live))

@@ -1,5 +1,6 @@
 // Mirror, ledger and timekeeper over a store in memory, with a clock the test sets and a store the test can stop. For tests only.
 import type { AnchorRef, Lock, LockEffect, LockId, Selector } from '../../../src/core/anchor.ts'
+import { NOT_BOUND } from '../../../src/core/binding.ts'
 import type { Elevation } from '../../../src/core/elevation.ts'
 import type { Evidence } from '../../../src/core/evidence.ts'
 import type { Policy } from '../../../src/core/policy.ts'
@@ -105,7 +106,7 @@ export class World {
     const { principal, endsAt } = SESSION
     await this.tell(name, {
       kind: 'session.opened', key: keyOf(name), session: `ses_${name}_${++this.#lives}` as SessionId, epoch: this.store.epochOf(sessionRef(keyOf(name))), principal: { ...principal, subject: name }, endsAt: instant(Math.max(endsAt, this.clock.now() + 3_600_000)), // a word of the test
-      credential: { ...SESSION.credential, expiresAt: null, ...credential },
+      credential: { ...SESSION.credential, expiresAt: null, ...credential }, bindings: NOT_BOUND, brokered: null,
     })
     const live = await this.live(name)
     this.timekeeper.watch(live)
@@ -138,4 +139,4 @@ export const asks = (id: string, generation: Instant = instant(0), changes: Part
   ({ kind: 'elevation.requested', askedUntil: null, elevation: elevation(id, { ties: [{ anchor: TICKET, generation, reason: 'ticket_closed' }], state: { is: 'requested', expiresAt: null }, ...changes }) })
 
 export const evidence = (credential: string, issuedAt: number | null, expiresAt: number | null): Evidence =>
-  ({ provider: 'login', fingerprint: 'f', credential, keyId: null, issuedAt: issuedAt === null ? null : instant(issuedAt), expiresAt: expiresAt === null ? null : instant(expiresAt), keyThumbprint: null, claimed: {} })
+  ({ provider: 'login', fingerprint: 'f', credential, issuer: SESSION.principal.issuer, keyId: null, issuedAt: issuedAt === null ? null : instant(issuedAt), expiresAt: expiresAt === null ? null : instant(expiresAt), keyThumbprint: null, device: null, claimed: {} })

@@ -1,6 +1,7 @@
 // Where news enters: one id is one event, restrictive news needs no version, and the answer comes when it is enforced.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { AnchorRef } from '../../../src/core/anchor.ts'
+import { NOT_BOUND } from '../../../src/core/binding.ts'
 import { sessionRef } from '../../../src/core/record.ts'
 import type { SignalId, SignalKind } from '../../../src/core/signal.ts'
 import { SystemClock } from '../../../src/runtime/clock.ts'
@@ -29,7 +30,7 @@ beforeEach(async () => {
   told = []
   intake = new Intake(new Ledger(store, mirror, clock), store, clock, (kind, outcome) => void told.push([kind, outcome]))
   const { key, principal, credential, id } = SESSION
-  await intake.session(key, { kind: 'session.opened', key, session: id, epoch: store.epochOf(sessionRef(key)), principal, credential, endsAt: SESSION.endsAt }, said(null))
+  await intake.session(key, { kind: 'session.opened', key, session: id, epoch: store.epochOf(sessionRef(key)), principal, credential, endsAt: SESSION.endsAt, bindings: NOT_BOUND, brokered: null }, said(null))
   const found = await mirror.load(key)
   if (found === null) throw new Error('the session is not there')
   live = found

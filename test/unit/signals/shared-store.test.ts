@@ -11,7 +11,7 @@ import { keyOf, POLICY, World } from '../sessions/world.ts'
 const SAID: Word = { by: 'operator', note: '', id: null }
 const LEASE = duration(1_000)
 const routeAt = (name: string, staleness: number): Route => ({
-  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, rules: [],
+  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, rules: [],
 })
 const policyOf = (...routes: readonly Route[]): Policy => ({ ...POLICY, routes })
 

@@ -1,0 +1,162 @@
+// Opening a session for somebody else's task, and saying that the task is done. The token is in one answer and nowhere else: not stored, not logged,
+// not told again. SPEC: SES20, SES21, BND7, PUR4, ADM23
+import { prepare } from '../../approvals/asking.ts'
+import type { Elevation } from '../../core/elevation.ts'
+import type { Broker } from '../../core/policy.ts'
+import { PURPOSE_KINDS, type Purposes } from '../../core/purpose.ts'
+import { sessionRef } from '../../core/record.ts'
+import { scopeOf } from '../../core/scope.ts'
+import type { Brokered, Session, SessionKey } from '../../core/session.ts'
+import type { SessionNews } from '../../core/signal.ts'
+import { duration, type Instant } from '../../core/time.ts'
+import { sessionCredential } from '../../identity/session-token.ts'
+import { newSessionId } from '../../runtime/id.ts'
+import type { LiveSession } from '../../sessions/live-session.ts'
+import { type Answer, done, timeText } from '../answer.ts'
+import { boundTo, brokerFor, delegatedFrom, endFor, mayActAs, parentFor, representedBy } from '../brokering.ts'
+import { claimsOf } from '../directory.ts'
+import { enforced } from '../enforced.ts'
+import { AdminFault, faultOf } from '../fault.ts'
+import { isFirstUse } from '../once.ts'
+import { mayDo } from '../roles.ts'
+import { elevationOf, principalView, scopesOf } from '../session-view.ts'
+import { countRequest } from './elevations.ts'
+import { type Call, givenReason, type Handlers, purposesIn, wordOf } from './handler.ts'
+
+type Opening = Call<'session.open'>
+type Profile = NonNullable<Opening['body']['profiles']>[number]
+type Draft = Extract<SessionNews, { kind: 'session.opened' }> & { readonly brokered: Brokered }
+
+const DAY = 86_400_000
+/** A value that opened a session is remembered so long at least, and longer than that session can live. */
+const VALUES_REMEMBERED = 28 * DAY
+const VALUE_OUTLIVES = 7 * DAY
+const REPEATS_REMEMBERED = duration(DAY)
+const REPEAT_KEY = /^[\x21-\x7e]{1,255}$/
+
+/** The session as it would be opened now. @throws AdminFault */
+async function drafted(call: Opening, broker: Broker, key: SessionKey, now: Instant): Promise<Draft> {
+  const { room, caller, body } = call
+  const parent = await parentFor(call)
+  if (parent !== null) claimsOf(parent)
+  const delegated = parent === null ? null : delegatedFrom(room, parent)
+  const { principal, claims } = representedBy(broker, call, parent)
+  const { bindings, possession } = boundTo(broker, body)
+  const endsAt = endFor(broker, body, parent, now)
+  const brokered: Brokered = {
+    broker: broker.name, by: caller.identity, claims, possession, scopes: body.scopes === undefined ? null : scopeOf(body.scopes), profiles: broker.profiles,
+    purposes: purposesIn(body.purpose), parent: delegated,
+  }
+  const credential = { id: sessionCredential({ key }), keyId: null, issuedAt: now, expiresAt: endsAt }
+  return { kind: 'session.opened', key, session: newSessionId(), epoch: room.store.epochOf(sessionRef(key)), principal, credential, endsAt, bindings, brokered }
+}
+
+/** Of what the session is for, what this profile asks about. */
+function purposesFor({ room }: Opening, { profile }: Profile, all: Purposes): Purposes {
+  const asked = room.mirror.policy.profiles.get(profile)?.purposes ?? []
+  return Object.fromEntries(PURPOSE_KINDS.filter(kind => all[kind] !== undefined && asked.includes(kind)).map(kind => [kind, all[kind]])) as Purposes // kinds of the list
+}
+
+async function elevationFor(call: Opening, wanted: Profile, { principal, bindings, brokered }: Draft, now: Instant): Promise<Elevation> {
+  const { room, caller, body } = call
+  const ask = { profile: wanted.profile, for: wanted.for ?? null, purposes: purposesFor(call, wanted, brokered.purposes), params: wanted.params ?? {}, note: body.reason, startsAt: null }
+  const asker = { principal, claims: brokered.claims, keyThumbprint: bindings.key, workload: bindings.workload, holds: { brokered }, filedBy: caller.identity }
+  const prepared = await prepare(ask, asker, room.mirror.policy, room.mirror, now)
+  if (!('declined' in prepared)) return prepared
+  countRequest(room, wanted.profile, prepared.declined)
+  throw faultOf({ rejected: prepared.declined, says: prepared.says })
+}
+
+/** The last question, asked when everything else is right: what is used up here is not given back. */
+async function assertFirst({ room, caller, repeatKeys }: Opening, { name, max, once }: Broker, { principal, brokered }: Draft, now: Instant): Promise<void> {
+  const [repeatKey] = repeatKeys
+  if (repeatKey !== undefined && !(await isFirstUse(room.store, ['repeat', caller.identity, repeatKey], REPEATS_REMEMBERED, now))) {
+    throw new AdminFault('conflict', 'this `Idempotency-Key` was used already: a token is shown once, and never again')
+  }
+  const value = once === null ? undefined : brokered.purposes[once]
+  if (once === null || value === undefined) return
+  const memory = duration(VALUES_REMEMBERED * Math.ceil((max + VALUE_OUTLIVES) / VALUES_REMEMBERED))
+  if (!(await isFirstUse(room.store, ['once', name, principal.tenant, once, value], memory, now))) throw new AdminFault('conflict', `${name} has opened a session for this ${once} already`)
+}
+
+/** Before anything is looked up. */
+function assertAsked({ repeatKeys, body }: Opening, { name, once }: Broker): void {
+  if (repeatKeys.length > 1 || repeatKeys.some(key => !REPEAT_KEY.test(key))) throw new AdminFault('bad_request', '`Idempotency-Key` is one line of at most 255 visible characters')
+  if (once !== null && body.purpose?.[once] === undefined) throw new AdminFault('bad_request', `each session of ${name} names its ${once} in \`purpose\``)
+}
+
+/** @throws AdminFault where the store has another opinion */
+async function commit({ room, caller, body }: Opening, draft: Draft): Promise<LiveSession> {
+  const { record, rejected, position } = await room.intake.session(draft.key, draft, wordOf(caller, body.reason))
+  if (rejected !== null) throw faultOf(rejected)
+  if (position === null || record?.id !== draft.session) throw new AdminFault('conflict', 'the session was not opened')
+  room.metrics.sessionsOpened.inc({ kind: draft.principal.kind })
+  const live = await room.mirror.load(draft.key)
+  if (live === null) throw new AdminFault('conflict', 'the session is over already')
+  return live
+}
+
+async function elevate({ room, directory, caller, body }: Opening, live: LiveSession, elevation: Elevation): Promise<void> {
+  const { rejected } = await room.intake.session(live.record.key, { kind: 'elevation.requested', elevation, askedUntil: null }, wordOf(caller, body.reason))
+  countRequest(room, elevation.profile, rejected?.rejected ?? 'taken')
+  if (rejected !== null) throw faultOf(rejected)
+  directory.note(elevation.id, live.record.key)
+}
+
+/** All of them, or no session: whoever asked never learns its token then. */
+async function elevateAll(call: Opening, live: LiveSession, elevations: readonly Elevation[]): Promise<void> {
+  try {
+    for (const elevation of elevations) await elevate(call, live, elevation)
+  } catch (error) {
+    await call.room.intake.session(live.record.key, { kind: 'session.terminated', reason: 'revoked' }, { ...wordOf(call.caller, 'an elevation it was to begin with was not taken'), life: live.record.id })
+    throw error
+  }
+}
+
+const bindView = ({ bindings: { key, workload, source }, brokered }: Draft) => ({
+  ...(key === null ? {} : { [brokered.possession === 'dpop' ? 'jkt' : 'x5t#S256']: key }), ...(workload === null ? {} : { workload }), ...(source === null ? {} : { source }),
+})
+
+function answerOf({ room }: Opening, token: string, live: LiveSession, draft: Draft): Answer {
+  const { record } = live
+  const waits = record.elevations.some(({ state }) => state.is === 'requested')
+  return done({
+    token, session: record.id, principal: principalView(record), scopes: scopesOf(live, room.mirror.effective(live, room.clock.now())), elevations: record.elevations.map(elevation => elevationOf(room, live, elevation)),
+    endsAt: timeText(record.endsAt), bind: bindView(draft), parent: draft.brokered.parent?.id ?? null, purpose: draft.brokered.purposes,
+  }, record.id, waits ? 202 : 201)
+}
+
+async function open(call: Opening): Promise<Answer> {
+  const { room, body } = call
+  const broker = brokerFor(call)
+  assertAsked(call, broker)
+  const now = room.clock.now()
+  const { token, key } = room.sessionTokens.issue()
+  const draft = await drafted(call, broker, key, now)
+  const elevations: Elevation[] = []
+  for (const wanted of body.profiles ?? []) elevations.push(await elevationFor(call, wanted, draft, now))
+  await assertFirst(call, broker, draft, now)
+  const live = await commit(call, draft)
+  await elevateAll(call, live, elevations)
+  return answerOf(call, token, live, draft)
+}
+
+function assertMayComplete({ room, caller }: Call<'session.complete'>, { brokered }: Session): void {
+  if (mayDo(caller, ['operator'])) return
+  const broker = brokered === null ? undefined : room.mirror.policy.brokers.get(brokered.broker)
+  if (brokered !== null && (brokered.by === caller.identity || (broker !== undefined && mayActAs(broker, caller)))) return
+  throw new AdminFault('forbidden', 'a broker completes what it opened')
+}
+
+/** What was left of its time stands in the fact, beside the reason. */
+async function complete(call: Call<'session.complete'>): Promise<Answer> {
+  const { room, directory, caller, params, body } = call
+  const { record } = await directory.session(params.id)
+  assertMayComplete(call, record)
+  const unusedMs = record.state.is === 'live' ? Math.max(0, record.endsAt - room.clock.now()) : 0
+  const word = wordOf(caller, body.reason)
+  const answer = await enforced(room.intake.session(record.key, { kind: 'session.terminated', reason: 'purpose_over' }, { ...word, note: `${word.note} (${unusedMs} ms unused)`, life: record.id }), params.id, givenReason(body.reason))
+  return answer.is === 'json' ? { ...answer, body: { ...answer.body, unusedMs } } : answer
+}
+
+export const BROKERED_HANDLERS: Handlers<'session.open' | 'session.complete'> = { 'session.open': open, 'session.complete': complete }
