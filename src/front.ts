@@ -172,7 +172,7 @@ export class Front {
   }
 
   #adminRoom(): AdminRoom {
-    const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, hub, sessionTokens } = this.#parts
+    const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, noise, hub, sessionTokens } = this.#parts
     return {
       intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
       sessionTokens, vouchedIssuer: issuer => isVouchedIssuer(settings(), issuer),
@@ -183,7 +183,7 @@ export class Front {
         reload: by => this.#reloaded(by),
       },
       timeline: session => this.#timeline(session),
-      record: (who, action, target, note) => trail.adminChanged({ who, action, target, note }),
+      record: (who, action, target, note) => trail.adminChanged({ who, action, target, note }), refused: refused => noise.refused(refused),
       head: () => trail.head, trailFile: resolve(this.#parts.trailFile),
       events: { subscribe: listener => hub.subscribe(heard => { for (const event of told(heard)) listener(event) }) },
     }

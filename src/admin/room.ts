@@ -1,5 +1,5 @@
 // Everything the admin listener is built from: composed once, by gateway.ts. SPEC: ADM18
-import type { Head } from '../audit/record.ts'
+import type { Head, Refused } from '../audit/record.ts'
 import type { Timeline } from '../audit/timeline.ts'
 import type { Problem } from '../config/problem.ts'
 import type { Fact } from '../core/fact.ts'
@@ -54,6 +54,8 @@ export type AdminRoom = HealthRoom & {
   readonly timeline: (session: string) => Promise<Timeline>
   /** Writes `admin.changed` to the trail. */
   readonly record: (who: string, action: string, target: string, note: string) => void
+  /** Puts a refusal of whoever asked on record, in the noise lane. */
+  readonly refused: (refused: Refused) => void
   readonly head: () => Head
   /** Absolute path of the trail's newest file. */
   readonly trailFile: string

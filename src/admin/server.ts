@@ -1,6 +1,8 @@
 // The life of an admin request: own origin, operation, token, role, body, route, record, answer. Nothing of the inside is ever answered.
 // A break-glass token alarms at every use, whatever comes of it. SPEC: ADM3, ADM11-ADM15, ADM18, ADM22
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { NOBODY as NOBODY_KNOWN } from '../audit/record.ts'
+import { newEvaluationId } from '../runtime/id.ts'
 import type { Answer } from './answer.ts'
 import { type OperationName, type Operation, OPERATIONS } from './contract.ts'
 import { Directory } from './directory.ts'
@@ -70,6 +72,8 @@ async function callOf(desk: Desk, caller: Caller, found: Found, operation: Opera
   return call as Call<OperationName> // as the operation's own schemas and path made it
 }
 
+const TURNED_AWAY: ReadonlySet<AdminFault['code']> = new Set<AdminFault['code']>(['unauthenticated', 'forbidden', 'cross_origin'])
+
 type Outcome = 'done' | 'refused' | 'failed'
 
 class AdminServer {
@@ -87,8 +91,16 @@ class AdminServer {
       const found = route(request.method ?? '', request.url ?? '')
       send(request, response, await this.#answer(found, request), () => this.#stillCounts(request, OPERATIONS[found.name]))
     } catch (error) {
+      if (error instanceof AdminFault && TURNED_AWAY.has(error.code)) this.#turnedAway(error, request)
       sendFault(request, response, error, this.#room.log)
     }
+  }
+
+  /** Whoever was not let in, or was and may not do that: counted, and on record with where it came from. */
+  #turnedAway({ code }: AdminFault, { method = '', url = '', headers, socket: { remoteAddress = '' } }: IncomingMessage): void {
+    const reason = code !== 'unauthenticated' ? 'denied' : headers.authorization === undefined ? 'no_credential' : 'credential_invalid'
+    this.#room.metrics.operatorsRefused.inc({ why: code })
+    this.#room.refused({ ...NOBODY_KNOWN, evaluation: newEvaluationId(), source: remoteAddress, method, host: '', path: url.split('?', 1)[0] ?? '', reason })
   }
 
   async #answer(found: Found, request: IncomingMessage): Promise<Answer> {

@@ -115,6 +115,7 @@ export class Metrics {
   readonly credentialsRefused = this.#counter('credentials_refused_total', 'Requests without a credential that counts, by what was wrong', ['fault'])
   readonly bindingViolations = this.#counter('binding_violations_total', 'Requests that showed something else than their session is bound to', ['binding', 'mode'])
   readonly operatorChanges = this.#counter('operator_changes_total', 'Changes by operators', ['action', 'outcome'])
+  readonly operatorsRefused = this.#counter('operators_refused_total', 'Requests to the admin API of somebody who was not let in, or may not do that', ['why'])
   readonly breakGlass = this.#counter('break_glass_uses_total', 'Uses of a break-glass token', [])
   readonly configReloads = this.#counter('config_reloads_total', 'Reloads tried', ['outcome'])
   readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [], 'min')

@@ -17,6 +17,7 @@ import { NOT_BOUND } from '../../src/core/binding.ts'
 import type { Claims, Principal } from '../../src/core/principal.ts'
 import { evaluate } from '../../src/core/evaluate.ts'
 import type { Policy } from '../../src/core/policy.ts'
+import type { Refused } from '../../src/audit/record.ts'
 import { sessionRef } from '../../src/core/record.ts'
 import { placeOf, routeOf } from '../../src/core/route.ts'
 import type { SessionId, SessionKey } from '../../src/core/session.ts'
@@ -94,6 +95,7 @@ export class AdminDesk {
   readonly breakGlassFile = join(this.directory, 'break-glass.json')
   readonly metrics = new Metrics()
   readonly records: Recorded[] = []
+  readonly refusals: Refused[] = []
   readonly listeners = new Set<(event: GatewayEvent) => void>()
   readonly closing = new AbortController()
   readonly inflight = new Inflight()
@@ -148,6 +150,7 @@ export class AdminDesk {
         reload: async () => ({ ...this.#checked(CONFIG), digest: this.policy.digest }),
       },
       timeline: async () => ({ session: null, gap: null, lines: [], left: 0 }),
+      refused: refused => void this.refusals.push(refused),
       record: (who, action, target, note) => void this.records.push({ who, action, target, note }),
       head: () => ({ file: 'trail.jsonl', seq: 7, hash: 'abc' }), trailFile: '/nowhere/trail.jsonl',
       ready: () => ({ ok: this.ready, checks: { store: this.ready ? 'ok' : 'gone' } }),

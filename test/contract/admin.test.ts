@@ -64,6 +64,19 @@ describe('who may do what', () => {
     }
   })
 
+  test('[ADM18, ADM22] whoever is not let in, or may not do that, is counted and on record with where it came from, and its token is not', async () => {
+    const desk = await opened()
+    const stranger = `nga_${'x'.repeat(43)}`
+    for (const token of [null, stranger]) expect((await desk.ask('viewer', 'GET', '/v1/sessions?limit=1', null, { token })).status).toBe(401)
+    expect((await desk.ask('viewer', 'POST', '/v1/locks', { selector: { all: true } })).status).toBe(403)
+    expect((await desk.ask('viewer', 'GET', '/v1/sessions', null)).status).toBe(200)
+    expect(desk.refusals.map(({ reason, method, path, source }) => [reason, method, path, source])).toEqual([
+      ['no_credential', 'GET', '/v1/sessions', '127.0.0.1'], ['credential_invalid', 'GET', '/v1/sessions', '127.0.0.1'], ['denied', 'POST', '/v1/locks', '127.0.0.1'],
+    ])
+    expect(JSON.stringify(desk.refusals)).not.toContain(stranger)
+    expect((await desk.metrics.operatorsRefused.get()).values.map(({ labels, value }) => [labels['why'], value])).toEqual([['unauthenticated', 2], ['forbidden', 1]])
+  })
+
   test('[ADM18] each role does what is its own and reads the rest; admin never approves', async () => {
     const desk = await opened()
     const changes = OPERATION_NAMES.filter(name => OPERATIONS[name].method !== 'GET')
