@@ -105,6 +105,20 @@ describe('a connection', () => {
     clearInterval(pinging)
   })
 
+  test('[WIRE16] takes ten thousand streams in its life, answers each, and says before its end which was the last', async () => {
+    listener = await TestListener.start()
+    const client = await FrameClient.connect(listener)
+    for (let begun = 0; begun < 10_000; begun += 100) {
+      client.push(Buffer.concat([windowUpdate(0, 10_000), times(100, i => get(2 * (begun + i) + 1))]))
+      await client.first(({ type, stream, flags }) => type === FRAME.data && stream === 2 * (begun + 99) + 1 && flags === FLAG.endStream)
+      expect(client.frames.some(({ type }) => type === FRAME.goaway)).toBe(begun + 100 === 10_000)
+    }
+    await client.ended
+    const goaway = client.frames.find(({ type }) => type === FRAME.goaway)
+    expect([goaway?.payload.readUInt32BE(0), goaway?.payload.readUInt32BE(4), listener.limits]).toEqual([19_999, 0, []])
+    expect(client.frames.filter(({ type, flags }) => type === FRAME.data && flags === FLAG.endStream)).toHaveLength(10_000)
+  })
+
   test('[WIRE3] whose first bytes come to no end is answered in time', async () => {
     listener = await TestListener.start({ limits: { headersTimeout: duration(200) } })
     const piece = await RawClient.connect(listener)

@@ -37,6 +37,9 @@ const PSEUDO_FIELDS = 5
 const LOST = 16_777_216
 /** What a stream may need at worst: its window, its head, what is handed to it and what waits in front of it. */
 const STREAM_BYTES = 4 * 65_536
+/** Streams in a connection's life: each that is cut leaves some hundred bytes more in that account (about 390 in a soak of 140,000), so that at last node would refuse every new one. */
+const STREAMS_MOST = 10_000
+const STREAM_LEFT = 512
 const MEGABYTE = 1_000_000
 /** Milliseconds until a socket whose session is over is destroyed, whatever its peer does. */
 const LINGER = 2_000
@@ -46,7 +49,7 @@ const PATIENCE = 5_000
 const sessionOptions = ({ headerBytes, headers, streamsPerConnection }: LimitSettings): ServerOptions => ({
   settings: { maxConcurrentStreams: streamsPerConnection, maxHeaderListSize: headerBytes, enableConnectProtocol: true, initialWindowSize: 65_535 },
   maxHeaderListPairs: headers + PSEUDO_FIELDS, maxSettings: 32, maxSessionInvalidFrames: 500, maxSessionRejectedStreams: 100, streamResetBurst: 1_000, streamResetRate: 50,
-  maxSessionMemory: Math.ceil((LOST + streamsPerConnection * STREAM_BYTES) / MEGABYTE) + 4, maxSendHeaderBlockLength: 262_144, strictSingleValueFields: false,
+  maxSessionMemory: Math.ceil((LOST + STREAMS_MOST * STREAM_LEFT + streamsPerConnection * STREAM_BYTES) / MEGABYTE) + 4, maxSendHeaderBlockLength: 262_144, strictSingleValueFields: false,
 })
 
 export class Http2Connection {
@@ -61,6 +64,7 @@ export class Http2Connection {
   #fresh: Http2Arrival[] = []
   #served = false
   #lost = 0
+  #streams = 0
   #quietSince: number
   #overSince: number | null = null
   #askedAt = -PATIENCE
@@ -122,6 +126,7 @@ export class Http2Connection {
   #arrived(stream: ServerHttp2Stream, raw: readonly string[]): void {
     const { clock, limits, onFull } = this.#owner
     stream.on('error', ignore)
+    if (++this.#streams >= STREAMS_MOST) this.#retire()
     if (this.#open.add(stream).size === limits.streamsPerConnection) onFull()
     this.#served = true
     const head = readStreamHead(raw, this.#caller.secure)
@@ -134,6 +139,11 @@ export class Http2Connection {
     if (head.method === 'CONNECT' && head.protocol === null) return this.#refuse(arrival, 'method_refused', null)
     if (head.expectation !== null && !arrival.expectsContinue) return this.#refuse(arrival, 'expectation_failed', null)
     if (this.#fresh.push(arrival) === 1) setImmediate(() => this.#serve())
+  }
+
+  /** Its caller goes on with another connection; what is open is finished here. */
+  #retire(): void {
+    if (!this.#session.closed) this.#session.close()
   }
 
   /** Behind everything that came in the same read: a stream reset at once, or broken by its first bytes, goes nowhere. */
@@ -156,7 +166,7 @@ export class Http2Connection {
     this.#open.delete(arrival.body)
     this.#quietSince = this.#now
     this.#lost += arrival.answer.lost
-    if (this.#lost >= LOST && !this.#session.closed) this.#session.close()
+    if (this.#lost >= LOST) this.#retire()
     if (arrival.body.readableLength > 0) this.#flood.carried(arrival.body.readableLength) // what nobody took is no fault of who sent it
     if (arrival.answer.overtook) this.#flood.overtook(this.#now)
     if (!arrival.answer.settled && !this.#session.destroyed) this.#heed(this.#flood.died(this.#judged.has(arrival), this.#now))
