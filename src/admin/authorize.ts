@@ -106,6 +106,13 @@ export class Authorizer {
     return this.#vouched.byCertificate(socket)
   }
 
+  /** Issuers of everyone whom the files and the first token name, also of those whose time is over. Never throws. */
+  async issuers(): Promise<ReadonlySet<string>> {
+    const files = await Promise.all(this.#files.map(({ watched }) => watched.tokens()))
+    const entries = [...(this.#first === null ? [] : [this.#first]), ...files.flatMap(tokens => [...tokens.values()])]
+    return new Set(entries.map(({ identity }) => identity.slice(0, identity.indexOf('|'))))
+  }
+
   /** Who holds this token; null for nobody. Never throws. */
   async identify(token: string): Promise<Caller | null> {
     if (!TOKEN.test(token)) return this.#vouched.byToken(token)

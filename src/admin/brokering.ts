@@ -1,9 +1,11 @@
 // What a broker asks for, held against what the configuration lets it: as whom it acts, whom the session is for, and under which parent. Only reads;
 // nobody gets more than its broker, and nothing that is wrong is bent right. SPEC: SES20, SES21, ADM23
+import { namedBy } from '../approvals/barred.ts'
 import type { Bindings } from '../core/binding.ts'
 import { networkOf } from '../core/binding.ts'
 import type { Broker } from '../core/policy.ts'
 import { type Actor, type Claims, identityOf, type Principal } from '../core/principal.ts'
+import { NO_PURPOSES, PURPOSE_KINDS, type Purposes } from '../core/purpose.ts'
 import type { RefusalReason } from '../core/reason.ts'
 import { type Brokered, DELEGATIONS_MAX, type Parent } from '../core/session.ts'
 import { after, type Instant } from '../core/time.ts'
@@ -45,19 +47,39 @@ function actorsOf({ identity }: Caller, parent: LiveSession | null): Actor {
   return actor
 }
 
-function issuerFor({ vouchedIssuer }: AdminRoom, { name }: Broker, asked: string | undefined): string {
+/** Operators come from files too: no principal is taken for one of them. @throws AdminFault */
+export async function issuerFor({ name }: Broker, { room: { vouchedIssuer, authorizer }, body: { subject: { issuer: asked } } }: Opening): Promise<string> {
   const own = OWN_ISSUER + name
   if (asked === undefined || asked === own) return own
-  if (asked.startsWith(OWN_ISSUER) || vouchedIssuer(asked)) throw refused('not_eligible', `principals of ${asked} are vouched for by somebody else; give them another \`issuer\`, or none`)
+  if (asked.toLowerCase().startsWith(OWN_ISSUER) || vouchedIssuer(asked) || (await authorizer.issuers()).has(asked)) throw refused('not_eligible', `principals of ${asked} are vouched for by somebody else; give them another \`issuer\`, or none`)
   return asked
 }
+
+/** Work that is handed on stays with the tenant it is done for. */
+function tenantUnder(parent: LiveSession | null, asked: string | undefined): string {
+  const above = parent?.record.principal.tenant ?? ''
+  if (above !== '' && asked !== undefined && asked !== above) throw refused('not_eligible', 'the parent is of another tenant')
+  return asked ?? above
+}
+
+/** What the session is for: all that its parent is for, and what is asked. @throws AdminFault where they differ */
+export function purposesUnder(parent: LiveSession | null, asked: Purposes): Purposes {
+  const above = parent?.record.brokered?.purposes ?? NO_PURPOSES
+  const other = PURPOSE_KINDS.find(kind => above[kind] !== undefined && asked[kind] !== undefined && asked[kind] !== above[kind])
+  if (other !== undefined) throw refused('not_eligible', `the parent is for another ${other}`)
+  return { ...above, ...asked }
+}
+
+/** Who may approve nothing because of what is above the session. */
+export const barredUnder = (parent: LiveSession | null): readonly string[] =>
+  parent === null ? [] : [...new Set([...namedBy(parent.record.principal), ...(parent.record.brokered?.barred ?? [])])]
 
 type Represented = { readonly principal: Principal; readonly claims: Claims }
 
 /** Whom the session is for, where the broker may ask for it. @throws AdminFault */
-export function representedBy(broker: Broker, { room, caller, body }: Opening, parent: LiveSession | null): Represented {
-  const { kind, issuer, subject, tenant = '', client = '', owner = null, claims = {} } = body.subject
-  const principal: Principal = { kind, issuer: issuerFor(room, broker, issuer), tenant, subject, client, owner, actor: actorsOf(caller, parent) }
+export function representedBy(broker: Broker, issuer: string, { caller, body }: Opening, parent: LiveSession | null): Represented {
+  const { kind, subject, tenant, client = '', owner = null, claims = {} } = body.subject
+  const principal: Principal = { kind, issuer, tenant: tenantUnder(parent, tenant), subject, client, owner, actor: actorsOf(caller, parent) }
   const may = broker.may.test(principal, claims)
   if (may === 'error') throw refused('not_eligible', `whether ${broker.name} may ask for ${identityOf(principal)} can not be told: its condition reads what is not there`)
   if (may === 'false') throw refused('not_eligible', `${broker.name} may not ask for ${identityOf(principal)}`)

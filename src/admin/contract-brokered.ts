@@ -36,20 +36,19 @@ const claims = z.custom<Claims>(isMembers, { error: 'expected an object' }).supe
 })
 
 const subject = z.strictObject({
-  kind: z.enum(PRINCIPAL_KINDS).describe('What it is'), issuer: issuer().optional().describe('Default `broker:<name>`'), subject: canonical().describe('Who it is'), tenant: canonical().optional().describe('Default none'),
+  kind: z.enum(PRINCIPAL_KINDS).describe('What it is'), issuer: issuer().optional().describe('Default `broker:<name>`'), subject: canonical().describe('Who it is'), tenant: canonical().optional().describe('Default that of its parent, else none'),
   client: canonical().optional().describe('Default none'), owner: canonical().optional().describe('Who is answerable for it'), claims: claims.optional().describe('What conditions read'),
 })
 
 /** 256 bits in their one base64url form. */
 const thumbprint = () => z.string().refine(text => /^[\w-]{43}$/.test(text) && Buffer.from(text, 'base64url').toString('base64url') === text, { error: 'expected a SHA-256 thumbprint in base64url: 43 characters' })
-const isWorkload = (text: string): boolean => spiffeIdOf(text) !== null || /^pod\/[A-Za-z0-9-]{1,128}$/.test(text)
 /** Where IPv4 addresses are mapped to: other spellings of what requests come from. */
 const MAPPED = networkOf('::')
 const isSource = (text: string): boolean => isIP(text) === 4 || (isIP(text) === 6 && !/[.%]/.test(text) && (text === '::1' || networkOf(text) !== MAPPED))
 
 const bind = z.strictObject({
   jkt: thumbprint().optional(), 'x5t#S256': thumbprint().optional(),
-  workload: z.string().refine(isWorkload, { error: 'expected a SPIFFE id, or `pod/<uid>`' }).optional(),
+  workload: z.string().refine(text => spiffeIdOf(text) !== null, { error: 'expected a SPIFFE id, which a client certificate shows; nothing beside a session token shows a pod' }).optional(),
   source: z.string().refine(isSource, { error: 'expected an IP address, IPv4 without a mapping into IPv6' }).optional(),
 }).refine(bound => bound.jkt === undefined || bound['x5t#S256'] === undefined, { error: 'either `jkt` or `x5t#S256`: a token names one key' })
 
@@ -63,10 +62,10 @@ const profile = z.strictObject({
 export const openBody = z.strictObject({
   broker: name().optional().describe('Name of the broker to act as; needed where there are several'),
   subject: subject.describe('Whom the session is for: `kind`, `subject`, and what else is known: `issuer`, `tenant`, `client`, `owner`, `claims` (at most 4 KiB)'),
-  bind: bind.optional().describe('Who may use the token: `jkt` of a DPoP key or `x5t#S256` of a client certificate; a `workload`; a `source` address (of IPv6 the /64)'),
-  parent: z.string().max(64).optional().describe('Id of the session it is delegated from: it may never more than that one, and ends with it'),
+  bind: bind.optional().describe('Who may use the token: `jkt` of a DPoP key or `x5t#S256` of a client certificate; a `workload` by the SPIFFE id of its client certificate; a `source` address (of IPv6 the /64)'),
+  parent: z.string().max(64).optional().describe('Id of the session it is delegated from: it may never more than that one, is for the same purposes and tenant, and ends with it'),
   scopes: scopes().optional().describe('The most it may ever do; default no bound but its broker\'s and its parent\'s'),
-  purpose: purpose.optional().describe('What each of its requests is for, by kind, such as `{"task":"T-7"}`'),
+  purpose: purpose.optional().describe('What each of its requests is for, by kind, such as `{"task":"T-7"}`; and all that its parent is for'),
   profiles: list(profile, 16).optional().describe('Elevations it begins with: `profile`, `for`, `params`; each one of the broker\'s `profiles`'),
   for: span().optional().describe('How long it lives; default and most: the broker\'s `max`'), reason: reason(),
 })

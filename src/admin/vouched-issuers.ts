@@ -3,8 +3,8 @@ import type { ProviderSettings, Settings } from '../config/settings.ts'
 import { spiffePatternOf } from '../identity/certificate/spiffe-id.ts'
 import { authorityOf } from '../identity/claimed-authority.ts'
 
-/** Names that only providers give, whether configured now or later. */
-const OURS = /^(?:api-key|x509|introspection):/
+/** Names that only providers give, whether configured now or later; whoever reads them may not see the case. */
+const OURS = /^(?:api-key|x509|introspection):/i
 
 function issuersOf(provider: ProviderSettings): readonly (string | null)[] {
   switch (provider.is) {

@@ -6,11 +6,12 @@ import { isEligible, type ParamSpec, type Policy, type Profile } from '../core/p
 import { type Claims, type Principal } from '../core/principal.ts'
 import { PURPOSE_KINDS, type PurposeKind, type Purposes } from '../core/purpose.ts'
 import type { EndReason, RefusalReason } from '../core/reason.ts'
-import { mayHold, type Session } from '../core/session.ts'
+import type { Session } from '../core/session.ts'
 import { after, type Duration, type Instant, instant } from '../core/time.ts'
 import { newElevationId } from '../runtime/id.ts'
 import type { Mirror } from '../sessions/mirror.ts'
 import { namedBy } from './barred.ts'
+import { mayHoldNow } from './holding.ts'
 
 export type Ask = {
   readonly profile: string
@@ -91,10 +92,13 @@ async function tiesOf(policy: Policy, profile: Profile, mirror: Mirror, tenant: 
   return ties
 }
 
+/** Whom the asking credential names, and whoever is named above a delegated session. */
+const barredOf = ({ principal, holds: { brokered } }: Asker): readonly string[] => [...new Set([...namedBy(principal), ...(brokered?.barred ?? [])])]
+
 /** The elevation this ask would become now, or why it cannot. Nothing is written. */
 export async function prepare(ask: Ask, asker: Asker, policy: Policy, mirror: Mirror, now: Instant): Promise<Elevation | Declined> {
   const profile = policy.profiles.get(ask.profile)
-  if (profile === undefined || !isEligible(profile, asker.principal, asker.claims) || !mayHold(asker.holds, profile.name)) return decline('not_eligible', `profile ${ask.profile} is not offered to this caller`)
+  if (profile === undefined || !isEligible(profile, asker.principal, asker.claims) || !mayHoldNow(policy, asker.holds, profile.name)) return decline('not_eligible', `profile ${ask.profile} is not offered to this caller`)
   const span = ask.for ?? profile.for
   if (span <= 0 || span > profile.max) return decline('limit_reached', 'the time asked for is longer than the profile allows')
   if (ask.startsAt !== null && (ask.startsAt > now + LONGEST_WAIT)) return decline('limit_reached', 'the start is too far away')
@@ -107,7 +111,7 @@ export async function prepare(ask: Ask, asker: Asker, policy: Policy, mirror: Mi
   const { approval } = profile
   return {
     id: newElevationId(), profile: profile.name, adds: profile.adds, purposes, ties, params: ask.params, for: span, max: profile.max,
-    startsAt: ask.startsAt, requestedAt: now, requestedBy: asker.filedBy, barred: namedBy(asker.principal), because: ask.note.slice(0, 512), approvalsNeeded: approval?.count ?? 0, approvals: [],
+    startsAt: ask.startsAt, requestedAt: now, requestedBy: asker.filedBy, barred: barredOf(asker), because: ask.note.slice(0, 512), approvalsNeeded: approval?.count ?? 0, approvals: [],
     keyThumbprint: asker.keyThumbprint, workload: asker.workload,
     state: { is: 'requested', expiresAt: approval?.within == null ? null : after(now, approval.within) },
   }

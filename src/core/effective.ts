@@ -2,11 +2,13 @@
 // SPEC: ENF3, ENF8, SCP3, ELV6
 import type { Anchor, AnchorRef } from './anchor.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
-import { lockOnElevation, type LockIndex, locksOnSession } from './locks.ts'
+import type { Bindings } from './binding.ts'
+import { keptToBaseline, lockOnElevation, type LockIndex, locksOnRequest, locksOnSession, type ShownToLocks } from './locks.ts'
 import type { Policy } from './policy.ts'
+import { NO_PURPOSES, purposeFit, type Purposes } from './purpose.ts'
 import type { EndReason, Reason } from './reason.ts'
-import { intersection, NO_SCOPE, type Scope, scopeOf } from './scope.ts'
-import { cappedTo, type Parent, type Session } from './session.ts'
+import { intersection, NO_SCOPE, type Scope, type ScopeName, scopeOf } from './scope.ts'
+import { type Brokered, cappedTo, type Parent, type Session } from './session.ts'
 import { earlier, FOREVER, type Instant } from './time.ts'
 import { nextElevationChange } from './transitions/elevations.ts'
 
@@ -25,6 +27,8 @@ export type Effective = {
   readonly reason: Reason | null
   /** What a broker and a parent leave it at most; null where it has neither. */
   readonly ceiling: Scope | null
+  /** Scopes beyond that which its parent would leave it, but for what holds the parent's elevations for now. */
+  readonly held: Scope
   /** Baseline Scope after the session's cap. */
   readonly baseline: Scope
   /** In the order in which they are tried: earliest end first, then id. */
@@ -46,35 +50,65 @@ export function tieBroken(elevation: Elevation, anchors: AnchorView): EndReason 
   return null
 }
 
+/** What a broker and a parent leave of a session. `most`: null sets no bound. `held`: what it would have, but for what holds its parent's elevations. */
+type Leave = { readonly state: 'live' | 'frozen' | 'refused'; readonly reason: Reason | null; readonly most: Scope | null; readonly held: Scope; readonly until: Instant }
+type Known = Extract<ParentView, { is: 'there' }>
+
+const left = (most: Scope | null, held: Scope = NO_SCOPE, until: Instant = FOREVER): Leave => ({ state: 'live', reason: null, most, held, until })
+const over = (reason: Reason, until: Instant): Leave => ({ state: 'refused', reason, most: NO_SCOPE, held: NO_SCOPE, until })
+
+/** The parent's newest credential, as locks ask about it. */
+function shownBy({ principal, credential: { id, ...credential }, bindings: { key, device, workload } }: Session): ShownToLocks {
+  return { evidence: { ...credential, provider: '', fingerprint: '', credential: id, issuer: principal.issuer, keyThumbprint: key, device, claimed: NO_PURPOSES }, context: { workload, certified: null } }
+}
+
+/** An elevation of the parent carries its child only for its own purpose, and only where the child is bound to what it is bound to. */
+function lends({ elevation: { purposes, keyThumbprint, workload } }: Carrier, bindings: Bindings, own: Purposes): boolean {
+  return purposeFit(purposes, own) === 'shown' && (keyThumbprint === null || keyThumbprint === bindings.key) && (workload === null || workload === bindings.workload)
+}
+
 /** Where its newest credential was not seen here, what its baseline was when it delegated stands for it. */
-function scopeOfParent({ baseline: delegated }: Parent, { standing, baselineKnown }: Extract<ParentView, { is: 'there' }>): Scope {
-  const limit = cappedTo(standing.session.cap)
-  const baseline = baselineKnown ? intersection(standing.baseline, delegated) : limit === null ? delegated : intersection(delegated, limit)
-  return scopeOf([...baseline, ...standing.carriers.flatMap(({ carries }) => carries)])
+function baselineOfParent({ baseline: delegated }: Parent, { standing: { session: { cap }, baseline }, baselineKnown }: Known): Scope {
+  const limit = cappedTo(cap)
+  return baselineKnown ? intersection(baseline, delegated) : limit === null ? delegated : intersection(delegated, limit)
 }
 
-/** The most a session may do, by the word of its broker and by what its parent may do now. */
-function ceilingOf({ brokered }: Session, parent: ParentView): Scope | null {
-  if (brokered?.parent == null || parent.is !== 'there') return brokered?.scopes ?? null
-  const delegated = scopeOfParent(brokered.parent, parent)
-  return brokered.scopes === null ? delegated : intersection(brokered.scopes, delegated)
+/** What a session may do by its parent: as long as that one and its credential count, and what locks on that leave. */
+function leftByParent(brokered: Brokered, above: Parent, bindings: Bindings, known: Known, locks: LockIndex, policy: Policy, now: Instant): Leave {
+  const { standing: parent } = known
+  const { principal, credential: { expiresAt } } = parent.session
+  const ends = policy.sessions.credentialEnd === 'cut' ? (expiresAt ?? FOREVER) : FOREVER
+  const shown = locks.size === 0 ? null : shownBy(parent.session)
+  const lock = shown === null ? null : locksOnRequest(locks, '', shown, principal, now)
+  const until = earlier(earlier(parent.until, ends), lock?.until ?? FOREVER)
+  if (parent.state === 'refused' || ends <= now || lock?.effect === 'deny') return over('parent_ended', lock?.until ?? parent.until)
+  const scopesOf = (carriers: readonly Carrier[]): readonly ScopeName[] => carriers.filter(carrier => lends(carrier, bindings, brokered.purposes)).flatMap(({ carries }) => carries)
+  const toBaseline = shown !== null && keptToBaseline(locks, '', shown, principal, now)
+  const all = scopeOf([...baselineOfParent(above, known), ...(toBaseline ? [] : scopesOf(parent.carriers))])
+  const within = (scope: Scope): Scope => (brokered.scopes === null ? scope : intersection(brokered.scopes, scope))
+  const leave = left(within(all), toBaseline ? NO_SCOPE : within(scopeOf(scopesOf(parent.frozen))), until)
+  return parent.state === 'frozen' || lock?.effect === 'freeze' ? { ...leave, state: 'frozen', reason: 'frozen' } : leave
 }
 
-const isOrphan = ({ brokered }: Session, parent: ParentView): boolean => brokered?.parent != null && (parent.is === 'gone' || (parent.is === 'there' && parent.standing.state === 'refused'))
-const ofParent = (parent: ParentView): Instant => (parent.is === 'there' ? parent.standing.until : FOREVER)
+function leaveOf({ brokered, bindings }: Session, parent: ParentView, locks: LockIndex, policy: Policy, now: Instant): Leave {
+  if (brokered === null) return left(null)
+  if (!policy.brokers.has(brokered.broker)) return over('session_ended', FOREVER) // whoever took its broker away took what it had opened
+  if (brokered.parent === null || parent.is === 'unasked') return left(brokered.scopes)
+  return parent.is === 'there' ? leftByParent(brokered, brokered.parent, bindings, parent, locks, policy, now) : over('parent_ended', FOREVER)
+}
 
-function standing(session: Session, locks: LockIndex, now: Instant, parent: ParentView): { readonly state: Effective['state']; readonly reason: Reason | null; readonly baselineOnly: boolean; readonly until: Instant } {
-  const until = earlier(earlier(session.endsAt, session.frozen?.until ?? FOREVER), ofParent(parent))
+function standing(session: Session, locks: LockIndex, now: Instant, leave: Leave): { readonly state: Effective['state']; readonly reason: Reason | null; readonly baselineOnly: boolean; readonly until: Instant } {
+  const until = earlier(earlier(session.endsAt, session.frozen?.until ?? FOREVER), leave.until)
   const refused = (reason: Reason) => ({ state: 'refused', reason, baselineOnly: false, until: FOREVER }) as const
   if (session.state.is !== 'live') return refused(session.state.reason)
   if (session.endsAt <= now) return refused('max_reached')
   if (session.frozen?.until != null && session.frozen.until <= now) return refused('frozen_too_long')
-  if (isOrphan(session, parent)) return { ...refused('parent_ended'), until: ofParent(parent) } // a lock on the parent may lift
+  if (leave.state === 'refused') return { ...refused(leave.reason ?? 'parent_ended'), until: leave.until } // a lock on the parent may lift
   const hit = locksOnSession(locks, session, now)
   const bound = hit === null ? until : earlier(until, hit.until)
   if (hit?.lock.effect === 'deny') return { state: 'refused', reason: hit.lock.reason, baselineOnly: false, until: bound }
   const baselineOnly = hit !== null && hit.toBaseline
-  if (session.frozen !== null || hit?.lock.effect === 'freeze' || (parent.is === 'there' && parent.standing.state === 'frozen')) return { state: 'frozen', reason: 'frozen', baselineOnly, until: bound }
+  if (session.frozen !== null || hit?.lock.effect === 'freeze' || leave.state === 'frozen') return { state: 'frozen', reason: 'frozen', baselineOnly, until: bound }
   return { state: 'live', reason: null, baselineOnly, until: bound }
 }
 
@@ -104,9 +138,10 @@ const order = (a: Carrier, b: Carrier): number => a.until - b.until || (a.elevat
  * @param anchors every anchor the session's elevations are tied to; one that is not found has never been ended
  */
 export function effective(session: Session, baseline: Scope, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant, parent: ParentView = { is: 'gone' }): Effective {
-  const own = standing(session, locks, now, parent)
-  if (own.state === 'refused') return { session, state: own.state, reason: own.reason, ceiling: NO_SCOPE, baseline: NO_SCOPE, carriers: [], frozen: [], lost: new Map(), until: own.until }
-  const [limit, ceiling] = [cappedTo(session.cap), ceilingOf(session, parent)]
+  const leave = leaveOf(session, parent, locks, policy, now)
+  const own = standing(session, locks, now, leave)
+  if (own.state === 'refused') return { session, state: own.state, reason: own.reason, ceiling: NO_SCOPE, held: NO_SCOPE, baseline: NO_SCOPE, carriers: [], frozen: [], lost: new Map(), until: own.until }
+  const [limit, ceiling] = [cappedTo(session.cap), leave.most]
   const within = (scope: Scope, most: Scope | null): Scope => (most === null ? scope : intersection(scope, most))
   const capped = (scope: Scope): Scope => within(within(scope, limit), ceiling)
   const carriers: Carrier[] = []
@@ -121,7 +156,7 @@ export function effective(session: Session, baseline: Scope, anchors: AnchorView
     kind.push({ elevation, carries, until: elevation.state.until })
   }
   return {
-    session, state: own.state, reason: own.reason, ceiling, baseline: capped(baseline), carriers: carriers.sort(order), frozen, lost,
+    session, state: own.state, reason: own.reason, ceiling, held: leave.held, baseline: capped(baseline), carriers: carriers.sort(order), frozen, lost,
     until: earlier(own.until, earlier(nextElevationChange(session) ?? FOREVER, profilesUntil(session, locks, now))),
   }
 }

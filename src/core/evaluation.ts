@@ -26,6 +26,8 @@ export type Evaluation = {
     readonly secure: boolean
     /** What runs the caller, as its credential or the certificate of its connection proves: a SPIFFE id, or `pod/<uid>`. */
     readonly workload: string | null
+    /** What the certificate of its connection says, whatever its credential does: a SPIFFE id. Only locks ask. */
+    readonly certified: string | null
     readonly purposes: Purposes
     /** Names and values in turn, as received; read only by conditions. */
     readonly headers: readonly string[]

@@ -53,7 +53,7 @@ function candidates(c: Case, standing: Effective, scope: ScopeName | null): read
 function withoutScope(c: Case, standing: Effective, scope: ScopeName): Refusal {
   const { cap, elevations } = standing.session
   const { ceiling } = standing
-  if (ceiling !== null && !covers(ceiling, scope)) return refuse('elevation_required') // no elevation lifts what a broker or a parent leaves
+  if (ceiling !== null && !covers(ceiling, scope)) return refuse(covers(standing.held, scope) ? 'frozen' : 'elevation_required') // no elevation lifts what a broker or a parent leaves
   const limit = cappedTo(cap)
   if (limit !== null && !covers(limit, scope)) return refuse('narrowed')
   const suspended = elevations.some(elevation => covers(elevation.adds, scope) && standing.lost.get(elevation.id) === 'narrowed')

@@ -1,6 +1,6 @@
 // Standing refusals and how they are found: by name, so that a request pays for a few look-ups and only when there are locks at all.
 // SPEC: ENF8, BND5
-import { type CutOff, cutOffOf, type Lock, selectorName, stronger } from './anchor.ts'
+import { cutOffOf, type Lock, type LockEffect, selectorName, stronger } from './anchor.ts'
 import type { Elevation } from './elevation.ts'
 import type { Evaluation } from './evaluation.ts'
 import type { Evidence } from './evidence.ts'
@@ -8,15 +8,70 @@ import type { Principal } from './principal.ts'
 import type { Session } from './session.ts'
 import { FOREVER, type Instant, earlier } from './time.ts'
 
-export type LockIndex = { readonly size: number; readonly byName: ReadonlyMap<string, Lock>; readonly issuedBefore: readonly Lock[] }
+type Dated = { readonly lock: Lock; readonly before: Instant }
+/** Cut-offs of one effect for one subject, newest first, each lasting longer than all before it: those that last no longer never count. */
+type Ladder = readonly Dated[]
+/** Newest first. */
+type CutOffsOfOne = { readonly dated: readonly Dated[]; readonly ladders: readonly Ladder[] }
+/** By the subject they are for; null is everybody. */
+type CutOffs = ReadonlyMap<string | null, CutOffsOfOne>
 
-export const NO_LOCKS: LockIndex = { size: 0, byName: new Map(), issuedBefore: [] }
+export type LockIndex = { readonly size: number; readonly byName: ReadonlyMap<string, Lock>; readonly issuedBefore: CutOffs }
+
+export const NO_LOCKS: LockIndex = { size: 0, byName: new Map(), issuedBefore: new Map() }
 
 export function lockIndex(locks: Iterable<Lock>): LockIndex {
   const byName = new Map<string, Lock>()
   for (const lock of locks) if (lock.state === 'set') byName.set(selectorName(lock.selector), lock)
-  return { size: byName.size, byName, issuedBefore: [...byName.values()].filter(({ selector }) => selector.kind === 'issuedBefore') }
+  return { size: byName.size, byName, issuedBefore: cutOffsAmong(byName.values()) }
 }
+
+// ---- cut-offs, read once each
+
+const lastsUntil = ({ until }: Lock): Instant => until ?? FOREVER
+const newestFirst = (a: Dated, b: Dated): number => (a.before === b.before ? 0 : a.before < b.before ? 1 : -1)
+
+/** What cannot be read refuses whatever was issued. */
+function datedOf(lock: Lock): { readonly subject: string | null; readonly dated: Dated } {
+  const { before, subject } = cutOffOf(lock.selector)
+  return { subject, dated: { lock, before: Number.isNaN(before) ? FOREVER : before } }
+}
+
+function cutOffsOf(dated: readonly Dated[]): CutOffsOfOne {
+  const ladders = new Map<LockEffect, Dated[]>()
+  for (const each of dated) {
+    const ladder = ladders.get(each.lock.effect)
+    const last = ladder?.at(-1)
+    if (ladder === undefined) ladders.set(each.lock.effect, [each])
+    else if (last === undefined || lastsUntil(each.lock) > lastsUntil(last.lock)) ladder.push(each)
+  }
+  return { dated, ladders: [...ladders.values()] }
+}
+
+export function cutOffsAmong(locks: Iterable<Lock>): Map<string | null, CutOffsOfOne> {
+  const found = new Map<string | null, Dated[]>()
+  for (const lock of locks) {
+    if (lock.selector.kind !== 'issuedBefore') continue
+    const { subject, dated } = datedOf(lock)
+    const known = found.get(subject)
+    if (known === undefined) found.set(subject, [dated])
+    else known.push(dated)
+  }
+  const cutOffs = new Map<string | null, CutOffsOfOne>()
+  for (const [subject, dated] of found) cutOffs.set(subject, cutOffsOf(dated.sort(newestFirst)))
+  return cutOffs
+}
+
+/** A cut-off that was set, changed or lifted; those for other subjects are not looked at. */
+export function moveCutOff(cutOffs: Map<string | null, CutOffsOfOne>, lock: Lock): void {
+  const { subject, dated } = datedOf(lock)
+  const others = (cutOffs.get(subject)?.dated ?? []).filter(other => other.lock.selector.value !== lock.selector.value)
+  if (lock.state === 'set') others.push(dated)
+  if (others.length === 0) cutOffs.delete(subject)
+  else cutOffs.set(subject, cutOffsOf(others.sort(newestFirst)))
+}
+
+// ---- on sessions and elevations
 
 export const standsAt = (lock: Lock, now: Instant): boolean => lock.state === 'set' && (lock.until === null || lock.until > now)
 
@@ -60,25 +115,53 @@ export const locksOnSession = (index: LockIndex, session: Session, now: Instant)
 export const lockOnElevation = (index: LockIndex, { id, profile }: Pick<Elevation, 'id' | 'profile'>, now: Instant): Hit | null =>
   index.size === 0 ? null : strongest(named(index, [`profile:${profile}`, `elevation:${id}`], now))
 
+// ---- on requests
+
 /** What a request shows that locks may name. */
-export type ShownToLocks = { readonly evidence: Evidence | null; readonly context: Pick<Evaluation['context'], 'workload'> }
+export type ShownToLocks = { readonly evidence: Evidence | null; readonly context: Pick<Evaluation['context'], 'workload' | 'certified'> }
 type Whose = Pick<Principal, 'issuer' | 'subject'> | null
 
-/** Of whom nothing is known everything is meant. */
-const concerns = ({ subject }: CutOff, whose: Whose): boolean =>
-  subject === null || whose === null || subject === whose.subject || subject === `${whose.issuer}|${whose.subject}`
+/** Credentials without an issue time are older than any cut-off. */
+const isTooOld = (issuedAt: Instant | null, before: Instant): boolean => !(issuedAt !== null && issuedAt > before)
 
-/** Was this credential issued too early for a cut-off? Credentials without an issue time always were. */
-function tooOld({ selector }: Lock, { issuedAt }: Evidence, whose: Whose): boolean {
-  const cutOff = cutOffOf(selector)
-  return !(issuedAt !== null && issuedAt > cutOff.before) && concerns(cutOff, whose)
+/** Of the cut-offs that a credential is too old for, the one that lasts longest: others that stand do no more than it. */
+function longest(ladder: Ladder, issuedAt: Instant | null): Lock | null {
+  let met = 0
+  let unmet = ladder.length
+  while (met < unmet) {
+    const middle = (met + unmet) >>> 1
+    if (isTooOld(issuedAt, ladder[middle]?.before ?? FOREVER)) met = middle + 1
+    else unmet = middle
+  }
+  return ladder[met - 1]?.lock ?? null
 }
 
-/** Who has no session here meets a lock on everybody by the request. */
-function namesOfRequest(route: string, { evidence, context: { workload } }: ShownToLocks, whose: Whose): readonly string[] {
+function addCutOffs(found: Lock[], cutOffs: CutOffsOfOne | undefined, issuedAt: Instant | null, now: Instant): void {
+  if (cutOffs === undefined) return
+  for (const ladder of cutOffs.ladders) {
+    const lock = longest(ladder, issuedAt)
+    if (lock !== null && standsAt(lock, now)) found.push(lock)
+  }
+}
+
+/** Of whom nothing is known everything is meant. */
+function addTooOld(found: Lock[], cutOffs: CutOffs, { issuedAt }: Evidence, whose: Whose, now: Instant): void {
+  if (cutOffs.size === 0) return
+  if (whose === null) {
+    for (const each of cutOffs.values()) addCutOffs(found, each, issuedAt, now)
+    return
+  }
+  addCutOffs(found, cutOffs.get(null), issuedAt, now)
+  addCutOffs(found, cutOffs.get(whose.subject), issuedAt, now)
+  addCutOffs(found, cutOffs.get(`${whose.issuer}|${whose.subject}`), issuedAt, now)
+}
+
+/** Who has no session here meets a lock on everybody by the request; whose connection is another workload's than the credential is met as both. */
+function namesOfRequest(route: string, { evidence, context: { workload, certified } }: ShownToLocks, whose: Whose): readonly string[] {
   const names = [`route:${route}`]
   if (evidence === null || whose === null) names.push('all:')
   if (workload !== null) names.push(`workload:${workload}`)
+  if (certified !== null && certified !== workload) names.push(`workload:${certified}`)
   if (evidence === null) return names
   const { credential, issuer, keyId, device } = evidence
   names.push(`credential:${credential}`, `issuer:${issuer}`)
@@ -90,7 +173,7 @@ function namesOfRequest(route: string, { evidence, context: { workload } }: Show
 function meeting(index: LockIndex, route: string, shown: ShownToLocks, whose: Whose, now: Instant): readonly Lock[] {
   const found = named(index, namesOfRequest(route, shown, whose), now)
   const { evidence } = shown
-  if (evidence !== null) for (const lock of index.issuedBefore) if (standsAt(lock, now) && tooOld(lock, evidence, whose)) found.push(lock)
+  if (evidence !== null) addTooOld(found, index.issuedBefore, evidence, whose, now)
   return found
 }
 

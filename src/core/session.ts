@@ -43,6 +43,8 @@ export type Brokered = {
   readonly profiles: readonly string[]
   /** What each of its requests is for, whatever they show. */
   readonly purposes: Purposes
+  /** `issuer|subject` of everyone named above it: none of them approves what it asks for. */
+  readonly barred: readonly string[]
   readonly parent: Parent | null
 }
 

@@ -7,18 +7,21 @@ export const CIRCUIT = { failures: 3, cooldown: 2_000 } as const
 
 export class Circuit {
   readonly #clock: Clock
+  readonly #cooldown: number
   #failures = 0
   #failedAt = -Infinity
   #trying = false
 
-  constructor(clock: Clock) {
+  /** @param cooldown milliseconds */
+  constructor(clock: Clock, cooldown: number) {
     this.#clock = clock
+    this.#cooldown = cooldown
   }
 
   /** May the place be asked now? Who is told yes says afterwards how it went. */
   enter(): boolean {
     if (this.#failures < CIRCUIT.failures) return true
-    if (this.#trying || this.#clock.elapsed() - this.#failedAt < CIRCUIT.cooldown) return false
+    if (this.#trying || this.#clock.elapsed() - this.#failedAt < this.#cooldown) return false
     this.#trying = true
     return true
   }

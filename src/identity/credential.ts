@@ -4,6 +4,7 @@ import type { Evidence } from '../core/evidence.ts'
 import type { Claims, Principal } from '../core/principal.ts'
 import type { SessionKey } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
+import type { Lane } from '../runtime/http-client.ts'
 import type { ClientCertificate } from './certificate/client-certificate.ts'
 
 /** One header line a provider may read. */
@@ -120,8 +121,8 @@ export interface Provider {
   readonly opaque: 'none' | 'tokens' | 'any' | 'session'
   /** Changes with anything that could change an answer: settings and the content of files. */
   readonly fingerprint: string
-  /** `digest` is the base64url SHA-256 of `text`. Never throws for what the credential is. */
-  prove(text: string, digest: string): Promise<Proof>
+  /** `digest` is the base64url SHA-256 of `text`. Never throws for what the credential is. @param lane for whom others are asked, `new` where it is left out */
+  prove(text: string, digest: string, lane?: Lane): Promise<Proof>
   /** Would it prove this credential by the same settings and the same key or entry still? Time is not asked. */
   vouchesFor(evidence: Evidence): boolean
 }

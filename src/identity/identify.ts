@@ -53,6 +53,9 @@ export class Identifier {
   /** What was read from Authorization lines that were verified: a memo of pure functions, it says nothing of validity. */
   readonly #lines = new BoundedMap<string, Shown>(LINES_MAX)
 
+  /** Told of every credential, by its digest, to which its provider said no. */
+  onDenied: (provider: string, digest: string) => void = () => undefined
+
   constructor(providers: ReadonlyMap<string, AnyProvider>, { clock, digestKey, sessionKey, marks, sessions, wantsNonces }: IdentifierOptions) {
     if (digestKey.byteLength < 32) throw new RangeError('the digest key has at least 32 bytes')
     this.#clock = clock
@@ -103,7 +106,7 @@ export class Identifier {
       if (certified !== null) return certified
       const located = this.#locate(names, presented)
       if (located.is === 'refused') return located
-      const answer = this.#knownBeyond(located, beyond) ?? (await located.verifier.verify(located.shown))
+      const answer = this.#knownBeyond(located, beyond) ?? (await located.verifier.verify(located.shown, beyond === null ? 'new' : 'open'))
       if (verifiers !== this.#verifiers) continue
       if (answer.is === 'refused') return answer
       this.#remember(located)
@@ -111,6 +114,12 @@ export class Identifier {
       if (verifiers === this.#verifiers) return refused ?? answer
     }
     return invalid('busy')
+  }
+
+  /** Of the credential that a route's provider reads; empty where there is none. */
+  digestOf(names: readonly string[], presented: readonly Presented[]): string {
+    const located = this.#locate(names, presented)
+    return located.is === 'refused' ? '' : located.shown.digest
   }
 
   /** The nonce that proofs have to hold now; null where they need none. */
@@ -145,7 +154,7 @@ export class Identifier {
 
   #verifierOf(provider: AnyProvider): AnyVerifier {
     const cache = new TokenCache(this.#remembered)
-    return provider.header === null ? new CertificateVerifier(provider, this.#keying, cache) : new Verifier(provider, this.#clock, this.#keying, cache)
+    return provider.header === null ? new CertificateVerifier(provider, this.#keying, cache) : new Verifier(provider, this.#clock, this.#keying, cache, (name, digest) => this.onDenied(name, digest))
   }
 
   /** By the caller's certificate alone; null where it shows none, or nobody asks, or a header is there that a provider reads: right or wrong, that decides. */

@@ -3,11 +3,14 @@
 import { duration } from '../core/time.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Clock } from '../runtime/clock.ts'
-import { type HttpClient, HttpFault, type HttpLimits, type HttpPost } from '../runtime/http-client.ts'
+import { type HttpClient, HttpFault, type HttpLimits, type HttpPost, type Lane } from '../runtime/http-client.ts'
 import { Circuit, CIRCUIT } from './circuit.ts'
 import { readPart } from './jwt-shape.ts'
 
 export const INQUIRY_LIMITS: HttpLimits = { timeout: duration(3_000), bytes: 64 * 1024 }
+
+/** The same for what is open, which is held for half a second only. */
+const OPEN_COOLDOWN = 200
 
 export type InquiryTools = {
   readonly clock: Clock
@@ -27,37 +30,39 @@ const isOfPlace = (error: unknown): boolean =>
 export class Inquiry {
   readonly #url: URL
   readonly #tools: InquiryTools
-  readonly #circuit: Circuit
+  /** What strangers' questions run into closes nothing for what is open. */
+  readonly #circuits: { readonly [L in Lane]: Circuit }
   #noticedAt = -Infinity
 
   constructor(url: URL, tools: InquiryTools) {
     this.#url = url
     this.#tools = tools
-    this.#circuit = new Circuit(tools.clock)
+    this.#circuits = { new: new Circuit(tools.clock, CIRCUIT.cooldown), open: new Circuit(tools.clock, OPEN_COOLDOWN) }
   }
 
   /** Never rejects. `post` is made when the place may be asked. */
-  async ask(post: () => Promise<HttpPost>): Promise<Told> {
-    if (!this.#circuit.enter()) return SILENCE
+  async ask(lane: Lane, post: () => Promise<HttpPost>): Promise<Told> {
+    const circuit = this.#circuits[lane]
+    if (!circuit.enter()) return SILENCE
     try {
-      const text = await this.#posted(await post())
-      this.#circuit.answered()
+      const text = await this.#posted(await post(), lane)
+      circuit.answered()
       return this.#read(text)
     } catch (error) {
-      if (isOfPlace(error)) this.#circuit.failed()
-      else this.#circuit.answered()
+      if (isOfPlace(error)) circuit.failed()
+      else circuit.answered()
       if (error instanceof Error) this.#tell(error)
       return SILENCE
     }
   }
 
   /** Once more where a connection kept open turns out to be gone: asking changes nothing there. */
-  async #posted(post: HttpPost): Promise<string> {
+  async #posted(post: HttpPost, lane: Lane): Promise<string> {
     try {
-      return await this.#tools.http.post(this.#url, post, INQUIRY_LIMITS)
+      return await this.#tools.http.post(this.#url, post, INQUIRY_LIMITS, lane)
     } catch (error) {
       if (!(error instanceof HttpFault) || error.code !== 'unreachable') throw error
-      return this.#tools.http.post(this.#url, post, INQUIRY_LIMITS)
+      return this.#tools.http.post(this.#url, post, INQUIRY_LIMITS, lane)
     }
   }
 

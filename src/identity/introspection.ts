@@ -8,7 +8,7 @@ import { NO_PURPOSES } from '../core/purpose.ts'
 import { after, duration, type Instant } from '../core/time.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
-import type { HttpPost } from '../runtime/http-client.ts'
+import type { HttpPost, Lane } from '../runtime/http-client.ts'
 import { sha256 } from '../runtime/id.ts'
 import { isJwt } from './claimed-authority.ts'
 import { claimOf, deviceOf, principalOf } from './claims.ts'
@@ -77,13 +77,13 @@ export class IntrospectionProvider implements Provider {
     this.#sent = { headers, ca: files.ca, statuses: [200] }
   }
 
-  async prove(text: string, digest: string): Promise<Proof> {
+  async prove(text: string, digest: string, lane: Lane = 'new'): Promise<Proof> {
     if (!TOKEN.test(text)) return invalid('malformed')
     const askedAt = this.#clock.now()
     const inactiveUntil = this.#inactive.get(digest)
     if (inactiveUntil !== undefined && askedAt < inactiveUntil) return invalid('inactive')
     const body = new URLSearchParams([['token', text], ['token_type_hint', 'access_token']]).toString()
-    const told = await this.#inquiry.ask(() => Promise.resolve({ ...this.#sent, body }))
+    const told = await this.#inquiry.ask(lane, () => Promise.resolve({ ...this.#sent, body }))
     if (told.is === 'silence') return invalid('introspection_unavailable')
     const active = claimOf(told.answer, 'active')
     if (active === true) return this.#accept(text, digest, told.answer, askedAt)

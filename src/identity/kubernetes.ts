@@ -5,6 +5,7 @@ import type { Evidence } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import { after } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
+import type { Lane } from '../runtime/http-client.ts'
 import { claimOf, principalOf } from './claims.ts'
 import { NO_POSSESSION } from './confirmation.ts'
 import { invalid, type Proof, type Provider } from './credential.ts'
@@ -40,7 +41,7 @@ export class KubernetesProvider implements Provider {
     this.#clock = clock
   }
 
-  async prove(text: string): Promise<Proof> {
+  async prove(text: string, _digest: string, lane: Lane = 'new'): Promise<Proof> {
     const token = await this.#tokens.read(text)
     if (token.is === 'refused') return token
     const { audience, review } = this.#settings
@@ -51,7 +52,7 @@ export class KubernetesProvider implements Provider {
     const read = principalOf(this.#settings, claims)
     if (read.is === 'fault') return invalid(read.fault)
     const askedAt = this.#clock.now()
-    const fault = this.#review === null ? null : await this.#review.fault(text, pod, audience)
+    const fault = this.#review === null ? null : await this.#review.fault(text, pod, audience, lane)
     if (fault !== null) return invalid(fault)
     const { uid } = pod.pod
     const knownUntil = review === null ? null : after(askedAt, review.freshness)

@@ -63,6 +63,12 @@ export class TokenCache {
     this.#entries.set(digest, entry)
   }
 
+  /** Forgets one text. */
+  forget(digest: string): void {
+    const entry = this.#entries.get(digest)
+    if (entry !== undefined) this.#forget(entry)
+  }
+
   /** Forgets every spelling of a credential. */
   drop(credential: string): void {
     for (const entry of this.#byCredential.get(credential) ?? []) this.#forget(entry)

@@ -2,6 +2,7 @@
 // deleted. The answer must speak of the very account and pod that the token names; whatever else it says refuses. SPEC: SES18
 import type { KubernetesSettings } from '../config/settings.ts'
 import type { Claims } from '../core/principal.ts'
+import type { Lane } from '../runtime/http-client.ts'
 import { readSecretFile } from '../runtime/secret-file.ts'
 import { claimOf } from './claims.ts'
 import type { CredentialFault } from './credential.ts'
@@ -52,9 +53,9 @@ export class TokenReview {
   }
 
   /** Null where the cluster says that the token counts. */
-  async fault(token: string, pod: PodIdentity, audience: readonly string[]): Promise<CredentialFault | null> {
+  async fault(token: string, pod: PodIdentity, audience: readonly string[], lane: Lane): Promise<CredentialFault | null> {
     const body = JSON.stringify({ apiVersion: API, kind: 'TokenReview', spec: { token, audiences: audience } })
-    const told = await this.#inquiry.ask(async () => {
+    const told = await this.#inquiry.ask(lane, async () => {
       const own = await readSecretFile(this.#review.tokenFile) // kubelet writes it anew before it ends
       return { body, headers: { authorization: `Bearer ${own}`, 'content-type': 'application/json', accept: 'application/json' }, ca: this.#ca, statuses: [200, 201] }
     })

@@ -2,12 +2,14 @@
 // SPEC: SES12
 import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../runtime/clock.ts'
-import { type Identification, invalid, type Proven, type Provider, type VerifiedAnswer } from './credential.ts'
+import type { Lane } from '../runtime/http-client.ts'
+import { type CredentialFault, type Identification, invalid, type Proven, type Provider, type Refused, type VerifiedAnswer } from './credential.ts'
 import { sessionKeyOf } from './session-key.ts'
-import { TokenCache } from './token-cache.ts'
+import type { TokenCache } from './token-cache.ts'
 
-/** Credentials of one provider that may be under verification at once. */
-export const PENDING_MAX = 1_000
+/** Credentials of one provider that may be under verification at once: of new requests, and beside them of what is open. */
+export const NEW_MAX = 750
+export const OPEN_MAX = 250
 
 /** A credential as read from its header line. */
 export type Shown = {
@@ -23,6 +25,15 @@ export type Shown = {
 /** How session keys are made. */
 export type Keying = { readonly digestKey: KeyObject; readonly names: readonly string[] }
 
+/** What says nothing of the credential: nobody could be asked. */
+const SILENCE: ReadonlySet<CredentialFault> = new Set<CredentialFault>(['busy', 'introspection_unavailable', 'review_unavailable', 'keys_unavailable', 'marks_unavailable'])
+
+/** Is it a no to the credential, or to how it was shown? */
+export const isDefinite = ({ reason, detail }: Refused): boolean => reason !== 'store_failed' && !SILENCE.has(detail)
+
+/** `denied` is told to those who wait for another answer on it: the last word may have been asked for first. */
+type Underway = { readonly answer: Promise<Identification>; denied: boolean }
+
 /** What a provider proved, with the session it belongs to. */
 export function answerOf(provider: string, proven: Proven, { digestKey, names }: Keying): VerifiedAnswer {
   const { principal, claims, evidence, mark, binding, workload, knownUntil } = proven
@@ -34,18 +45,21 @@ export class Verifier {
   readonly cache: TokenCache
   readonly #clock: Clock
   readonly #keying: Keying
-  readonly #pending = new Map<string, Promise<Identification>>()
+  readonly #onDenied: (provider: string, digest: string) => void
+  /** By digest; strangers crowd out each other, never what is open. */
+  readonly #lanes: { readonly [L in Lane]: Map<string, Underway> } = { new: new Map(), open: new Map() }
   #busy = 0
 
-  constructor(provider: Provider, clock: Clock, keying: Keying, cache: TokenCache = new TokenCache()) {
+  constructor(provider: Provider, clock: Clock, keying: Keying, cache: TokenCache, onDenied: (provider: string, digest: string) => void) {
     this.provider = provider
     this.cache = cache
     this.#clock = clock
     this.#keying = keying
+    this.#onDenied = onDenied
   }
 
   get pending(): number {
-    return this.#pending.size
+    return this.#lanes.new.size + this.#lanes.open.size
   }
 
   /** Refusals because too many were pending. */
@@ -58,23 +72,39 @@ export class Verifier {
     return this.cache.get(shown.digest, this.#clock.now())
   }
 
-  verify(shown: Shown): Promise<Identification> {
-    const underway = this.#pending.get(shown.digest)
-    if (underway !== undefined) return underway
-    if (this.#pending.size >= PENDING_MAX) {
+  verify(shown: Shown, lane: Lane): Promise<Identification> {
+    const { digest } = shown
+    const pending = this.#lanes[lane]
+    const underway = this.#lanes.open.get(digest) ?? pending.get(digest)
+    if (underway !== undefined) return underway.answer
+    if (pending.size >= (lane === 'open' ? OPEN_MAX : NEW_MAX)) {
       this.#busy++
       return Promise.resolve(invalid('busy'))
     }
-    const answer = this.#prove(shown).finally(() => this.#pending.delete(shown.digest))
-    this.#pending.set(shown.digest, answer)
+    const answer = this.#prove(shown, lane).finally(() => pending.delete(digest))
+    pending.set(digest, { answer, denied: false })
     return answer
   }
 
-  async #prove({ text, digest }: Shown): Promise<Identification> {
-    const proof = await this.provider.prove(text, digest)
-    if (proof.is === 'refused') return proof
+  async #prove({ text, digest }: Shown, lane: Lane): Promise<Identification> {
+    const proof = await this.provider.prove(text, digest, lane)
+    if (proof.is === 'refused') {
+      if (isDefinite(proof)) this.#deny(digest)
+      return proof
+    }
+    if (this.#lanes[lane].get(digest)?.denied === true) return invalid('inactive')
     const answer = answerOf(this.provider.name, proof.proven, this.#keying)
     this.cache.put(digest, answer, this.#clock.now())
     return answer
+  }
+
+  /** Whatever was known of it is over, for whoever shows it. */
+  #deny(digest: string): void {
+    this.cache.forget(digest)
+    for (const pending of Object.values(this.#lanes)) {
+      const underway = pending.get(digest)
+      if (underway !== undefined) underway.denied = true
+    }
+    this.#onDenied(this.provider.name, digest)
   }
 }

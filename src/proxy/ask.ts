@@ -74,6 +74,9 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
   asked = false
   readonly #owner: AskOwner
   #passing: Passing | null = null
+  #certificate: CertificateRead | null = null
+  /** The configuration under which its certificate was read, for that says which proxies are believed; null before. */
+  #readUnder: World | null = null
 
   constructor(arrival: Arrival, world: World, head: Head, target: Target, source: Source, owner: AskOwner) {
     this.arrival = arrival
@@ -99,6 +102,14 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
   get proofs(): readonly string[] { return linesOf(this.arrival.headers, 'dpop') }
 
   get clientCertificate(): CertificateRead | null {
+    if (this.#readUnder !== this.world) {
+      this.#certificate = this.#shownCertificate()
+      this.#readUnder = this.world
+    }
+    return this.#certificate
+  }
+
+  #shownCertificate(): CertificateRead | null {
     const { arrival: { certificate, headers, at, peer }, forwardedCertificates: form, world: { settings: { trustedProxies } } } = this
     if (form === null || !isListed(trustedProxies, plainAddress(peer))) return certificate
     return forwardedCertificate(CERTIFICATE_HEADERS.flatMap(header => linesOf(headers, header).map(value => ({ header, value }))), true, form, at) // a proxy's own certificate is not its caller's
@@ -113,6 +124,12 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
     if (shown === null) return null
     const read = timely(shown, this.arrival.at)
     return read.is === 'refused' ? null : (read.certificate.spiffe?.text ?? null)
+  }
+
+  /** By the certificate of its connection alone, in force or not: nobody outlives a lock by it. */
+  get certified(): string | null {
+    const shown = this.clientCertificate
+    return shown === null || shown.is === 'refused' ? null : (shown.certificate.spiffe?.text ?? null)
   }
 
   get sourceAddress(): string { return this.source.address }

@@ -8,11 +8,10 @@ import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
 import { methodFault } from '../core/method.ts'
 import { placeOf, type Route, routeOf } from '../core/route.ts'
-import { after, FOREVER, type Instant, later } from '../core/time.ts'
 import { type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
 import type { Relay } from '../enforcement/admit.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
-import type { Identification, Verified } from '../identity/credential.ts'
+import type { Identification } from '../identity/credential.ts'
 import { purposesClaimed } from '../identity/purposes.ts'
 import { newExchangeId } from '../runtime/id.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
@@ -37,7 +36,7 @@ import { answerMetadata, isMetadata } from './self-service/protected-resource.ts
 import { isKeySet, type SelfService, RESERVED } from './self-service/self-service.ts'
 import { sessionNow, sessionOf } from './session-of.ts'
 import { sourceOf } from './describe/source.ts'
-import { ASKED_EVERY } from './vouching.ts'
+import { vouchedUntil } from './vouching.ts'
 
 /** One request of so many has its way through the gateway timed. */
 const SAMPLED = 16
@@ -181,7 +180,7 @@ export class Pipeline {
     ask.purposes = purposes
     const claims = live?.claims ?? verified?.claims ?? NO_CLAIMS
     const evaluation = this.#describe(ask, verified?.evidence ?? null, purposes)
-    const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: this.#vouchedUntil(verified) }
+    const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: vouchedUntil(verified?.knownUntil ?? null, this.#room.keeper.clock.now()) }
     if (live !== null) this.#drifts.observe(inquiry, live)
     const relay = this.#forwarder.relayOf(ask, place)
     if (relay === null) return this.#refuse(ask, 'upstream_unavailable')
@@ -248,13 +247,7 @@ export class Pipeline {
 
   #describe(ask: Ask, evidence: Evidence | null, purposes: Purposes): Evaluation {
     const { source: { address: source }, arrival: { secure } } = ask
-    return { evidence, action: actionOf(ask), resource: ask.target, context: new Seen(inboundOf(ask), { source, secure, workload: ask.workload, purposes }) }
-  }
-
-  /** What has to be asked about all the time is asked about once a second while it is open. */
-  #vouchedUntil(verified: Verified | null): Instant {
-    const known = verified?.knownUntil ?? null
-    return known === null ? FOREVER : later(known, after(this.#room.keeper.clock.now(), ASKED_EVERY))
+    return { evidence, action: actionOf(ask), resource: ask.target, context: new Seen(inboundOf(ask), ask, { source, secure, workload: ask.workload, purposes }) }
   }
 
   // ---- refusals

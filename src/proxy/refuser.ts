@@ -1,9 +1,9 @@
 // Refusals on their way out: on record, counted, and in words for the caller, with what it may ask for. SPEC: WIRE9, AUD2, ADM8
+import { mayHoldNow } from '../approvals/holding.ts'
 import { NOBODY } from '../audit/record.ts'
 import type { Refusal } from '../core/decision.ts'
 import { offersFor } from '../core/policy.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
-import { mayHold } from '../core/session.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
 import type { Ask } from './ask.ts'
@@ -49,7 +49,8 @@ export class Refuser {
     const { place, head, verified, live } = ask
     const scope = place?.rule?.scope ?? null
     const cors = place === null || place.route.cors === null ? NO_LINES : corsHeaders(place.route.cors, head.origin)
-    const offers = requestable && scope !== null && verified !== null && live !== null ? offersFor(this.#room.mirror.policy, scope, verified.principal, verified.claims).filter(({ name }) => mayHold(live.record, name)) : []
+    const { policy } = this.#room.mirror
+    const offers = requestable && scope !== null && verified !== null && live !== null ? offersFor(policy, scope, verified.principal, verified.claims).filter(({ name }) => mayHoldNow(policy, live.record, name)) : []
     return refusalText(reason, {
       session: live?.record.id ?? null, headers: [...cors, ...nonceLines(ask.credentialFault, this.#room.identifier.nonce)], challenges: challengesFor(ask, reason),
       offers: offers.map(({ name, purposes, approval }) => ({ profile: name, purpose: purposes, approval: approval === null ? 'none' : 'required' })),

@@ -30,7 +30,7 @@ function wantsRenewal(live: LiveSession, { evidence }: Verified): boolean {
 const mayBeIdle = ({ mirror, keeper }: ProxyRoom, { lastSeen, pins }: LiveSession): boolean => pins === 0 && after(lastSeen, mirror.policy.sessions.idle) <= keeper.clock.now()
 
 /** What a request shows beside its credential. */
-export type Shower = { readonly workload: string | null; readonly sourceAddress: string }
+export type Shower = { readonly workload: string | null; readonly certified: string | null; readonly sourceAddress: string }
 
 /** The judge will refuse it: nothing of what it shows counts for the session, neither its claims nor its end. */
 const isDrifted = ({ mirror }: ProxyRoom, { record }: LiveSession, { evidence }: Verified, shower: Shower): boolean =>

@@ -27,6 +27,9 @@ export type HttpLimits = {
   readonly bytes: number
 }
 
+/** For whom a place is asked: each has connections of its own, so that any number of new requests keeps no answer from what is open. */
+export type Lane = 'new' | 'open'
+
 /** What `post` sends. */
 export type HttpPost = {
   readonly body: string
@@ -38,10 +41,10 @@ export type HttpPost = {
 }
 
 const CONNECTIONS_PER_ORIGIN = 4
-/** Of places that are asked about credentials. */
+/** Of places that are asked about credentials, in each lane. */
 const POSTS_PER_ORIGIN = 32
-/** Sets of trusted certificates in use at once: more than a configuration and its successor name. */
-const AUTHORITIES_MAX = 128
+/** Sets of trusted certificates in use at once, by lane: more than a configuration and its successor name. */
+const AUTHORITIES_MAX = 256
 const HEADERS = { accept: 'application/json, application/jwk-set+json', 'accept-encoding': 'identity', 'user-agent': 'narrowgate' }
 
 async function bytesOf(body: Dispatcher.ResponseData['body'], max: number): Promise<Buffer> {
@@ -85,7 +88,7 @@ function headFault(where: string, status: number, headers: Dispatcher.ResponseDa
 
 export class HttpClient {
   readonly #agent = new Agent({ connections: CONNECTIONS_PER_ORIGIN, pipelining: 1, maxHeaderSize: 16 * 1024 })
-  /** By the certificates they trust; the empty text stands for the system's. */
+  /** By lane and the certificates they trust; nothing stands for the system's. */
   readonly #posting = new Map<string, Agent>()
 
   /** The JSON value of a 200 answer; anything else throws HttpFault. */
@@ -94,8 +97,8 @@ export class HttpClient {
   }
 
   /** The text of the answer; another status than those taken, or anything else that is wrong with it, throws HttpFault. */
-  post(url: URL, { body, headers, ca, statuses }: HttpPost, limits: HttpLimits): Promise<string> {
-    return this.#ask(url, { dispatcher: this.#posts(ca), method: 'POST', headers: { ...HEADERS, ...headers }, body, statuses }, limits)
+  post(url: URL, { body, headers, ca, statuses }: HttpPost, limits: HttpLimits, lane: Lane): Promise<string> {
+    return this.#ask(url, { dispatcher: this.#posts(ca, lane), method: 'POST', headers: { ...HEADERS, ...headers }, body, statuses }, limits)
   }
 
   async #ask(url: URL, { statuses, ...asking }: Asking, limits: HttpLimits): Promise<string> {
@@ -116,13 +119,14 @@ export class HttpClient {
     }
   }
 
-  #posts(ca: string | null): Agent {
-    const known = this.#posting.get(ca ?? '')
+  #posts(ca: string | null, lane: Lane): Agent {
+    const name = `${lane} ${ca ?? ''}`
+    const known = this.#posting.get(name)
     if (known !== undefined) return known
     const [oldest] = this.#posting.size < AUTHORITIES_MAX ? [] : this.#posting
     if (oldest !== undefined && this.#posting.delete(oldest[0])) void oldest[1].close() // what it has under way is finished
     const agent = new Agent({ connections: POSTS_PER_ORIGIN, pipelining: 1, maxHeaderSize: 16 * 1024, ...(ca === null ? {} : { connect: { ca } }) })
-    this.#posting.set(ca ?? '', agent)
+    this.#posting.set(name, agent)
     return agent
   }
 

@@ -1,7 +1,7 @@
 // Every lock, in memory, by the name of its selector. Read once at start and again when what is known came into doubt; in between announcements
 // move it, and one that overtakes the reading wins. SPEC: ENF8, STO16
 import { type Lock, type Selector, selectorName } from '../core/anchor.ts'
-import type { LockIndex } from '../core/locks.ts'
+import { cutOffsAmong, type LockIndex, moveCutOff } from '../core/locks.ts'
 import type { SessionStore } from './store.ts'
 
 const PAGE = 500
@@ -12,7 +12,7 @@ const isNewer = (lock: Lock, known: Lock): boolean => lock.version > known.versi
 export class LockBook {
   readonly #store: SessionStore
   #records = new Map<string, Lock>()
-  #cutOffs = new Map<string, Lock>()
+  #cutOffs = cutOffsAmong([])
   /** Announced while all of them are read. */
   #overtaken: Map<string, Lock> | null = null
   #reading: Promise<void> = Promise.resolve()
@@ -51,31 +51,31 @@ export class LockBook {
         cursor = page.next
       }
       this.#records = new Map()
-      this.#cutOffs = new Map()
-      for (const [name, lock] of [...found, ...overtaken]) this.#put(name, lock)
+      for (const [name, lock] of [...found, ...overtaken]) this.#keep(name, lock)
+      this.#cutOffs = cutOffsAmong(this.#records.values())
       this.index = this.#indexed()
     } finally {
       this.#overtaken = null
     }
   }
 
-  #put(name: string, lock: Lock, assumed = false): boolean {
+  #put(name: string, lock: Lock, assumed: boolean): boolean {
+    if (!this.#keep(name, lock, assumed)) return false
+    if (lock.selector.kind === 'issuedBefore') moveCutOff(this.#cutOffs, lock)
+    this.index = this.#indexed()
+    return true
+  }
+
+  #keep(name: string, lock: Lock, assumed = false): boolean {
     const known = this.#records.get(name)
     if (!assumed && known !== undefined && !isNewer(lock, known)) return false
-    const cutOff = lock.selector.kind === 'issuedBefore'
-    if (lock.state === 'lifted') {
-      this.#records.delete(name)
-      this.#cutOffs.delete(name)
-    } else {
-      this.#records.set(name, lock)
-      if (cutOff) this.#cutOffs.set(name, lock)
-    }
-    this.index = cutOff ? this.#indexed() : { ...this.index, size: this.#records.size }
+    if (lock.state === 'lifted') this.#records.delete(name)
+    else this.#records.set(name, lock)
     return true
   }
 
   /** The index is the records themselves; a new one tells that something changed. */
   #indexed(): LockIndex {
-    return { size: this.#records.size, byName: this.#records, issuedBefore: [...this.#cutOffs.values()] }
+    return { size: this.#records.size, byName: this.#records, issuedBefore: this.#cutOffs }
   }
 }

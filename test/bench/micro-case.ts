@@ -122,7 +122,7 @@ function evaluation(i: number): Evaluation {
     evidence: { provider: 'login', fingerprint: 'f', credential: 'credential-1', issuer: principal.issuer, keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR), keyThumbprint: null, device: null, claimed: {} },
     action: { method: 'GET', upgrade: null },
     resource: { host: HOST, path: `/${segments.join('/')}`, segments, query: '' },
-    context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, purposes: { ticket: 'OPS-1' }, headers: ['accept', 'application/json', 'user-agent', 'bench'] },
+    context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: { ticket: 'OPS-1' }, headers: ['accept', 'application/json', 'user-agent', 'bench'] },
   }
 }
 

@@ -195,7 +195,7 @@ export class AdminDesk {
     const route = routeOf(this.policy.table, resource)
     if (typeof route === 'string') throw new Error(route)
     const evidence = { provider: 'login', fingerprint: 'f', credential: live.record.credential.id, issuer: live.record.principal.issuer, keyId: null, issuedAt: live.record.credential.issuedAt, expiresAt: live.record.credential.expiresAt, keyThumbprint: null, device: null, claimed: {} }
-    const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, purposes: ticket === null ? {} : { ticket }, headers: [] } } as const
+    const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: ticket === null ? {} : { ticket }, headers: [] } } as const
     const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {}, vouchedUntil: FOREVER }
     const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))
     if (decision.effect === 'refuse') return null

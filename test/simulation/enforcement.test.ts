@@ -70,7 +70,7 @@ const evidenceOf = (who: number, { id, keys: [keyId], issued, ends }: Shown): Ev
 const evaluationOf = ({ who, path, ticket, credential }: Ask): Evaluation => ({
   evidence: credential === null || who === null ? null : evidenceOf(who, credential),
   action: { method: 'GET', upgrade: null }, resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
-  context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: who === null ? null : shownBy(who).workload, purposes: ticket === null ? {} : { ticket }, headers: [] },
+  context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: who === null ? null : shownBy(who).workload, certified: null, purposes: ticket === null ? {} : { ticket }, headers: [] },
 })
 const nullable = (ms: number | null): Instant | null => (ms === null ? null : instant(ms))
 const credentialOf = ({ id, keys: [keyId], issued, ends }: Shown): Credential => ({ id, keyId: keyId ?? null, issuedAt: nullable(issued), expiresAt: nullable(ends) })

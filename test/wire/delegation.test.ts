@@ -227,7 +227,7 @@ describe.each([['over Redis', overRedis], ['on the embedded store', embedded]] a
     await ledger.applyToSession(key, {
       kind: 'session.opened', key, session: newSessionId(), epoch: store.epochOf(sessionRef(key)), endsAt, bindings: NOT_BOUND, id: newSignalId(), by: 'test', note: '',
       principal: { kind: 'agent', issuer: 'broker:flows', tenant: '', subject: 'orphan', client: '', owner: null, actor: null }, credential: { id: sessionCredential({ key }), keyId: null, issuedAt: now, expiresAt: endsAt },
-      brokered: { broker: 'flows', by: 'ops|flows', claims: { role: 'worker' }, possession: null, scopes: null, profiles: [], purposes: {}, parent: { key: nobody, id: stranger, baseline: ['base:use', 'extra:use'], depth: 0 } },
+      brokered: { broker: 'flows', by: 'ops|flows', claims: { role: 'worker' }, possession: null, scopes: null, profiles: [], purposes: {}, barred: [], parent: { key: nobody, id: stranger, baseline: ['base:use', 'extra:use'], depth: 0 } },
     })
     expect([await onBoth('base', token), await onBoth('extra', token)]).toEqual([['parent_ended', 'parent_ended'], ['parent_ended', 'parent_ended']])
   })

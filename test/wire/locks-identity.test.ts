@@ -7,7 +7,7 @@ import { NOT_BOUND } from '../../src/core/binding.ts'
 import { sessionRef } from '../../src/core/record.ts'
 import type { SessionKey } from '../../src/core/session.ts'
 import { sessionCredential } from '../../src/identity/session-token.ts'
-import { newSessionId, newSignalId, sha256 } from '../../src/runtime/id.ts'
+import { newLockId, newSessionId, newSignalId, sha256 } from '../../src/runtime/id.ts'
 import { claimsOf, IntrospectionServer, ISSUERS, type Members, seconds, Signer } from '../cases/token-cases.ts'
 import { type Answer, type GatewayPair, type GatewayPlan, TestGateway } from '../support/gateway.ts'
 import { sessionsOf } from '../support/possession.ts'
@@ -320,6 +320,21 @@ describe('a lock on a workload', () => {
     await lift(set)
   })
 
+  test.each(['jwtSvid', 'kubernetes'] as const)('[ENF8, BND5] is not evaded with the %s of another workload on the connection of its certificate, which opens no session either; the other one goes on by itself', async kind => {
+    const own = somebody()
+    const { leaf } = await credential('mtls', { who: own })
+    const token = await credential(kind, { who: somebody() })
+    const workload = `spiffe://mesh.example/w/${own}`
+    await meets({ workload }, [{ ...token, leaf }], [token])
+    const set = await lock({ workload })
+    const before = await sessionsOf(pair.a)
+    const unknown = await credential(kind, { who: somebody() })
+    expect(await onBoth({ ...unknown, leaf })).toEqual(both('403 locked'))
+    expect(await sessionsOf(pair.a)).toEqual(before)
+    expect(await onBoth(unknown)).toEqual(both('200'))
+    await lift(set)
+  })
+
   test('[ENF8] is told in one of the two forms that there are', async () => {
     for (const workload of ['deploy-0', 'pod/', 'POD/1', 'spiffe://', 'spiffe://a b/c']) expect((await lock({ workload })).status, workload).toBe(400)
   })
@@ -350,7 +365,7 @@ async function delegated(gate: TestGateway, parent: Shown): Promise<{ readonly s
   await ledger.applyToSession(key, {
     kind: 'session.opened', key, session: id, epoch: store.epochOf(sessionRef(key)), principal: { ...principal, issuer: 'broker:flows', subject: 'a task' }, endsAt, bindings: NOT_BOUND,
     credential: { id: sessionCredential({ key }), keyId: null, issuedAt: now, expiresAt: endsAt }, id: newSignalId(), by: 'test', note: '',
-    brokered: { broker: 'flows', by: 'ops|flows', claims: {}, possession: null, scopes: null, profiles: [], purposes: {}, parent: { key: parentKey, id: under, baseline: view?.effective.baseline ?? [], depth: 0 } },
+    brokered: { broker: 'flows', by: 'ops|flows', claims: {}, possession: null, scopes: null, profiles: [], purposes: {}, barred: [], parent: { key: parentKey, id: under, baseline: view?.effective.baseline ?? [], depth: 0 } },
   })
   return { shown: bearer(token), key, id, under }
 }
@@ -453,4 +468,24 @@ describe('a cut-off by the time of issue', () => {
     await lift(one)
     expect(await listed()).toEqual([])
   })
+})
+
+test('[ENF8, ADM3] locks beyond ten thousand are counted as a limit that was met, and taken all the same', async () => {
+  const crowded = await TestGateway.start(await planOf())
+  const met = async (): Promise<readonly string[]> => (await crowded.ops('/metrics')).text.split('\n').filter(line => line.startsWith('narrowgate_limit_reached_total{limit="locks"}'))
+  const set = (subject: string): Promise<Answer> => crowded.admin('POST', '/v1/locks', { selector: { subject }, reason: 'test' })
+  try {
+    const locks = Array.from({ length: 9_999 }, (_, i) => ({ kind: 'subject', value: `nobody-${i}` }) as const)
+    const news = { kind: 'lock.set', lock: newLockId(), effect: 'deny', reason: 'locked', until: null, by: 'test', note: '' } as const
+    for (let from = 0; from < locks.length; from += 500) await Promise.all(locks.slice(from, from + 500).map(selector => crowded.parts.ledger.applyToLock(selector, { ...news, selector, id: newSignalId() })))
+    expect((await set('the last')).json).toMatchObject({ enforced: true })
+    expect([crowded.parts.mirror.locks.size, await met()]).toEqual([10_000, []])
+    const who = somebody()
+    const shown = await credential('jwt', { who })
+    expect(await outcome(crowded, shown)).toBe('200')
+    expect((await set(`agent-${who}`)).json).toMatchObject({ enforced: true })
+    expect([await outcome(crowded, shown), await met()]).toEqual(['403 locked', ['narrowgate_limit_reached_total{limit="locks"} 1']])
+  } finally {
+    await crowded.stop()
+  }
 })

@@ -13,7 +13,7 @@ import { sessionCredential } from '../../identity/session-token.ts'
 import { newSessionId } from '../../runtime/id.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
 import { type Answer, done, timeText } from '../answer.ts'
-import { boundTo, brokerFor, delegatedFrom, endFor, mayActAs, parentFor, representedBy } from '../brokering.ts'
+import { barredUnder, boundTo, brokerFor, delegatedFrom, endFor, issuerFor, mayActAs, parentFor, purposesUnder, representedBy } from '../brokering.ts'
 import { claimsOf } from '../directory.ts'
 import { enforced } from '../enforced.ts'
 import { AdminFault, faultOf } from '../fault.ts'
@@ -37,15 +37,16 @@ const REPEAT_KEY = /^[\x21-\x7e]{1,255}$/
 /** The session as it would be opened now. @throws AdminFault */
 async function drafted(call: Opening, broker: Broker, key: SessionKey, now: Instant): Promise<Draft> {
   const { room, caller, body } = call
+  const issuer = await issuerFor(broker, call)
   const parent = await parentFor(call)
   if (parent !== null) claimsOf(parent)
   const delegated = parent === null ? null : delegatedFrom(room, parent)
-  const { principal, claims } = representedBy(broker, call, parent)
+  const { principal, claims } = representedBy(broker, issuer, call, parent)
   const { bindings, possession } = boundTo(broker, body)
   const endsAt = endFor(broker, body, parent, now)
   const brokered: Brokered = {
     broker: broker.name, by: caller.identity, claims, possession, scopes: body.scopes === undefined ? null : scopeOf(body.scopes), profiles: broker.profiles,
-    purposes: purposesIn(body.purpose), parent: delegated,
+    purposes: purposesUnder(parent, purposesIn(body.purpose)), barred: barredUnder(parent), parent: delegated,
   }
   const credential = { id: sessionCredential({ key }), keyId: null, issuedAt: now, expiresAt: endsAt }
   return { kind: 'session.opened', key, session: newSessionId(), epoch: room.store.epochOf(sessionRef(key)), principal, credential, endsAt, bindings, brokered }
@@ -73,16 +74,18 @@ async function assertFirst({ room, caller, repeatKeys }: Opening, { name, max, o
   if (repeatKey !== undefined && !(await isFirstUse(room.store, ['repeat', caller.identity, repeatKey], REPEATS_REMEMBERED, now))) {
     throw new AdminFault('conflict', 'this `Idempotency-Key` was used already: a token is shown once, and never again')
   }
-  const value = once === null ? undefined : brokered.purposes[once]
-  if (once === null || value === undefined) return
+  if (once === null) return
+  const value = brokered.purposes[once]
+  if (value === undefined) throw new AdminFault('bad_request', `each session of ${name} names its ${once} in \`purpose\``)
+  const above = brokered.parent === null ? null : (room.mirror.byId(brokered.parent.id)?.record.brokered ?? null)
+  if (above?.broker === name && above.purposes[once] === value) return // a part of what was opened for it
   const memory = duration(VALUES_REMEMBERED * Math.ceil((max + VALUE_OUTLIVES) / VALUES_REMEMBERED))
   if (!(await isFirstUse(room.store, ['once', name, principal.tenant, once, value], memory, now))) throw new AdminFault('conflict', `${name} has opened a session for this ${once} already`)
 }
 
 /** Before anything is looked up. */
-function assertAsked({ repeatKeys, body }: Opening, { name, once }: Broker): void {
+function assertAsked({ repeatKeys }: Opening): void {
   if (repeatKeys.length > 1 || repeatKeys.some(key => !REPEAT_KEY.test(key))) throw new AdminFault('bad_request', '`Idempotency-Key` is one line of at most 255 visible characters')
-  if (once !== null && body.purpose?.[once] === undefined) throw new AdminFault('bad_request', `each session of ${name} names its ${once} in \`purpose\``)
 }
 
 /** @throws AdminFault where the store has another opinion */
@@ -129,7 +132,7 @@ function answerOf({ room }: Opening, token: string, live: LiveSession, draft: Dr
 async function open(call: Opening): Promise<Answer> {
   const { room, body } = call
   const broker = brokerFor(call)
-  assertAsked(call, broker)
+  assertAsked(call)
   const now = room.clock.now()
   const { token, key } = room.sessionTokens.issue()
   const draft = await drafted(call, broker, key, now)

@@ -12,6 +12,8 @@ import { AdminFault } from '../fault.ts'
 import { type Call, givenReason, type Handlers, wordOf } from './handler.ts'
 
 const MARK = 'mark_'
+/** Beyond so many an operator is told. One more is never refused: it may be an emergency. */
+const LOCKS_MAX = 10_000
 
 /** As a body writes it. */
 function selectorView(selector: Selector): Json {
@@ -58,10 +60,17 @@ function unheard({ mirror: { policy } }: Call<'lock.set'>['room'], { kind, value
   return missing ? { warning: `no ${kind} ${value} is configured: the lock meets nothing now` } : {}
 }
 
+function tellOfMany({ mirror: { locks: { size } }, metrics, log }: Call<'lock.set'>['room']): void {
+  if (size <= LOCKS_MAX) return
+  metrics.limitReached.inc({ limit: 'locks' })
+  log.warn({ locks: size, limit: LOCKS_MAX }, 'more locks stand than there should')
+}
+
 /** The answer also names the lock, so that it can be lifted. */
 async function locked(room: Call<'lock.set'>['room'], setting: ReturnType<Call<'lock.set'>['room']['intake']['lock']>, selector: Selector, note: string | null): Promise<Answer> {
   const answer = await enforced(setting, `${selector.kind}:${selector.value}`, note)
   const { record: lock } = await setting
+  tellOfMany(room)
   return lock === null || answer.is !== 'json' ? answer : { ...answer, body: { ...answer.body, ...unheard(room, selector), lock: lockView(lock) } }
 }
 

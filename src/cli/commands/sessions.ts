@@ -56,7 +56,7 @@ function open(terminal: Terminal): Command {
     .option('--issuer <issuer>', 'default broker:NAME').option('--tenant <tenant>', 'its tenant').option('--client <client>', 'its client').option('--owner <owner>', 'who is answerable for it')
     .option('--claim <name=value>', 'what conditions read, as JSON or text; may be repeated', collected, [])
     .option('--bind-key <thumbprint>', 'the DPoP key (jkt) that has to be proved').option('--bind-certificate <thumbprint>', 'the client certificate (x5t#S256) that has to be shown')
-    .option('--bind-workload <id>', 'a SPIFFE id, or pod/UID').option('--bind-source <address>', 'an IP address; of IPv6 its /64')
+    .option('--bind-workload <id>', 'a SPIFFE id').option('--bind-source <address>', 'an IP address; of IPv6 its /64')
     .option('--parent <session>', 'the session it is delegated from').option('--scopes <scopes...>', 'the most it may ever do')
     .option('--purpose <kind=value>', 'what it is for, such as task=T-7; may be repeated', collected, [])
     .option('--profile <name[=duration]>', 'an elevation it begins with; may be repeated', collected, [])

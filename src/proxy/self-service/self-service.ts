@@ -8,12 +8,13 @@ import { identityOf } from '../../core/principal.ts'
 import { type Reason, REASONS } from '../../core/reason.ts'
 import { routesAt } from '../../core/route.ts'
 import { type Asker, type Declined, prepare } from '../../approvals/asking.ts'
+import { mayHoldNow } from '../../approvals/holding.ts'
 import type { Full, Hub } from '../../enforcement/hub.ts'
 import type { Verified } from '../../identity/credential.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
 import { StoreFault } from '../../sessions/store-fault.ts'
 import type { Enforced, Word } from '../../signals/intake.ts'
-import { isMarked, mayHold, type Session, type SessionId } from '../../core/session.ts'
+import { isMarked, type Session, type SessionId } from '../../core/session.ts'
 import type { Ask } from '../ask.ts'
 import type { ProxyRoom } from '../room.ts'
 import { answerJson } from '../own-answer.ts'
@@ -37,7 +38,7 @@ const LONGEST_WAIT = 60
 const NO_BODY = { text: '' }
 
 /** `life` is the one the caller was identified in; what comes of the request is meant for no other. */
-type Known = { readonly live: LiveSession; readonly verified: Verified; readonly workload: string | null; readonly life: SessionId }
+type Known = { readonly live: LiveSession; readonly verified: Verified; readonly workload: string | null; readonly certified: string | null; readonly life: SessionId }
 type Answer = { readonly status: number; readonly body: unknown } | { readonly reason: Reason; readonly says: string | null } | 'streaming'
 type Handler = (ask: Ask, known: Known, id: ElevationId, body: string) => Promise<Answer>
 
@@ -142,14 +143,14 @@ export class SelfService {
     }
     ask.verified = identified.verified
     const live = await sessionOf(this.#room, identified.verified, '', ask)
-    return 'effect' in live ? live : { live, verified: identified.verified, workload: ask.workload, life: live.record.id }
+    return 'effect' in live ? live : { live, verified: identified.verified, workload: ask.workload, certified: ask.certified, life: live.record.id }
   }
 
   #effective(live: LiveSession) { return this.#room.mirror.effective(live, this.#now) }
 
   /** Why this caller may ask nothing more, at any moment of a request. A frozen session may still read how it stands. */
   #standing(known: Known, path: string): Reason | null {
-    const { verified: { evidence, principal }, workload, life } = known
+    const { verified: { evidence, principal }, workload, certified, life } = known
     const live = this.#current(known)
     if (isMarked(live.record, evidence.issuedAt)) return 'credential_revoked'
     if (live.record.id !== life) return 'session_ended'
@@ -157,7 +158,7 @@ export class SelfService {
     if (state === 'refused') return reason ?? 'session_ended'
     if (this.#left(known) <= 0) return 'credential_ended'
     const { locks } = this.#room.mirror
-    const lock = locks.size === 0 ? null : locksOnRequest(locks, '', { evidence, context: { workload } }, principal, this.#now)
+    const lock = locks.size === 0 ? null : locksOnRequest(locks, '', { evidence, context: { workload, certified } }, principal, this.#now)
     if (lock?.effect === 'deny') return lock.reason
     const frozen = state === 'frozen' || lock?.effect === 'freeze'
     return frozen && path !== 'session' && path !== 'events' ? 'frozen' : null
@@ -198,7 +199,8 @@ export class SelfService {
   }
 
   #offered({ live, verified: { principal, claims } }: Known) {
-    return { profiles: [...this.#room.mirror.policy.profiles.values()].filter(profile => isEligible(profile, principal, claims) && mayHold(live.record, profile.name)).map(profileAnswer) }
+    const { policy } = this.#room.mirror
+    return { profiles: [...policy.profiles.values()].filter(profile => isEligible(profile, principal, claims) && mayHoldNow(policy, live.record, profile.name)).map(profileAnswer) }
   }
 
   async #request(ask: Ask, known: Known, body: string): Promise<Answer> {

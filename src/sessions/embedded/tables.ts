@@ -8,6 +8,7 @@ import type { Commit, Outgoing, Page, Position } from '../store.ts'
 import { StoreFull } from '../store-fault.ts'
 import type { Columns } from './row.ts'
 import type { Statements } from './statements.ts'
+import { inPresentForm } from '../present-form.ts'
 
 /** Rows taken along by one commit when operations and records are forgotten. */
 export const FORGOTTEN_PER_COMMIT = 16
@@ -37,7 +38,7 @@ export const textOf = ({ ref, operation, record, facts, index, ties, forgetAt }:
 
 // Each cast names what `write` put into that column, and nothing else writes it.
 const refOf = (row: Columns): RecordRef => ({ kind: row.text('kind') as RecordRef['kind'], name: row.text('name') })
-const recordIn = (row: Columns): StoredRecord => row.json('body') as StoredRecord
+const recordIn = (row: Columns): StoredRecord => inPresentForm(row.json('body') as StoredRecord)
 const factsIn = (row: Columns): readonly Fact[] => row.json('facts') as readonly Fact[]
 
 export class Tables {

@@ -6,6 +6,7 @@ import { type Instant, instant } from '../../core/time.ts'
 import { hmac, sha256 } from '../../runtime/id.ts'
 import { StoreFault } from '../store-fault.ts'
 import { sessionOf, sessionText } from './session-text.ts'
+import { inPresentForm } from '../present-form.ts'
 
 const SEPARATOR = '\x1f'
 
@@ -86,7 +87,7 @@ export const bodyOf = (record: StoredRecord): string => (record.record === 'sess
 
 export function recordOf({ kind, name }: RecordRef, body: string): StoredRecord {
   const written: unknown = JSON.parse(body)
-  return kind === 'session' && Array.isArray(written) ? sessionOf(name, written) : (written as StoredRecord) // written by commit, and under a MAC where a key is set
+  return inPresentForm(kind === 'session' && Array.isArray(written) ? sessionOf(name, written) : (written as StoredRecord)) // written by commit, and under a MAC where a key is set
 }
 
 /** 72 bits of a digest: to meet another's by chance or by design is out of reach, and what is found is checked by its reader. */

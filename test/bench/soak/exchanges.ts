@@ -159,7 +159,7 @@ export class Callers {
     })
     stream.resume()
     void over.then(() => moving.reject(new Error(`${path} over HTTP/2 was over before it began (${stream.rstCode === constants.NGHTTP2_REFUSED_STREAM ? 'REFUSED_STREAM' : stream.rstCode}, ${session.destroyed ? 'with' : session.closed ? 'behind the end of' : 'without'} its connection)`)))
-    const leave = (): void => stream.close()
+    const leave = (): void => void setImmediate(() => stream.close()) // not within a read: node loses count of its memory there, and aborts
     if (method === 'POST') feed(stream, isCall ? MESSAGE : PIECE)
     if (isSilent(path)) setTimeout(moving.resolve, SILENT)
     await begun(path, moving.promise, leave)

@@ -32,7 +32,7 @@ const configuration = (directory: string, { api, calls }: Upstreams, issuer: Tok
   },
   admin: { auth: { tokenFile: join(directory, 'operators.json') } },
   authn: { login: { jwt: { issuer: issuer.issuer, audience: AUDIENCE, jwksFile: join(directory, 'jwks.json') }, kind: 'agent' } },
-  sessions: { idle: '10s', max: '1m', baseline: [{ scopes: ['soak:base'] }] },
+  sessions: { idle: '2m', max: '10m', baseline: [{ scopes: ['soak:base'] }] },
   telemetry: { logs: { level: 'error' } },
   upstreams: { api: { url: `http://127.0.0.1:${api}` }, calls: { url: `http://127.0.0.1:${calls}`, protocol: 'grpc' } },
   routes: [
@@ -46,7 +46,7 @@ const configuration = (directory: string, { api, calls }: Upstreams, issuer: Tok
       ],
     },
   ],
-  elevations: { extra: { adds: ['soak:extra'], for: '1m', approval: 'none' } },
+  elevations: { extra: { adds: ['soak:extra'], for: '10m', approval: 'none' } },
 })
 
 export class Site {

@@ -26,7 +26,7 @@ routes: [{ name: api, match: { host: api.test }, upstream: "http://127.0.0.1:9",
 `)
 const VOUCHED = [
   'https://login.example', 'https://opaque.example', 'https://cluster.example', 'https://spire.example', 'https://operators.example', 'spiffe://mesh.example.org', 'spiffe://prod.example.org', 'spiffe://ops.example.org',
-  'introspection:unnamed', 'api-key:robots', 'api-key:later', 'x509:CN=Any', 'introspection:later',
+  'introspection:unnamed', 'api-key:robots', 'api-key:later', 'x509:CN=Any', 'introspection:later', 'API-KEY:keys', 'X509:CN=Any',
 ]
 
 test.each(VOUCHED)('[ADM23, SES20] %s is the issuer of somebody else’s principals', issuer => {

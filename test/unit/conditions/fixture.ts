@@ -23,7 +23,7 @@ export const INPUT: ConditionInput = {
     evidence: null,
     action: { method: 'GET', upgrade: null },
     resource: { host: 'deploy.internal', path: '/v1/releases/42', segments: ['v1', 'releases', '42'], query: '?dry=1' },
-    context: { protocol: 'http', source: '10.20.3.4', secure: true, workload: null, purposes: {}, headers: ['X-Tier', 'gold', 'Accept', 'a', 'accept', 'b'] },
+    context: { protocol: 'http', source: '10.20.3.4', secure: true, workload: null, certified: null, purposes: {}, headers: ['X-Tier', 'gold', 'Accept', 'a', 'accept', 'b'] },
   },
   params: { id: '42', name: 'a%20b' },
   elevation: null,

@@ -1,17 +1,19 @@
 // What a session is bound to, asked of every request of it: the judge, the carriers of elevations, and what a broker and a parent leave.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Lock, LockId } from '../../../src/core/anchor.ts'
+import type { Lock, LockEffect, LockId, Selector } from '../../../src/core/anchor.ts'
 import { BINDING_MODES, type BindingModes, type Bindings, boundBy, networkOf, NOT_BOUND } from '../../../src/core/binding.ts'
 import type { Case } from '../../../src/core/checks/check.ts'
 import type { TextExpression } from '../../../src/core/condition.ts'
 import { grantName } from '../../../src/core/decision.ts'
+import type { Elevation } from '../../../src/core/elevation.ts'
 import { driftOf } from '../../../src/core/drift.ts'
 import { effective, type ParentView } from '../../../src/core/effective.ts'
 import { evaluate } from '../../../src/core/evaluate.ts'
 import type { Evidence } from '../../../src/core/evidence.ts'
-import { lockIndex, NO_LOCKS } from '../../../src/core/locks.ts'
+import { lockIndex, type LockIndex, NO_LOCKS } from '../../../src/core/locks.ts'
 import { pathPattern } from '../../../src/core/path-pattern.ts'
+import type { Broker, Policy } from '../../../src/core/policy.ts'
 import type { Purposes } from '../../../src/core/purpose.ts'
 import { placeOf, type Route, routeTable, type Rule } from '../../../src/core/route.ts'
 import type { Scope } from '../../../src/core/scope.ts'
@@ -23,6 +25,8 @@ const MODES: BindingModes = { key: 'required', workload: 'required', device: 're
 const BOUND: Bindings = { key: 'k1', workload: 'spiffe://test/a', device: 'laptop', source: '192.0.2.1' }
 const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'c', issuer: 'https://idp.test', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: 'k1', device: 'laptop', claimed: {} }
 const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:read', condition: null, messages: null, requireAuth: null }
+
+const BROKER: Broker = { name: 'b', who: null, may: { source: 'true', test: () => 'true' }, profiles: ['fix'], max: duration(600_000), bindRequired: false, once: null }
 
 type World = {
   readonly session?: Partial<Session>
@@ -36,21 +40,23 @@ type World = {
   readonly rule?: Partial<Rule>
   readonly baseline?: Scope
   readonly parent?: ParentView
+  readonly locks?: LockIndex
+  readonly credentialEnd?: 'cut' | 'ignore'
 }
 
-function caseOf({ session = {}, modes = {}, evidence = {}, workload = 'spiffe://test/a', source = '192.0.2.1', tenant, path = '/acme/x', purposes = {}, rule = {}, baseline = ['db:read'], parent }: World): Case {
+function caseOf({ session = {}, modes = {}, evidence = {}, workload = 'spiffe://test/a', source = '192.0.2.1', tenant, path = '/acme/x', purposes = {}, rule = {}, baseline = ['db:read'], parent, locks = NO_LOCKS, credentialEnd = 'cut' }: World): Case {
   const route: Route = {
     name: 'api', host: { is: 'any' }, path: pathPattern('/{tenant}/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject',
     upstreamFolds: { case: false, params: false }, cors: null, rewrite: null, tenant: tenant === undefined ? null : { source: '', read: tenant }, rules: [{ ...RULE, ...rule }],
   }
   const plain = policyOf(profile('fix', ['db:write', 'db:read']))
-  const policy = { ...plain, routes: [route], table: routeTable([route]), sessions: { ...plain.sessions, bind: { ...MODES, ...modes } } }
+  const policy: Policy = { ...plain, brokers: new Map([['b', BROKER]]), routes: [route], table: routeTable([route]), sessions: { ...plain.sessions, credentialEnd, bind: { ...MODES, ...modes } } }
   const evaluation: Case['evaluation'] = {
     evidence: { ...EVIDENCE, ...evidence }, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path, segments: path.slice(1).split('/'), query: '' },
-    context: { protocol: 'http', source, secure: true, workload, purposes, headers: [] },
+    context: { protocol: 'http', source, secure: true, workload, certified: null, purposes, headers: [] },
   }
-  const standing = effective({ ...SESSION, bindings: BOUND, ...session }, baseline, { find: () => null }, NO_LOCKS, policy, NOW, parent)
-  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks: NO_LOCKS, standing, claims: {}, held: null }
+  const standing = effective({ ...SESSION, bindings: BOUND, ...session }, baseline, { find: () => null }, locks, policy, NOW, parent)
+  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: {}, held: null }
 }
 
 function answer(world: World): string {
@@ -136,7 +142,7 @@ describe('a route of one tenant', () => {
 
 describe('a session that a broker opened', () => {
   const brokered = (changes: Partial<Brokered> = {}): Brokered =>
-    ({ broker: 'b', by: 'https://idp.test|orchestrator', claims: {}, possession: null, scopes: null, profiles: ['fix'], purposes: {}, parent: null, ...changes })
+    ({ broker: 'b', by: 'https://idp.test|orchestrator', claims: {}, possession: null, scopes: null, profiles: ['fix'], purposes: {}, barred: [], parent: null, ...changes })
   const parent = { key: 'key_0' as SessionKey, id: 'ses_0' as SessionId, baseline: ['db:read'], depth: 0 } // words of the test
   const off: BindingModes = { key: 'off', workload: 'off', device: 'off', source: 'off', tenant: 'off' }
   const there = (session: Partial<Session>, baselineKnown = true, baseline: Scope = ['db:read', 'db:write']): ParentView =>
@@ -191,6 +197,57 @@ describe('a session that a broker opened', () => {
     expect(answer({ ...write, parent: there({}, true, ['db:read']) })).toBe('elevation_required')
     expect(answer({ ...write, parent: there({ elevations: [elevation('elv_0', { adds: ['db:write'] })] }, true, []) })).toBe('baseline')
     expect(answer({ ...write, parent: there({ elevations: [elevation('elv_0', { adds: ['db:write'], state: { is: 'ended', at: NOW, reason: 'revoked' } })] }, true, []) })).toBe('elevation_required')
+  })
+
+  const lockOn = (selector: Selector, effect: LockEffect): Lock =>
+    ({ record: 'lock', id: 'lck_1' as LockId, selector, version: 1, state: 'set', effect, reason: 'locked', note: '', by: '', since: NOW, until: at(10) }) // a word of the test
+  const locked = (selector: Selector, effect: LockEffect, session: Partial<Session> = {}) => {
+    const locks = lockIndex([lockOn(selector, effect)])
+    const above = effective({ ...SESSION, id: parent.id, credential: { ...SESSION.credential, keyId: 'k' }, ...session }, ['db:read'], { find: () => null }, locks, policyOf(profile('fix', ['db:write'])), NOW)
+    return caseOf({ session: { brokered: brokered({ parent: { ...parent, baseline: ['db:read', 'db:write'] } }) }, baseline: ['db:read', 'db:write'], evidence: { issuedAt: at(1) }, locks, parent: { is: 'there', standing: above, baselineKnown: true } })
+  }
+
+  test.each<readonly [string, Selector]>([
+    ['the credential', { kind: 'credential', value: 'cred_1' }], ['its key', { kind: 'keyId', value: 'k' }], ['its key at its issuer', { kind: 'keyId', value: 'https://idp.test|k' }],
+    ['its time', { kind: 'issuedBefore', value: String(NOW) }], ['its time for its subject', { kind: 'issuedBefore', value: `${NOW} https://idp.test|agent` }],
+  ])('[SES21, ENF8] a lock on %s of the parent ends, holds and narrows what was delegated by it', (_what, selector) => {
+    const elevated = { elevations: [elevation('elv_0', { adds: ['db:write'] })] }
+    expect(evaluate(locked(selector, 'deny'))).toMatchObject({ effect: 'refuse', reason: 'parent_ended' })
+    expect(locked(selector, 'deny').standing?.until).toBe(at(10))
+    expect(evaluate(locked(selector, 'freeze'))).toMatchObject({ effect: 'refuse', reason: 'frozen' })
+    expect(locked(selector, 'baseline', elevated).standing?.baseline).toEqual(['db:read'])
+    expect(locked({ kind: 'credential', value: 'other' }, 'deny', elevated).standing?.baseline).toEqual(['db:read', 'db:write'])
+  })
+
+  test('[SES21, SES6] ends with the newest credential of its parent, unless sessions outlive theirs', () => {
+    const session = { brokered: brokered({ parent }) }
+    const ended = { credential: { ...SESSION.credential, expiresAt: NOW } }
+    expect(answer({ session, parent: there(ended) })).toBe('parent_ended')
+    expect(answer({ session, parent: there(ended), credentialEnd: 'ignore' })).toBe('baseline')
+    expect(evaluate(caseOf({ session, parent: there({ credential: { ...SESSION.credential, expiresAt: at(30) } }) }))).toMatchObject({ until: at(30) })
+  })
+
+  test('[SES21, PUR2, BND1] an elevation of the parent carries it only for the purpose, the key and the workload of that elevation', () => {
+    const lent = (changes: Partial<Elevation>, own: Partial<Brokered> = {}, bindings: Bindings = NOT_BOUND) => answer({
+      session: { bindings, brokered: brokered({ ...own, parent: { ...parent, baseline: [] } }) }, rule: { scope: 'db:write' }, baseline: ['db:write'], purposes: own.purposes ?? {},
+      parent: there({ elevations: [elevation('elv_0', { adds: ['db:write'], ...changes })] }, true, []),
+    })
+    expect(lent({})).toBe('baseline')
+    expect([lent({ purposes: { ticket: 'T1' } }), lent({ purposes: { ticket: 'T1' } }, { purposes: { ticket: 'T2' } }), lent({ purposes: { ticket: 'T1' } }, { purposes: { ticket: 'T1' } })]).toEqual(['elevation_required', 'elevation_required', 'baseline'])
+    expect([lent({ keyThumbprint: 'k1' }), lent({ keyThumbprint: 'k1' }, {}, { ...NOT_BOUND, key: 'k1' })]).toEqual(['elevation_required', 'baseline'])
+    expect([lent({ workload: 'pod/1' }), lent({ workload: 'spiffe://test/a' }, {}, { ...NOT_BOUND, workload: 'spiffe://test/a' })]).toEqual(['elevation_required', 'baseline'])
+  })
+
+  test('[SES21] is held where a lock holds the elevation of its parent that it stands on', () => {
+    const locks = lockIndex([lockOn({ kind: 'profile', value: 'fix' }, 'freeze')])
+    const standing = effective({ ...SESSION, id: parent.id, elevations: [elevation('elv_0', { adds: ['db:write'] })] }, [], { find: () => null }, locks, policyOf(profile('fix', ['db:write'])), NOW)
+    const held = { session: { brokered: brokered({ parent: { ...parent, baseline: [] } }) }, baseline: ['db:write'], parent: { is: 'there', standing, baselineKnown: true } } as const
+    expect(answer({ ...held, rule: { scope: 'db:write' } })).toBe('frozen')
+    expect(answer({ ...held, rule: { scope: 'db:read' } })).toBe('elevation_required')
+  })
+
+  test('[SES20] ends with its broker', () => {
+    expect(answer({ session: { brokered: brokered({ broker: 'gone' }) } })).toBe('session_ended')
   })
 
   test('[SES21] of a parent whose credential was not seen here does no more than that might do when it delegated', () => {

@@ -58,7 +58,7 @@ function caseOf(world: World): Case {
   const evaluation: Evaluation = {
     evidence: evidence === null ? null : { ...EVIDENCE, ...evidence }, action: { method: world.method ?? 'GET', upgrade: null },
     resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
-    context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, purposes: world.purposes ?? {}, headers: [] },
+    context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: world.purposes ?? {}, headers: [] },
   }
   const locks = lockIndex(world.locks ?? [])
   const standing = session === null ? null : effective({ ...SESSION, ...session }, world.baseline ?? [], { find: () => null }, locks, policy, now)

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { cutOffFor, cutOffOf, type Lock, LOCK_EFFECTS, type LockEffect, type LockId, type Selector, selectorName, stronger } from '../../../src/core/anchor.ts'
 import type { ElevationId } from '../../../src/core/elevation.ts'
 import type { Evidence } from '../../../src/core/evidence.ts'
-import { keptToBaseline, type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
+import { cutOffsAmong, keptToBaseline, type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, moveCutOff, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
 import { isFoundBy } from '../../../src/core/record.ts'
 import type { Session, SessionId, SessionKey } from '../../../src/core/session.ts'
 import { FOREVER, type Instant, instant } from '../../../src/core/time.ts'
@@ -18,12 +18,12 @@ const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'c
 
 const DELEGATED: Session = {
   ...SESSION, bindings: { key: null, workload: 'spiffe://test/agent', device: 'laptop', source: '192.0.2.1' },
-  brokered: { broker: 'factory', by: 'https://idp.test|boss', claims: {}, possession: null, scopes: null, profiles: [], purposes: {}, parent: { key: 'key_above' as SessionKey, id: 'ses_above' as SessionId, baseline: [], depth: 0 } }, // test words
+  brokered: { broker: 'factory', by: 'https://idp.test|boss', claims: {}, possession: null, scopes: null, profiles: [], purposes: {}, barred: [], parent: { key: 'key_above' as SessionKey, id: 'ses_above' as SessionId, baseline: [], depth: 0 } }, // test words
 }
 
 const onSession = (index: LockIndex, now: Instant = NOW): string | null => locksOnSession(index, SESSION, now)?.lock.effect ?? null
-const onRequest = (index: LockIndex, evidence: Evidence | null = EVIDENCE, workload: string | null = null): string | null =>
-  locksOnRequest(index, 'api', { evidence, context: { workload } }, evidence === null ? null : SESSION.principal, NOW)?.effect ?? null
+const onRequest = (index: LockIndex, evidence: Evidence | null = EVIDENCE, workload: string | null = null, certified: string | null = null): string | null =>
+  locksOnRequest(index, 'api', { evidence, context: { workload, certified } }, evidence === null ? null : SESSION.principal, NOW)?.effect ?? null
 
 describe('on a session', () => {
   test.each<readonly [Selector['kind'], string]>([
@@ -76,6 +76,15 @@ describe('on a request', () => {
     expect(onRequest(lockIndex([lock('keyId', 'k1'), lock('device', 'laptop'), lock('issuer', 'https://idp.test')]), null, 'pod/1')).toBeNull()
   })
 
+  test('[ENF8, BND5] who shows a credential of one workload on the connection of another is met as either, and by the stronger word on both', () => {
+    const [token, connection] = [lock('workload', 'pod/1', 'freeze'), lock('workload', 'spiffe://test/b')]
+    for (const evidence of [EVIDENCE, null]) {
+      const met = (...locks: readonly Lock[]): string | null => onRequest(lockIndex(locks), evidence, 'pod/1', 'spiffe://test/b')
+      expect([met(token), met(connection), met(token, connection), met(lock('workload', 'spiffe://test/c'))]).toEqual(['freeze', 'deny', 'deny', null])
+    }
+    expect(onRequest(lockIndex([connection]), null, null, 'spiffe://test/b')).toBe('deny')
+  })
+
   describe('a cut-off for one subject', () => {
     const cutOff = (ms: number, subject: string | null, effect: LockEffect = 'deny') => lockIndex([lock('issuedBefore', cutOffFor({ before: instant(NOW + ms), subject }).value, effect)])
 
@@ -88,13 +97,70 @@ describe('on a request', () => {
     })
 
     test('[ENF8] of a caller of whom nothing else is known every cut-off may be meant', () => {
-      expect(locksOnRequest(cutOff(0, 'someone else'), 'api', { evidence: EVIDENCE, context: { workload: null } }, null, NOW)?.effect).toBe('deny')
+      expect(locksOnRequest(cutOff(0, 'someone else'), 'api', { evidence: EVIDENCE, context: { workload: null, certified: null } }, null, NOW)?.effect).toBe('deny')
     })
 
     test('[ENF8] keeps to the baseline like any other lock, and only who is meant', () => {
-      const kept = (index: LockIndex): boolean => keptToBaseline(index, 'api', { evidence: EVIDENCE, context: { workload: null } }, SESSION.principal, NOW)
+      const kept = (index: LockIndex): boolean => keptToBaseline(index, 'api', { evidence: EVIDENCE, context: { workload: null, certified: null } }, SESSION.principal, NOW)
       expect(['agent', 'someone else', null].map(subject => kept(cutOff(0, subject, 'baseline')))).toEqual([true, false, true])
       expect(kept(cutOff(0, 'agent', 'freeze'))).toBe(false)
+    })
+
+    test('[ENF8] of several each counts for its own subject, effect, instant and end, whatever else stands and in whichever order they came', () => {
+      const SUBJECTS = [null, 'agent', 'https://idp.test|agent', 'https://other.test|agent', 'someone else']
+      const MEANT = SUBJECTS.slice(0, 3)
+      const anyCutOff = fc.record({ ms: fc.integer({ min: -5, max: 5 }), subject: fc.constantFrom(...SUBJECTS), effect: fc.constantFrom(...LOCK_EFFECTS), until: fc.option(fc.integer({ min: -9, max: 9 }), { nil: null }) })
+      const places = { selector: ({ ms, subject }: { readonly ms: number; readonly subject: string | null }) => `${ms} ${subject}`, minLength: 5, maxLength: 30, size: 'max' as const }
+      let hits = 0
+      fc.assert(fc.property(fc.uniqueArray(anyCutOff, places), fc.option(fc.integer({ min: -5, max: 5 }), { nil: null }), fc.array(fc.nat(29)), fc.boolean(), (specs, issued, lifted, isKnown) => {
+        const locks = specs.map(({ ms, subject, effect, until }) => lock('issuedBefore', cutOffFor({ before: instant(NOW + ms), subject }).value, effect, until))
+        const gone = new Set(lifted)
+        const standing = specs.filter(({ ms, subject, until }, i) => !gone.has(i) && (!isKnown || MEANT.includes(subject)) && (issued === null || issued <= ms) && (until === null || until > 0))
+        const shown = { evidence: { ...EVIDENCE, issuedAt: issued === null ? null : instant(NOW + issued) }, context: { workload: null, certified: null } }
+        const whose = isKnown ? SESSION.principal : null
+        const [read, moved] = [lockIndex(locks.filter((_, i) => !gone.has(i))), cutOffsAmong(locks.slice(0, 10))]
+        for (const each of locks.slice(10)) moveCutOff(moved, each)
+        for (const i of gone) for (const each of locks.slice(i, i + 1)) moveCutOff(moved, { ...each, state: 'lifted' })
+        for (const index of [read, { ...read, issuedBefore: moved }]) {
+          expect(locksOnRequest(index, 'api', shown, whose, NOW)?.effect).toBe((['deny', 'freeze', 'baseline'] as const).find(effect => standing.some(each => each.effect === effect)))
+          expect(keptToBaseline(index, 'api', shown, whose, NOW)).toBe(standing.some(({ effect }) => effect === 'baseline'))
+        }
+        if (standing.length > 1) hits++
+      }), { numRuns: 400 })
+      expect(hits).toBeGreaterThan(30)
+    })
+
+    test('[ENF8] an older one that stands longer counts when a newer one has run out, whatever the newer one would have met besides', () => {
+      const [newer, older] = [lock('issuedBefore', `${NOW + 5} agent`, 'deny', 10), lock('issuedBefore', `${NOW} agent`, 'deny', 20)]
+      const metAt = (ms: number, issuedAt: Instant): boolean => locksOnRequest(lockIndex([older, newer]), 'api', { evidence: { ...EVIDENCE, issuedAt }, context: { workload: null, certified: null } }, SESSION.principal, instant(NOW + ms)) !== null
+      expect([9, 10, 19, 20].map(ms => metAt(ms, NOW))).toEqual([true, true, true, false])
+      expect([9, 10, 19, 20].map(ms => metAt(ms, instant(NOW + 3)))).toEqual([true, false, false, false])
+    })
+
+    test('[ENF8] one that is changed counts as it is now, and leaves nothing when it is lifted', () => {
+      const set = lock('issuedBefore', `${NOW} agent`, 'freeze')
+      const cutOffs = cutOffsAmong([set])
+      const effectNow = (): string | null => onRequest({ size: 1, byName: new Map(), issuedBefore: cutOffs })
+      moveCutOff(cutOffs, { ...set, effect: 'deny' })
+      expect(effectNow()).toBe('deny')
+      moveCutOff(cutOffs, { ...set, effect: 'baseline' })
+      expect(effectNow()).toBe('baseline')
+      moveCutOff(cutOffs, { ...set, state: 'lifted' })
+      expect([effectNow(), cutOffs.size]).toEqual([null, 0])
+    })
+
+    test.each<readonly [string, (i: number) => string]>([
+      ['subjects', i => `${NOW + 1} somebody-${i}`], ['instants for everybody', i => String(NOW - 1 - i)], ['instants for the caller, each lasting longer', i => `${NOW - 1 - i} agent`],
+    ])('[ENF8] ten thousand of them, of as many %s, are each read once and not again for any request', (_, valueOf) => {
+      let read = 0
+      const locks = Array.from({ length: 10_000 }, (_each, i): Lock => {
+        const set = lock('issuedBefore', valueOf(i), 'deny', i)
+        return { ...set, get selector() { read++; return set.selector }, get until() { read++; return set.until } } // whoever looks at one is counted
+      })
+      const index = lockIndex(locks)
+      read = 0
+      for (let i = 0; i < 100; i++) expect(onRequest(index)).toBeNull()
+      expect(read).toBeLessThan(100 * 10)
     })
 
     test('[ENF8] is read as it was written, whatever the subject is; what cannot be read refuses everybody', () => {
@@ -107,7 +173,7 @@ describe('on a request', () => {
     expect(onRequest(lockIndex([lock('all', '')]), null)).toBe('deny')
     expect(onRequest(lockIndex([lock('all', '')]))).toBeNull()
     expect(onSession(lockIndex([lock('all', '')]))).toBe('deny')
-    expect(locksOnRequest(lockIndex([lock('all', '')]), 'api', { evidence: EVIDENCE, context: { workload: null } }, null, NOW)?.effect, 'with a credential, and no session for it').toBe('deny')
+    expect(locksOnRequest(lockIndex([lock('all', '')]), 'api', { evidence: EVIDENCE, context: { workload: null, certified: null } }, null, NOW)?.effect, 'with a credential, and no session for it').toBe('deny')
   })
 })
 

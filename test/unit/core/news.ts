@@ -33,7 +33,7 @@ const nullable = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.o
 const scope = fc.subarray(['db:read', 'db:write', 'mail:send', 'net:open']).map(scopeOf)
 const bindings: fc.Arbitrary<Bindings> = fc.record({ key: nullable(fc.constantFrom('k1', 'k2')), workload: nullable(fc.constant('spiffe://test/agent')), device: nullable(fc.constant('laptop')), source: nullable(fc.constant('192.0.2.1')) })
 const brokered: fc.Arbitrary<Brokered> = fc.record({
-  broker: fc.constant('factory'), by: fc.constant(REQUESTER), claims: fc.constant({ task: 'OPS-1' }), possession: nullable(fc.constantFrom('dpop', 'certificate')), scopes: nullable(scope), profiles: fc.subarray(['fix', 'read']), purposes: fc.constantFrom({}, { ticket: 'OPS-1' }),
+  broker: fc.constant('factory'), by: fc.constant(REQUESTER), claims: fc.constant({ task: 'OPS-1' }), possession: nullable(fc.constantFrom('dpop', 'certificate')), scopes: nullable(scope), profiles: fc.subarray(['fix', 'read']), purposes: fc.constantFrom({}, { ticket: 'OPS-1' }), barred: fc.constantFrom([], [REQUESTER]),
   parent: nullable(fc.record({ key: fc.constant('above' as SessionKey), id: fc.constant('ses_above' as SessionId), baseline: scope, depth: fc.integer({ min: 0, max: 3 }) })),
 })
 const which = fc.integer({ min: 0, max: 2 }).map(elevationId)

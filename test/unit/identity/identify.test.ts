@@ -4,7 +4,7 @@ import { ApiKeyProvider } from '../../../src/identity/api-key.ts'
 import { apiKeysOf } from '../../../src/identity/api-key-file.ts'
 import { CREDENTIAL_MAX, type Identification, type Presented, type Proof, type Provider } from '../../../src/identity/credential.ts'
 import { Identifier } from '../../../src/identity/identify.ts'
-import { PENDING_MAX } from '../../../src/identity/verifier.ts'
+import { NEW_MAX } from '../../../src/identity/verifier.ts'
 import { sha256 } from '../../../src/runtime/id.ts'
 import { TokenIssuer } from '../../support/token-issuer.ts'
 import { apiKeySettings, bearer, DIGEST_KEY, HandClock, jwtProvider, NO_STORE, NOON } from './fixtures.ts'
@@ -183,10 +183,10 @@ describe('what is remembered', () => {
     const slow = new Slow(apiKeys())
     const all = identifier(slow)
     const answers = [all.identify(['slow'], bearer(SECRET)), all.identify(['slow'], bearer(SECRET))]
-    for (let other = 1; other < PENDING_MAX; other++) answers.push(all.identify(['slow'], bearer(`other-${other}`)))
+    for (let other = 1; other < NEW_MAX; other++) answers.push(all.identify(['slow'], bearer(`other-${other}`)))
     expect(told(await all.identify(['slow'], bearer('one-too-many')))).toBe('credential_invalid busy')
-    expect(all.counts).toMatchObject({ pending: PENDING_MAX, busy: 1 })
-    expect(slow.asked).toBe(PENDING_MAX)
+    expect(all.counts).toMatchObject({ pending: NEW_MAX, busy: 1 })
+    expect(slow.asked).toBe(NEW_MAX)
     slow.release()
     const [first, second, third] = await Promise.all(answers)
     expect([told(first ?? null), told(third ?? null)]).toEqual(['slow billing', 'credential_invalid api_key_unknown'])

@@ -53,6 +53,15 @@ describe('the cache of verified credentials', () => {
     expect(cache.size).toBe(0)
   })
 
+  test('[SES12] forgets one text, and no other spelling of its credential', () => {
+    const cache = new TokenCache()
+    cache.put('d1', verified('c1', 'k1'), NOON)
+    cache.put('d2', verified('c1', 'k1'), NOON)
+    cache.forget('d1')
+    cache.forget('unknown')
+    expect([cache.get('d1', NOON), cache.get('d2', NOON), cache.size]).toMatchObject([null, { is: 'verified' }, 1])
+  })
+
   test('[SES12] drops every spelling of a credential, and every credential of a session, at once', () => {
     const cache = new TokenCache()
     cache.put('d1', verified('c1', 'k1'), NOON)

@@ -79,9 +79,21 @@ describe('posting', () => {
     const url = await serve((request, response) => {
       request.on('data', chunk => (body += String(chunk))).on('end', () => response.writeHead(201).end('{"a":1}'))
     })
-    expect(await client.post(url, POST, LIMITS)).toBe('{"a":1}')
+    expect(await client.post(url, POST, LIMITS, 'new')).toBe('{"a":1}')
     expect([heads[0]?.[0], body]).toEqual(['POST /doc', 'token=a'])
-    await expect(client.post(url, { ...POST, statuses: [200] }, LIMITS)).rejects.toMatchObject({ code: 'status', status: 201 })
+    await expect(client.post(url, { ...POST, statuses: [200] }, LIMITS, 'new')).rejects.toMatchObject({ code: 'status', status: 201 })
+  })
+
+  test('[SES16] asks about what is open by connections of its own, however many others wait', async () => {
+    const url = await serve((request, response) => void (request.url === '/open' ? response.end('{}') : undefined))
+    const waiting = Array.from({ length: 100 }, () => client.post(url, POST, LIMITS, 'new').catch(() => 'over'))
+    await expect.poll(() => heads.length).toBeGreaterThan(0)
+    expect(await client.post(new URL('/open', url), POST, { ...LIMITS, timeout: duration(2_000) }, 'open')).toBe('{}')
+    server.closeAllConnections()
+    server.close()
+    await client.close()
+    await Promise.all(waiting)
+    client = new HttpClient()
   })
 
   test('[SES16] has the limits of every other exchange, and takes UTF-8 alone', async () => {
@@ -90,11 +102,11 @@ describe('posting', () => {
       if (request.url === '/away') response.writeHead(307, { location: '/doc' }).end()
       else response.end(request.url === '/long' ? 'x'.repeat(1001) : Buffer.from([0x22, 0xff, 0x22]))
     })
-    const post = (path: string): Promise<string> => client.post(new URL(path, url), POST, { ...LIMITS, timeout: duration(200) })
+    const post = (path: string): Promise<string> => client.post(new URL(path, url), POST, { ...LIMITS, timeout: duration(200) }, 'new')
     await expect(post('/slow')).rejects.toMatchObject({ code: 'timeout' })
     await expect(post('/away')).rejects.toMatchObject({ code: 'status', status: 307 })
     await expect(post('/long')).rejects.toMatchObject({ code: 'too_large' })
     await expect(post('/bytes')).rejects.toMatchObject({ code: 'not_json' })
-    await expect(client.post(new URL('http://127.0.0.1:1/'), POST, LIMITS)).rejects.toMatchObject({ code: 'unreachable' })
+    await expect(client.post(new URL('http://127.0.0.1:1/'), POST, LIMITS, 'new')).rejects.toMatchObject({ code: 'unreachable' })
   })
 })

@@ -17,7 +17,7 @@ import { at, elevation, NOW, SESSION } from '../core/world.ts'
 import { asks, evidence, keyOf, POLICY, TICKET, World } from './world.ts'
 
 const WORKER = { role: 'worker' }
-const ROLES: Policy = { ...POLICY, sessions: { ...POLICY.sessions, baseline: [
+const ROLES: Policy = { ...POLICY, brokers: new Map([['factory', { name: 'factory', who: null, may: { source: 'true', test: () => 'true' }, profiles: [], max: duration(3_600_000), bindRequired: false, once: null }]]), sessions: { ...POLICY.sessions, baseline: [
   { when: null, scopes: ['base:read'] },
   { when: { source: 'test', test: (_, claims) => (claims['role'] === 'worker' ? 'true' : 'false') }, scopes: ['db:write'] },
 ] } }
@@ -42,7 +42,7 @@ const idOf = (name: string): SessionId => `ses_${name}` as SessionId // a word o
 const opening = (name: string, parent: Parent): SessionNews => ({
   kind: 'session.opened', key: keyOf(name), session: idOf(name), epoch: world.store.epochOf(sessionRef(keyOf(name))), principal: { ...SESSION.principal, subject: name }, endsAt: instant(world.clock.now() + 3_600_000),
   credential: { ...SESSION.credential, expiresAt: null }, bindings: NOT_BOUND,
-  brokered: { broker: 'factory', by: 'https://idp.test|boss', claims: WORKER, possession: null, scopes: null, profiles: [], purposes: {}, parent },
+  brokered: { broker: 'factory', by: 'https://idp.test|boss', claims: WORKER, possession: null, scopes: null, profiles: [], purposes: {}, barred: [], parent },
 })
 
 /** Opens a session under another and takes it into memory. */

@@ -45,6 +45,23 @@ test('[ENF8, STO16] nor where the older word comes while the newer is read', asy
   expect(known(book)).toBe('deny 3')
 })
 
+test('[ENF8, STO16] of cut-offs those that were read count, but for what was told of them meanwhile, and then what is told', async () => {
+  const cutOff = (version: number, value: string, state: Lock['state'] = 'set'): Lock => lock(version, 0, { selector: { kind: 'issuedBefore', value }, state })
+  const { book, go } = reading(cutOff(1, `${NOW} ann`), cutOff(1, `${NOW} bob`), lock(1, 0))
+  const subjects = (): readonly (string | null)[] => [...book.index.issuedBefore.keys()]
+  book.take(cutOff(1, `${NOW} forgotten`))
+  expect(subjects()).toEqual(['forgotten'])
+  const read = book.read()
+  await new Promise(setImmediate)
+  book.take(cutOff(2, `${NOW} ann`, 'lifted'))
+  go()
+  await read
+  expect([subjects(), book.index.size]).toEqual([['bob'], 2])
+  book.take(cutOff(1, `${NOW} carl`))
+  book.take(cutOff(2, `${NOW} bob`, 'lifted'))
+  expect([subjects(), book.index.size]).toEqual([['carl'], 2])
+})
+
 test('[ENF8, STO16] where a lock has run out its versions begin anew: the next one counts from its first word on', () => {
   const over = lock(5, 0, { until: instant(NOW + 1_000), effect: 'baseline' })
   expect(known(book(over, lock(1, 1_000)))).toBe('deny 1')

@@ -24,7 +24,7 @@ const elevations = fc.array(fc.record({ id: text, adds: scope, until: time, para
 
 const bindings: fc.Arbitrary<Session['bindings']> = fc.oneof(fc.constant(NOT_BOUND), fc.record({ key: orNull(text), workload: orNull(text), device: orNull(text), source: orNull(text) }))
 const brokered: fc.Arbitrary<Session['brokered']> = orNull(fc.record({
-  broker: text, by: text, claims: fc.dictionary(text, fc.jsonValue({ maxDepth: 1 })), possession: orNull(fc.constantFrom('dpop', 'certificate')), scopes: orNull(scope), profiles: scope, purposes: fc.oneof(fc.constant({}), text.map(ticket => ({ ticket }))),
+  broker: text, by: text, claims: fc.dictionary(text, fc.jsonValue({ maxDepth: 1 })), possession: orNull(fc.constantFrom('dpop', 'certificate')), scopes: orNull(scope), profiles: scope, purposes: fc.oneof(fc.constant({}), text.map(ticket => ({ ticket }))), barred: scope,
   parent: orNull(fc.record({ key: text.map(key => key as SessionKey), id: text.map(id => id as SessionId), baseline: scope, depth: fc.nat(4) })), // words of the test
 }))
 
@@ -53,7 +53,7 @@ test('[STO14] each way in which a session is not plain is kept', () => {
   const ways: readonly Partial<Session>[] = [
     {}, { cap: { is: 'baseline', scopes: null } }, { cap: { is: 'scopes', scopes: [] } }, { barred: ['fix'] }, { frozen: { since: NOW, note: '', until: null } }, { elevations: [elevation('e1')] },
     { state: { is: 'revoked', at: NOW, reason: 'revoked' } }, { state: { is: 'lapsed', at: NOW, reason: 'idle' } }, { notBefore: NOW }, { notBefore: instant(0) },
-    { bindings: { ...NOT_BOUND, source: '192.0.2.1' } }, { brokered: { broker: 'b', by: 'i|s', claims: {}, possession: null, scopes: null, profiles: [], purposes: {}, parent: null } }, { drifts: [{ binding: 'key', shown: '' }] },
+    { bindings: { ...NOT_BOUND, source: '192.0.2.1' } }, { brokered: { broker: 'b', by: 'i|s', claims: {}, possession: null, scopes: null, profiles: [], purposes: {}, barred: [], parent: null } }, { drifts: [{ binding: 'key', shown: '' }] },
     { principal: { ...SESSION.principal, owner: '' } }, { principal: { ...SESSION.principal, actor: { issuer: 'i', subject: 's', actsFor: null } } },
     { credential: { ...SESSION.credential, issuedAt: null, expiresAt: null } }, { endsAt: at(-5) },
   ]
