@@ -1,5 +1,6 @@
 // A store behind the port that tells of every call before it is made and after it was answered, and waits for whoever listens.
 // What the listener itself asks of the store is not told. For tests only.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { SessionStore } from '../../src/sessions/store.ts'
 
 /** The nth call since the tap was set, counted from 0, and on which side of it we are. */
@@ -9,7 +10,8 @@ export type Listener = (moment: Moment) => Promise<void> | void
 export class StoreTap {
   #listener: Listener | null = null
   #calls = 0
-  #telling = false
+  /** Calls of the listener itself are made in here; those that others make meanwhile are told like any. */
+  readonly #telling = new AsyncLocalStorage<true>()
 
   /** Calls told since the listener was set. */
   get calls(): number { return this.#calls }
@@ -32,7 +34,7 @@ export class StoreTap {
 
   async #told(name: string, args: readonly unknown[], call: (...args: unknown[]) => unknown): Promise<unknown> {
     const listener = this.#listener
-    if (listener === null || this.#telling) return call(...args)
+    if (listener === null || this.#telling.getStore() === true) return call(...args)
     const at = { call: this.#calls++, name, first: args[0] }
     await this.#tell(listener, { ...at, side: 'before' })
     const answer = await call(...args)
@@ -41,12 +43,7 @@ export class StoreTap {
   }
 
   async #tell(listener: Listener, moment: Moment): Promise<void> {
-    this.#telling = true
-    try {
-      await listener(moment)
-    } finally {
-      this.#telling = false
-    }
+    await this.#telling.run(true, () => listener(moment))
   }
 }
 

@@ -76,7 +76,7 @@ async function assertFirst({ room, caller, repeatKeys }: Opening, { name, max, o
   }
   if (once === null) return
   const value = brokered.purposes[once]
-  if (value === undefined) throw new AdminFault('bad_request', `each session of ${name} names its ${once} in \`purpose\``)
+  if (value === undefined) return
   const above = brokered.parent === null ? null : (room.mirror.byId(brokered.parent.id)?.record.brokered ?? null)
   if (above?.broker === name && above.purposes[once] === value) return // a part of what was opened for it
   const memory = duration(VALUES_REMEMBERED * Math.ceil((max + VALUE_OUTLIVES) / VALUES_REMEMBERED))
@@ -86,6 +86,11 @@ async function assertFirst({ room, caller, repeatKeys }: Opening, { name, max, o
 /** Before anything is looked up. */
 function assertAsked({ repeatKeys }: Opening): void {
   if (repeatKeys.length > 1 || repeatKeys.some(key => !REPEAT_KEY.test(key))) throw new AdminFault('bad_request', '`Idempotency-Key` is one line of at most 255 visible characters')
+}
+
+/** By itself, or by its parent. */
+function assertNamed({ name, once }: Broker, { brokered: { purposes } }: Draft): void {
+  if (once !== null && purposes[once] === undefined) throw new AdminFault('bad_request', `each session of ${name} names its ${once} in \`purpose\``)
 }
 
 /** @throws AdminFault where the store has another opinion */
@@ -136,6 +141,7 @@ async function open(call: Opening): Promise<Answer> {
   const now = room.clock.now()
   const { token, key } = room.sessionTokens.issue()
   const draft = await drafted(call, broker, key, now)
+  assertNamed(broker, draft)
   const elevations: Elevation[] = []
   for (const wanted of body.profiles ?? []) elevations.push(await elevationFor(call, wanted, draft, now))
   await assertFirst(call, broker, draft, now)
