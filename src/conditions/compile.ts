@@ -108,7 +108,7 @@ export function compileCondition(source: string, params: ReadonlySet<string>): C
 export function compileText(source: string, params: ReadonlySet<string>): Compiled<TextExpression> {
   const made = ready(source, 'rule', params, 'string')
   if (!made.ok) return made
-  if (made.roots.has('elevation')) return failed('`elevation` cannot be read here') as Compiled<never> // faults, as any
+  if (made.roots.has('elevation')) return { ok: false, faults: [{ message: '`elevation` cannot be read here', at: 0, hint: null }] }
   const { program } = made
   return { ok: true, condition: { source, read: input => textOf(program, new RuleContext(input)) } }
 }

@@ -1,12 +1,11 @@
 // How the issuer is asked about what is open under opaque tokens: before strangers, once for all of a token, early enough, again where it said nothing; and
 // what its answers do. SPEC: SES16, SES12, BND5
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Exchange } from '../../src/enforcement/exchange.ts'
 import { TestGateway } from '../support/gateway.ts'
 import { RawClient, request } from '../support/raw-client.ts'
 import { type Answerer, json, Service } from '../unit/identity/service.ts'
+import { opaquePlan } from './opaque-plan.ts'
 import { TapUpstream, until } from './support.ts'
 
 let upstream: TapUpstream
@@ -38,33 +37,7 @@ afterEach(async () => {
 const active = (token: string, more = {}): Answerer => json({ active: true, sub: 'agent', aud: 'narrowgate', sid: token, exp: Math.floor(Date.now() / 1000) + 3_600, ...more })
 const silent: Answerer = () => undefined
 
-const start = async (freshness: number): Promise<void> => {
-  gate = await TestGateway.start({
-    routes: '',
-    config: ({ directory, issuer }) => {
-      writeFileSync(join(directory, 'secret'), 'a secret', { mode: 0o600 })
-      return `
-version: 1
-stateDir: ${directory}/state
-server:
-  listeners:
-    - { name: main, address: "127.0.0.1:0", serves: [proxy, keys] }
-    - { name: admin, address: "127.0.0.1:0", serves: [admin] }
-    - { name: ops, address: "127.0.0.1:0", serves: [health, metrics] }
-authn:
-  login: { jwt: { issuer: "${issuer.issuer}", audience: narrowgate, jwksFile: ${directory}/jwks.json } }
-  opaque: { introspection: { url: "${service.url}", clientId: gate, clientSecretFile: ${directory}/secret, audience: narrowgate, freshness: ${freshness}ms }, claims: { device: device_id } }
-sessions: { baseline: [{ scopes: [base:use] }], bind: { device: required } }
-telemetry: { logs: { level: silent } }
-routes:
-  - name: api
-    match: { host: api.test }
-    upstream: { url: "${upstream.origin}", connections: 800 }
-    rules: [{ allow: { paths: [/**] }, scope: base:use }]
-`
-    },
-  })
-}
+const start = async (freshness: number): Promise<void> => { gate = await TestGateway.start(opaquePlan(freshness, service, upstream)) }
 
 const bearer = (token: string): { readonly authorization: string } => ({ authorization: `Bearer ${token}` })
 let turn = 0

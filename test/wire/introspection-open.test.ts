@@ -1,13 +1,12 @@
 // What is open under an opaque token, on two gateways over one Redis: it lasts as long as the issuer says that the token is active, not until its end.
 // SPEC: SES16, SES6
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Exchange } from '../../src/enforcement/exchange.ts'
 import { type GatewayPair, TestGateway } from '../support/gateway.ts'
 import { RawClient, request } from '../support/raw-client.ts'
 import { RedisServer } from '../support/redis-server.ts'
 import { json, Service } from '../unit/identity/service.ts'
+import { opaquePlan } from './opaque-plan.ts'
 import { TapUpstream, until } from './support.ts'
 
 const FRESHNESS = 1_000
@@ -19,31 +18,7 @@ let turn = 0
 
 beforeAll(async () => {
   ;[server, upstream, service] = await Promise.all([RedisServer.start(), TapUpstream.start(), Service.start()])
-  pair = await TestGateway.pair(server, {
-    routes: '',
-    config: ({ directory, issuer }) => {
-      writeFileSync(join(directory, 'secret'), 'a secret', { mode: 0o600 })
-      return `
-version: 1
-stateDir: ${directory}/state
-server:
-  listeners:
-    - { name: main, address: "127.0.0.1:0", serves: [proxy, keys] }
-    - { name: admin, address: "127.0.0.1:0", serves: [admin] }
-    - { name: ops, address: "127.0.0.1:0", serves: [health, metrics] }
-authn:
-  login: { jwt: { issuer: "${issuer.issuer}", audience: narrowgate, jwksFile: ${directory}/jwks.json } }
-  opaque: { introspection: { url: "${service.url}", clientId: gate, clientSecretFile: ${directory}/secret, audience: narrowgate, freshness: ${FRESHNESS}ms } }
-sessions: { baseline: [{ scopes: [base:use] }] }
-telemetry: { logs: { level: silent } }
-routes:
-  - name: api
-    match: { host: api.test }
-    upstream: { url: "${upstream.origin}" }
-    rules: [{ allow: { paths: [/**] }, scope: base:use }]
-`
-    },
-  })
+  pair = await TestGateway.pair(server, opaquePlan(FRESHNESS, service, upstream))
 })
 afterAll(async () => {
   await pair.stop()

@@ -335,6 +335,16 @@ describe('a lock on a workload', () => {
     await lift(set)
   })
 
+  test('[ENF8, BND5] that freezes holds what is asked of the gateway itself on the connection of its certificate, whatever credential is shown there', async () => {
+    const own = somebody()
+    const { leaf } = await credential('mtls', { who: own })
+    const token = await credential('kubernetes', { who: somebody() })
+    expect(await outcome(pair.b, { ...token, leaf }, '/.narrowgate/profiles')).toBe('200')
+    const set = await lock({ workload: `spiffe://mesh.example/w/${own}` }, { effect: 'freeze' })
+    expect([await outcome(pair.b, { ...token, leaf }, '/.narrowgate/profiles'), await outcome(pair.b, token, '/.narrowgate/profiles')]).toEqual(['403 frozen', '200'])
+    await lift(set)
+  })
+
   test('[ENF8] is told in one of the two forms that there are', async () => {
     for (const workload of ['deploy-0', 'pod/', 'POD/1', 'spiffe://', 'spiffe://a b/c']) expect((await lock({ workload })).status, workload).toBe(400)
   })
