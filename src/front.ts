@@ -142,7 +142,7 @@ export class Front {
   #bind(settings: ListenerSettings, room: AdminRoom): Promise<Address> {
     const tls = this.#doors.certificates.get(settings.name) ?? null
     if (settings.serves.includes('proxy') || settings.serves.includes('keys')) return this.#openProxy(settings, tls)
-    const handler = settings.serves.includes('admin') ? adminHandler(room) : healthHandler(room, healthServices(settings))
+    const handler = settings.serves.includes('signals') ? this.#parts.outside.handler : settings.serves.includes('admin') ? adminHandler(room) : healthHandler(room, healthServices(settings))
     const listener = new ControlListener({ host: settings.host, port: settings.port, tls, handler })
     this.#controls.set(settings.name, listener)
     return listener.listen()
@@ -172,28 +172,28 @@ export class Front {
   }
 
   #adminRoom(): AdminRoom {
-    const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, noise, hub, sessionTokens } = this.#parts
+    const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, noise, hub, sessionTokens, following, outside } = this.#parts
     return {
       intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
-      sessionTokens, vouchedIssuer: issuer => isVouchedIssuer(settings(), issuer),
+      sessionTokens, lookUp: outside.lookUp, unreviewed: following.unreviewed, objection: following.objection, vouchedIssuer: issuer => isVouchedIssuer(settings(), issuer),
       ready: () => this.#readiness(),
       config: {
         current: () => ({ digest: settings().digest, file: this.#config.file, ...this.#config.running() }),
         validate: text => checked(load(text, 'configuration', processEnvironment())),
         reload: by => this.#reloaded(by),
       },
-      timeline: session => this.#timeline(session),
+      timeline: async session => readTimeline(await this.#trailSoFar(), session), trailSoFar: () => this.#trailSoFar(),
       record: (who, action, target, note) => trail.adminChanged({ who, action, target, note }), refused: refused => noise.refused(refused),
       head: () => trail.head, trailFile: resolve(this.#parts.trailFile),
       events: { subscribe: listener => hub.subscribe(heard => { for (const event of told(heard)) listener(event) }) },
     }
   }
 
-  async #timeline(session: string) {
+  async #trailSoFar(): Promise<readonly string[]> {
     const { trail, drainer } = this.#parts
     await drainer.drainNow()
     trail.flushNow()
-    return readTimeline(trailFiles(this.#parts.trailFile), session)
+    return trailFiles(this.#parts.trailFile)
   }
 
   async #reloaded(by: string): Promise<Reloaded> {

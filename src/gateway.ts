@@ -3,7 +3,7 @@
 import { Drainer } from './audit/drainer.ts'
 import { HeadKeeper } from './audit/head-keeper.ts'
 import { Noise } from './audit/noise.ts'
-import { gatewayName, openTrail } from './audit/open-trail.ts'
+import { gatewayName, openRecording, openTrail } from './audit/open-trail.ts'
 import type { Trail } from './audit/trail.ts'
 import { plainYaml } from './config/plain-yaml.ts'
 import type { Loaded } from './config/load.ts'
@@ -11,6 +11,7 @@ import { aboutFile, type Problem } from './config/problem.ts'
 import type { ConfigSource } from './config/source.ts'
 import type { Settings } from './config/settings.ts'
 import { Admission } from './enforcement/admit.ts'
+import { Budget } from './enforcement/budget.ts'
 import type { GateKeeper } from './enforcement/exchange.ts'
 import { ExchangeRecorder } from './enforcement/exchange-recorder.ts'
 import { gatherSteps, type GatherStep } from './enforcement/gather.ts'
@@ -19,10 +20,12 @@ import { Hub } from './enforcement/hub.ts'
 import { Inflight } from './enforcement/inflight.ts'
 import { Reassessor } from './enforcement/reassess.ts'
 import { Sweeper } from './enforcement/sweeper.ts'
+import { Following } from './following.ts'
 import { Front, openDoors, ownToken } from './front.ts'
 import { Identifier } from './identity/identify.ts'
 import { buildProviders } from './identity/provider.ts'
 import { SessionTokens } from './identity/session-tokens.ts'
+import { Outside } from './outside.ts'
 import { sessionFinder } from './proxy/find-session.ts'
 import { viaOf } from './proxy/http/via.ts'
 import { closeUnused, openWorld } from './proxy/open-world.ts'
@@ -35,15 +38,17 @@ import { HttpClient } from './runtime/http-client.ts'
 import { newKeyText } from './runtime/id.ts'
 import { type Log, openLog } from './runtime/log.ts'
 import { Metrics } from './runtime/metrics.ts'
-import { markBirth } from './sessions/birth.ts'
+import { tellBirth } from './sessions/birth.ts'
 import { keptOr } from './sessions/data-set.ts'
+import { Holders } from './sessions/holders.ts'
 import { Journal } from './sessions/journal.ts'
 import { Ledger } from './sessions/ledger.ts'
 import { Mirror } from './sessions/mirror.ts'
 import type { SessionStore } from './sessions/store.ts'
 import { Timekeeper } from './sessions/timekeeper.ts'
 import { Intake } from './signals/intake.ts'
-import { heard, hearLedger, observe, record, witnessOf } from './telling.ts'
+import { Progress } from './signals/progress.ts'
+import { heard, hearLedger, hearMirror, observe, record, recordingFailed, witnessOf } from './telling.ts'
 import { ContextMinter } from './upstream/context.ts'
 import { readContextKey } from './upstream/context-key.ts'
 import { VERSION } from './version.ts'
@@ -88,6 +93,8 @@ export type Parts = {
   readonly sessionTokens: SessionTokens
   readonly minter: ContextMinter
   readonly drainer: Drainer
+  readonly following: Following
+  readonly outside: Outside
   /** What a request may have to wait for between preview and admission. */
   readonly steps: readonly GatherStep[]
 }
@@ -119,9 +126,7 @@ export class Gateway {
   get running() { return this.#running }
 
   /** Reads the configuration again; what runs stays where anything is wrong with it. Reloads come one after the other, whoever asks. */
-  reload(by: string): Promise<Loaded> {
-    return this.#inTurn(by, () => this.#ends.source?.reload() ?? this.#refusal('this gateway runs without a configuration file'))
-  }
+  reload(by: string): Promise<Loaded> { return this.#inTurn(by, () => this.#ends.source?.reload() ?? this.#refusal('this gateway runs without a configuration file')) }
 
   /** Reloads whenever the file changes. */
   watch(): void {
@@ -158,9 +163,7 @@ export class Gateway {
     }
   }
 
-  #refusal(message: string): Loaded {
-    return { ok: false, problems: [aboutFile(this.#ends.source?.file ?? '', message)] }
-  }
+  #refusal(message: string): Loaded { return { ok: false, problems: [aboutFile(this.#ends.source?.file ?? '', message)] } }
 
   /** Drains: no new requests, open exchanges may finish for a while and are ended then, everything is on record. */
   close(reason: string): Promise<void> {
@@ -190,8 +193,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
 
 /** @param closers gets what has to be closed, in the order of closing */
 async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gateway> {
-  const { settings, source } = options
-  const { seat = null } = options
+  const { settings, source, seat = null } = options
   let { digest } = settings
   const ownLog = openLog(settings.logLevel)
   const log = options.log ?? ownLog
@@ -204,27 +206,32 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const journal = settings.store.home.is === 'redis' ? await Journal.open(fileOfSeat(`${settings.stateDir}/journal.jsonl`, seat), () => clock.now()) : null
   if (journal !== null && journal.damaged > 0) log.error({ lines: journal.damaged }, 'lines of the journal could not be read; the file is kept beside it')
   const ledger = new Ledger(store, mirror, clock, journal)
-  hearLedger(ledger, metrics, log)
+  hearLedger(ledger, metrics, log, store)
   const intake = new Intake(ledger, store, clock, (kind, outcome) => metrics.signals.inc({ kind, outcome }), settings.store.home.is === 'redis' ? { lease: settings.store.lease, policy: () => mirror.policy } : null)
   const timekeeper = new Timekeeper(mirror, ledger, store, clock)
+  const holders = Holders.beside(mirror, ledger, store, clock, { full: () => metrics.limitReached.inc({ limit: 'held_elevations' }), failed: cause => log.warn({ cause: String(cause) }, 'who holds an elevation could not be told') })
   const trail = await openTrail(settings, gateway, { store, clock, log })
   const noise = new Noise({ file: settings.audit.noise.file, gateway, maxBytes: settings.audit.noise.maxBytes }, clock, cause => log.warn({ cause: String(cause) }, 'refusals without a session are lost until they can be written again'))
   const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
   const headKeeper = new HeadKeeper({ gateway, store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
   let started = false
   const stopped = (): void => { if (started) trail.gatewayStopped({ reason: 'closed' }) }
-  closers.unshift(() => timekeeper.stop(), () => ledger.stop(), () => ledger.settled(), () => drainer.stop(), stopped, () => noise.close(), () => trail.close(), () => headKeeper.stop(), () => journal?.close())
+  closers.unshift(() => holders.stop(), () => timekeeper.stop(), () => ledger.stop(), () => ledger.settled(), () => drainer.stop(), stopped, () => noise.close(), () => trail.close(), () => headKeeper.stop(), () => journal?.close())
   const hub = new Hub(cause => log.error({ cause: String(cause) }, 'an event listener failed and is dropped'))
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: evidence => identifier.vouchesFor(evidence) }
   const inflight = new Inflight()
-  const recorder = new ExchangeRecorder(trail, metrics, clock, hub)
+  const recording = openRecording(settings, gateway, { clock, log, failed: () => recordingFailed({ inflight, reassessor, mirror, intake, metrics, log }) })
+  const recorder = new ExchangeRecorder(trail, recording, metrics, clock, hub)
   const reassessor = new Reassessor(keeper, inflight, recorder)
   const contextKey = settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : null
   const minter = await ContextMinter.open(contextKey ?? (await readContextKey(settings.context.keyFile ?? '')), settings.context.issuer, clock)
-  const steps = gatherSteps(recorder, minter, () => room.world.settings.audit.trail.fsync)
+  const budget = new Budget({ store, clock, metrics, ledger, reassessor })
+  const steps = gatherSteps(recorder, minter, budget, () => room.world.settings.audit.trail.fsync)
   const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics, () => room.world.settings.limits.exchanges)
   const http = new HttpClient()
-  closers.unshift(() => reassessor.close(), () => http.close())
+  const following = await Following.open(settings, { settings: () => room.world.settings, authorizer: () => doors.authorizer, intake, ledger, mirror, store, trail, clock, http, metrics, log })
+  const outside = await Outside.open(settings, { intake, ledger, mirror, store, noise, clock, http, metrics, log })
+  closers.unshift(() => outside.stop(), () => following.stop(), () => reassessor.close(), () => http.close(), () => recording.close())
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
   const sessionTokens = new SessionTokens(digestKey)
   const tools = { clock, http, findSession: sessionFinder(mirror, store, sessionTokens), parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
@@ -232,29 +239,19 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => room.world.settings.store.hold.streams, frozen: upstream => room.world.upstreams.get(upstream)?.frozenShare ?? Infinity })
   const hold = new Hold(keeper, () => room.world.settings.store.hold.requests, () => metrics.limitReached.inc({ limit: 'held_requests' }))
   const room: ProxyRoom = {
-    world: await openWorld(settings, null, witnessOf(metrics)), keeper, mirror, ledger, store, timekeeper, intake, identifier, admission, hold, inflight, reassessor,
-    steps, minter, metrics, log, via: viaOf(gateway),
+    world: await openWorld(settings, null, witnessOf(metrics)), keeper, mirror, ledger, store, timekeeper, holders, intake, identifier, admission, hold, inflight, reassessor,
+    steps, minter, metrics, log, via: viaOf(gateway), lookUp: outside.lookUp, unreviewed: following.unreviewed, progress: new Progress(intake, () => metrics.limitReached.inc({ limit: 'purpose_lines' })),
     refused: refused => record(refused, { trail, noise, metrics }), completed: (exchange, status) => recorder.completed(exchange, status),
   }
   const pipeline = new Pipeline(room, new SelfService(room, hub))
-  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier })
-  mirror.onRead = reason => metrics.store.readThrough.inc({ reason })
-  mirror.onEvicted = live => {
-    timekeeper.forget(live)
-    metrics.limitReached.inc({ limit: 'mirrored_sessions' })
-  }
-  mirror.onChange = change => {
-    if (change.sessions !== 'all') for (const live of change.sessions) timekeeper.watch(live)
-    return reassessor.changed(change)
-  }
+  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, progress: room.progress, holders, following })
+  hearMirror(mirror, timekeeper, reassessor, metrics)
   const doors = await openDoors(settings, await ownToken(settings), { ...tools, log })
   const named = async (): Promise<void> => { // another data set gets the keys that are in use
     await store.keepFirst('digest.key', digestKey.toString('base64'))
     if (contextKey !== null) await store.keepFirst('context.key', contextKey)
   }
-  const bear = async (): Promise<void> => {
-    if ((await markBirth(opened, ledger, settings.ephemeral)) === 'marked') log.warn({ born: opened.born }, 'the data set is new: credentials issued before it are refused until `store accept-loss`')
-  }
+  const bear = (): Promise<void> => tellBirth(opened, ledger, settings.ephemeral, log)
   await mirror.start({
     confirmed() {
       hold.confirmed()
@@ -262,7 +259,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     },
     async lost(news, replaced) {
       if (replaced) await named()
-      await ledger.sayAgain(news, replaced)
+      await Promise.all([ledger.sayAgain(news, replaced), budget.sayAgain()])
       if (replaced) await bear()
     },
   })
@@ -271,22 +268,22 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   await drainer.drainNow()
   trail.gatewayStarted({ version: VERSION, config: settings.digest })
   started = true
-  metrics.configLoadedAt.set(clock.now() / 1000)
-  metrics.configOk.set(1)
-  const parts: Parts = { gateway, settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, sessionTokens, minter, drainer, steps: room.steps }
+  const parts: Parts = { gateway, settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, sessionTokens, minter, drainer, following, outside, steps: room.steps }
   if (opened.gauges !== null) metrics.store.observe(opened.gauges)
   observe(metrics, parts, () => room.world.upstreams.values())
   const swap = async (next: Settings): Promise<void> => {
     const providers = await buildProviders(next.providers, tools)
-    const nextDoors = await openDoors(next, await ownToken(next), { ...tools, log })
+    const [nextDoors, channels, connectors] = [await openDoors(next, await ownToken(next), { ...tools, log }), await following.channels(next), await outside.connectors(next)]
     const [before, world] = [room.world, await openWorld(next, room.world, witnessOf(metrics))] // last: from here on nothing can fail
     room.world = world
     digest = next.digest
     identifier.replace(providers, next.policy.sessions.key)
     front.take(nextDoors)
+    following.take(channels)
+    outside.take(connectors)
     ownLog.level = next.logLevel
     await mirror.replacePolicy(next.policy)
-    for (const live of mirror.all()) timekeeper.watch(live) // other limits, other ends
+    timekeeper.reconfigured()
     closeUnused(before, world)
   }
   const front = new Front(parts, { file: source?.file ?? '', running: () => running.running, reload: by => running.reload(by) }, doors)
@@ -294,6 +291,8 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const running = new Gateway(parts, { front, source, swap, closers })
   timekeeper.start()
   sweeper.start()
+  await following.start()
+  outside.start()
   await front.listen()
   running.watch()
   return running

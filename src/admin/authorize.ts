@@ -2,13 +2,15 @@
 // any other is for operators.ts. Files are read again at most once a second; one that became unreadable as JSON keeps its last good entries, one that is
 // gone has none. Never logs a token. SPEC: ADM11, ADM14, ADM22
 import type { Socket } from 'node:net'
+import type { Standing, StandingOf } from '../approvals/standing.ts'
 import type { Instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { sha256 } from '../runtime/id.ts'
 import type { Log } from '../runtime/log.ts'
 import { readSecretFile, SecretFileError } from '../runtime/secret-file.ts'
+import { keptFrom } from './kept.ts'
 import { NOBODY_VOUCHED, type Vouched } from './operators.ts'
-import type { Caller } from './roles.ts'
+import { type Caller, holdsRole, type Role } from './roles.ts'
 import { TOKEN, type TokenEntry, tokensOf } from './token-file.ts'
 
 type AuthorizerSettings = {
@@ -108,9 +110,14 @@ export class Authorizer {
 
   /** Issuers of everyone whom the files and the first token name, also of those whose time is over. Never throws. */
   async issuers(): Promise<ReadonlySet<string>> {
-    const files = await Promise.all(this.#files.map(({ watched }) => watched.tokens()))
-    const entries = [...(this.#first === null ? [] : [this.#first]), ...files.flatMap(tokens => [...tokens.values()])]
-    return new Set(entries.map(({ identity }) => identity.slice(0, identity.indexOf('|'))))
+    return new Set((await this.#entries()).map(({ identity }) => identity.slice(0, identity.indexOf('|'))))
+  }
+
+  /** The giver of an approval as it is today, by what was kept of its credential; null where it would not be let in any more. Never throws. */
+  async standing({ by, claims }: Parameters<StandingOf>[0]): Promise<Standing | null> {
+    const kept = keptFrom(claims)
+    const roles = kept === null ? [] : kept.via === 'token' ? await this.#rolesOf(kept.name, by) : this.#vouched.rolesOf(kept.via, kept.claims)
+    return kept === null || roles.length === 0 ? null : { claims: kept.claims, holds: role => holdsRole({ roles }, role) }
   }
 
   /** Who holds this token; null for nobody. Never throws. */
@@ -125,7 +132,23 @@ export class Authorizer {
     }
     return null
   }
+
+  /** Of the entry of that name and identity, if it still counts. */
+  async #rolesOf(name: string, identity: string): Promise<readonly Role[]> {
+    const entries = await this.#entries()
+    const now = this.#clock.now()
+    return entries.filter(entry => entry.name === name && entry.identity === identity && !isOver(entry, now)).flatMap(({ roles }) => roles)
+  }
+
+  async #entries(): Promise<readonly TokenEntry[]> {
+    const files = await Promise.all(this.#files.map(({ watched }) => watched.tokens()))
+    return [...(this.#first === null ? [] : [this.#first]), ...files.flatMap(tokens => [...tokens.values()])]
+  }
 }
 
-const callerOf = ({ name, identity, roles, expires }: TokenEntry, breakGlass: boolean, now: Instant): Caller | null =>
-  expires !== null && expires <= now ? null : { name, inTokenFile: true, identity, roles, breakGlass }
+const isOver = ({ expires }: TokenEntry, now: Instant): boolean => expires !== null && expires <= now
+
+function callerOf(entry: TokenEntry, breakGlass: boolean, now: Instant): Caller | null {
+  const { name, identity, roles } = entry
+  return isOver(entry, now) ? null : { name, via: 'token', identity, roles, claims: { name }, breakGlass }
+}

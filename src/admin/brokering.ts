@@ -25,7 +25,7 @@ const OWN_ISSUER = 'broker:'
 /** The word callers know beside the status. */
 const refused = (reason: RefusalReason, says: string): AdminFault => new AdminFault('forbidden', says, { reason })
 
-export const mayActAs = ({ who }: Broker, { name, inTokenFile, identity }: Caller): boolean => who === null || who.includes(identity) || (inTokenFile && who.includes(name))
+export const mayActAs = ({ who }: Broker, { name, via, identity }: Caller): boolean => who === null || who.includes(identity) || (via === 'token' && who.includes(name))
 
 /** @throws AdminFault the same for a broker that is not there and one that is not the caller's */
 export function brokerFor({ room, caller, body: { broker: named } }: Opening): Broker {

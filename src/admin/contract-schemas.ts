@@ -48,6 +48,7 @@ export const elevationQuery = z.strictObject({
   limit: limit(), state: z.enum(['requested', 'scheduled', 'active', 'suspended', 'ended', 'denied', 'withdrawn', 'expired']).optional().describe('Only those that are so; default those that are not over'),
   session: z.string().max(64).optional().describe('Only those of this session'),
 })
+export const reportQuery = z.strictObject({ since: span().optional().describe('Looks back so long, such as `30d`; default `7d`') })
 export const liftQuery = z.strictObject({ reason: z.string().trim().min(1).max(NOTE_MAX).optional().describe('Why, where the request has no body') })
 export const liftBody = z.strictObject({ reason: reason().optional() })
 
@@ -66,7 +67,11 @@ export const requestBody = z.strictObject({
   params: z.record(z.string().max(64), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).optional().describe('What the profile asks to be filled in'),
   reason: reason(), startAt: time().optional().describe('When it begins; default now'), dryRun: z.boolean().optional().describe('Only answer what it would be'),
 })
-export const approveBody = z.strictObject({ adds: list(scope()).optional().describe('Fewer scopes than asked for'), for: span().optional().describe('Less time than asked for'), reason: reason() })
+export const approveBody = z.strictObject({
+  adds: list(scope()).optional().describe('Fewer scopes than asked for'), for: span().optional().describe('Less time than asked for'),
+  uses: z.int().min(1).max(1_000_000_000).optional().describe('Fewer uses than asked for'), params: z.record(z.string().max(64), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).optional().describe('Parameters with less in them: shorter lists, smaller numbers'),
+  shown: z.string({ error: 'the `shown` of the request as it was read is required' }).max(64).describe('The `shown` of the request as it was read, a digest: the approval is for exactly that, and refused where it has changed'), reason: reason(),
+})
 export const extendBody = z.strictObject({ for: span().describe('How much longer'), reason: reason() })
 
 export const lockBody = z.strictObject({
@@ -79,6 +84,15 @@ export const lockBody = z.strictObject({
 export const anchorBody = z.strictObject({
   state: z.enum(['open', 'ended']).describe('The word'), tenant: z.string().max(200).optional().describe('Tenant it belongs to; default none'), reason: anyReason(),
 })
+
+export const overrideBody = z.strictObject({
+  from: time().optional().describe('From when on it is open; default the beginning of what is open now, else now'),
+  until: z.union([z.literal('now'), time()]).describe('Until when; `now` closes what is open. Whatever of the calendar this meets counts as from here to there instead'),
+  reason: reason(),
+})
+
+export const reviewQuery = z.strictObject({ limit: limit(), verdict: z.enum(['pending', 'missed', 'accepted', 'rejected']).optional().describe('Only those that are so; default those that wait, and those that were missed') })
+export const reviewBody = z.strictObject({ verdict: z.enum(['accepted', 'rejected']).describe('`rejected` also ends the elevation where it still runs'), reason: reason() })
 
 const count = () => z.int().min(0)
 const tally = z.strictObject({ continued: count(), regranted: count(), narrowed: count(), frozen: count(), cut: count() })

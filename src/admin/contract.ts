@@ -3,7 +3,7 @@
 import type { z } from 'zod'
 import { completeBody, openBody } from './contract-brokered.ts'
 import {
-  anchorBody, approveBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, requestBody, restrictive, sessionQuery, shortenBody,
+  anchorBody, approveBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, overrideBody, reportQuery, requestBody, restrictive, reviewBody, reviewQuery, sessionQuery, shortenBody,
 } from './contract-schemas.ts'
 import type { Role } from './roles.ts'
 
@@ -41,10 +41,10 @@ export const OPERATIONS = {
   'session.terminate': act('/v1/sessions/{id}/terminate', OPERATE, restrictive, 'End the session, cut what is open, refuse its credentials from now on'),
   'session.shorten': act('/v1/sessions/{id}/shorten', OPERATE, shortenBody, 'Let the session end earlier'),
   'profile.list': read('/v1/profiles', nothing, 'What can be asked for'),
-  'elevation.request': act('/v1/elevations', ASK, requestBody, 'Ask for an elevation on behalf of a session'),
+  'elevation.request': act('/v1/elevations', ASK, requestBody, 'Ask for an elevation on behalf of a session. Asked again with the same `Idempotency-Key`, it is the same elevation; another ask under it gets 409'),
   'elevation.list': read('/v1/elevations', elevationQuery, 'Elevations of all sessions'),
   'elevation.get': read('/v1/elevations/{id}', nothing, 'One elevation'),
-  'elevation.approve': act('/v1/elevations/{id}/approve', ['approver'], approveBody, 'Approve as asked, or less; never one\'s own request'),
+  'elevation.approve': act('/v1/elevations/{id}/approve', ['approver', 'operator'], approveBody, 'Approve what was shown, or less, where the open stage asks for somebody like the caller; never one\'s own request'),
   'elevation.deny': act('/v1/elevations/{id}/deny', ['approver', 'operator'], restrictive, 'Refuse a request'),
   'elevation.withdraw': act('/v1/elevations/{id}/withdraw', ASK, restrictive, 'Take back a request one filed'),
   'elevation.extend': act('/v1/elevations/{id}/extend', ['operator', 'broker', 'approver'], extendBody, 'Give more time, within the profile\'s longest; where extending needs an approval, only as an approver'),
@@ -55,10 +55,17 @@ export const OPERATIONS = {
   'lock.lift': { method: 'DELETE', path: '/v1/locks/{id}', roles: OPERATE, query: liftQuery, body: liftBody, takes: 'json', summary: 'Lift a lock (`lck_…`) or clear a mark (`mark_…`); a reason is required' },
   'anchor.list': read('/v1/anchors/{kind}', nothing, 'Tickets, tasks, runs … somebody had a word on'),
   'anchor.word': act('/v1/anchors/{kind}/{name}', OPERATE, anchorBody, 'An operator\'s word that a ticket, task, run … is open or ended; `open` needs a reason'),
+  'window.list': read('/v1/windows', nothing, 'Windows: whether they are open, when they open and close next, and an operator\'s word on them'),
+  'window.override': act('/v1/windows/{name}/override', OPERATE, overrideBody, 'Move a window at once, everywhere: open it, keep it open longer, or close it'),
+  'window.restore': { method: 'DELETE', path: '/v1/windows/{name}/override', roles: OPERATE, query: liftQuery, body: liftBody, takes: 'json', summary: 'Take an operator\'s word on a window back: its calendar counts again; a reason is required' },
+  'review.list': read('/v1/reviews', reviewQuery, 'Emergencies: elevations taken without asking that somebody must look at, soonest first'),
+  'review.give': act('/v1/reviews/{elevation}', ['approver'], reviewBody, 'Look at an emergency: never by who took it; a missed one may still be given'),
   'route.list': read('/v1/routes', nothing, 'Routes and their rules, in order'),
   'config.get': read('/v1/config', nothing, 'The running configuration: digest, file, warnings'),
   'config.validate': { method: 'POST', path: '/v1/config/validate', roles: OPERATE, query: nothing, body: nothing, takes: 'yaml', summary: 'Problems of a configuration that is sent along; nothing is changed' },
   'config.reload': act('/v1/config/reload', OPERATE, restrictive, 'Read the file again and swap whole, or keep what runs'),
+  'report.privilege': read('/v1/reports/privilege', reportQuery, 'What is reachable without an elevation and by whom, and which profiles give more than was used of them, by this gateway\'s trail'),
+  'report.observed': read('/v1/reports/observed', reportQuery, 'What enforcing would have refused on observed routes, by this gateway\'s trail'),
   'event.watch': read('/v1/events', nothing, 'Facts and verdicts as they happen, as server-sent events'),
   'audit.checkpoint': read('/v1/audit/checkpoint', nothing, 'Number and digest of the trail\'s last line'),
   'health.live': { method: 'GET', path: '/livez', roles: ANYONE, query: nothing, body: nothing, takes: 'none', summary: 'The process answers' },

@@ -33,7 +33,7 @@ export class AdminFault extends Error {
 }
 
 /** The state of things forbids it, as opposed to the person who asks. */
-const STATE: ReadonlySet<Rejected['rejected']> = new Set<Rejected['rejected']>(['conflict', 'session_ended', 'frozen', 'max_reached', 'limit_reached', 'credential_revoked', 'state_lost'])
+const STATE: ReadonlySet<Rejected['rejected']> = new Set<Rejected['rejected']>(['conflict', 'session_ended', 'frozen', 'max_reached', 'limit_reached', 'credential_revoked', 'state_lost', 'repeat_differs'])
 
 export function faultOf({ rejected, says }: Rejected): AdminFault {
   if (rejected === 'not_found') return new AdminFault('not_found', says)

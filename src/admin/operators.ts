@@ -3,7 +3,7 @@
 import { TLSSocket } from 'node:tls'
 import type { Socket } from 'node:net'
 import type { AdminSettings } from '../config/settings.ts'
-import { identityOf } from '../core/principal.ts'
+import { type Claims, identityOf, type Principal } from '../core/principal.ts'
 import { presentedBy } from '../identity/certificate/authority.ts'
 import { type AnyProvider, type CertificateProvider, CREDENTIAL_MAX, type Proof, type Provider } from '../identity/credential.ts'
 import { buildProviders, type ProviderTools } from '../identity/provider.ts'
@@ -15,12 +15,18 @@ type By<P> = { readonly provider: P; readonly roles: NonNullable<AdminSettings['
 type Ports = { readonly clock: Clock; readonly log: Log }
 
 /** Whom nobody vouches for. */
-export type Vouched = { readonly byToken: (text: string) => Promise<Caller | null>; /** `none` where certificates are not asked about, or none was shown. */ readonly byCertificate: (socket: Socket) => Caller | 'none' | null }
-export const NOBODY_VOUCHED: Vouched = { byToken: () => Promise.resolve(null), byCertificate: () => 'none' }
-
-function rolesHeld({ roles }: By<AnyProvider>, { principal, claims }: Extract<Proof, { is: 'proven' }>['proven']): readonly Role[] {
-  return [...roles].flatMap(([role, when]) => (when.test(principal, claims) === 'true' ? [role] : []))
+export type Vouched = {
+  readonly byToken: (text: string) => Promise<Caller | null>
+  /** `none` where certificates are not asked about, or none was shown. */
+  readonly byCertificate: (socket: Socket) => Caller | 'none' | null
+  /** The roles that these claims would give today. */
+  readonly rolesOf: (via: 'oidc' | 'mtls', claims: Claims) => readonly Role[]
 }
+export const NOBODY_VOUCHED: Vouched = { byToken: () => Promise.resolve(null), byCertificate: () => 'none', rolesOf: () => [] }
+
+const rolesHeld = (roles: By<AnyProvider>['roles'], claims: Claims): readonly Role[] => [...roles].flatMap(([role, when]) => (when.test(ANYBODY, claims) === 'true' ? [role] : []))
+/** Conditions on operators read claims alone. */
+const ANYBODY: Principal = { kind: 'person', issuer: '', tenant: '', subject: '', client: '', owner: null, actor: null }
 
 export class Operators implements Vouched {
   readonly #oidc: By<Provider> | null
@@ -36,22 +42,27 @@ export class Operators implements Vouched {
   /** Never rejects. */
   readonly byToken = async (text: string): Promise<Caller | null> => {
     if (this.#oidc === null || text.length > CREDENTIAL_MAX) return null
-    return this.#known(this.#oidc, await this.#oidc.provider.prove(text, ''))
+    return this.#known(this.#oidc, 'oidc', await this.#oidc.provider.prove(text, ''))
   }
 
   readonly byCertificate = (socket: Socket): Caller | 'none' | null => {
     if (this.#mtls === null || !(socket instanceof TLSSocket)) return 'none'
     const shown = presentedBy(socket, this.#ports.clock.now())
     if (shown === null) return 'none'
-    return shown.is === 'refused' ? this.#refused('mtls', shown.fault) : this.#known(this.#mtls, this.#mtls.provider.prove(shown.certificate))
+    return shown.is === 'refused' ? this.#refused('mtls', shown.fault) : this.#known(this.#mtls, 'mtls', this.#mtls.provider.prove(shown.certificate))
+  }
+
+  readonly rolesOf = (via: 'oidc' | 'mtls', claims: Claims): readonly Role[] => {
+    const by = via === 'oidc' ? this.#oidc : this.#mtls
+    return by === null ? [] : rolesHeld(by.roles, claims)
   }
 
   /** Who stands in the trail has to be the one who asks: a token with `act` is held by somebody else. */
-  #known(by: By<AnyProvider>, proof: Proof): Caller | null {
+  #known(by: By<AnyProvider>, via: 'oidc' | 'mtls', proof: Proof): Caller | null {
     if (proof.is === 'refused') return this.#refused(by.provider.name, proof.detail)
-    const { principal } = proof.proven
+    const { principal, claims } = proof.proven
     if (principal.actor !== null) return this.#refused(by.provider.name, 'delegated')
-    return { name: principal.subject, inTokenFile: false, identity: identityOf(principal), roles: rolesHeld(by, proof.proven), breakGlass: false }
+    return { name: principal.subject, via, identity: identityOf(principal), roles: rolesHeld(by.roles, claims), claims, breakGlass: false }
   }
 
   #refused(by: string, detail: string): null {

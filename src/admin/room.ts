@@ -1,10 +1,14 @@
 // Everything the admin listener is built from: composed once, by gateway.ts. SPEC: ADM18
+import type { Unreviewed } from '../approvals/review.ts'
+import type { AnchorLookup } from '../approvals/task.ts'
 import type { Head, Refused } from '../audit/record.ts'
 import type { Timeline } from '../audit/timeline.ts'
 import type { Problem } from '../config/problem.ts'
+import type { Elevation } from '../core/elevation.ts'
 import type { Fact } from '../core/fact.ts'
-import type { Reason } from '../core/reason.ts'
+import type { EndReason, Reason } from '../core/reason.ts'
 import type { RecordRef } from '../core/record.ts'
+import type { Session } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
 import type { Inflight } from '../enforcement/inflight.ts'
 import type { SessionTokens } from '../identity/session-tokens.ts'
@@ -25,7 +29,7 @@ type Readiness = { readonly ok: boolean; /** `ok`, or what is wrong, by part. */
 
 export type GatewayEvent =
   | { readonly event: 'fact'; readonly position: Position; readonly record: RecordRef; /** null for records that are no session. */ readonly session: string | null; readonly fact: Fact }
-  | { readonly event: 'exchange'; readonly what: 'cut' | 'frozen' | 'resumed' | 'regranted'; readonly exchange: string; readonly session: string | null; readonly route: string; readonly reason: Reason | null; readonly because: string | null; readonly at: Instant }
+  | { readonly event: 'exchange'; readonly what: 'cut' | 'frozen' | 'resumed' | 'regranted' | 'finishing'; readonly exchange: string; readonly session: string | null; readonly route: string; readonly reason: Reason | null; readonly because: string | null; readonly at: Instant }
 
 export type HealthRoom = {
   readonly ready: () => Readiness
@@ -43,6 +47,11 @@ export type AdminRoom = HealthRoom & {
   readonly clock: Clock
   readonly authorizer: Authorizer
   readonly sessionTokens: Pick<SessionTokens, 'issue'>
+  /** An anchor as it is now; a ticket is asked from its connector where nobody here knows it. */
+  readonly lookUp: AnchorLookup
+  readonly unreviewed: Unreviewed
+  /** Why what was approved must not start; null where nothing speaks against it. */
+  readonly objection: (session: Session, elevation: Elevation) => Promise<EndReason | null>
   /** Does somebody who is configured vouch for principals of this issuer? */
   readonly vouchedIssuer: (issuer: string) => boolean
   readonly config: {
@@ -52,6 +61,8 @@ export type AdminRoom = HealthRoom & {
     readonly reload: (by: string) => Promise<Reloaded>
   }
   readonly timeline: (session: string) => Promise<Timeline>
+  /** Files of the trail, oldest first, with everything so far in them. */
+  readonly trailSoFar: () => Promise<readonly string[]>
   /** Writes `admin.changed` to the trail. */
   readonly record: (who: string, action: string, target: string, note: string) => void
   /** Puts a refusal of whoever asked on record, in the noise lane. */

@@ -17,7 +17,7 @@ import { type Call, type Desk, type Handler, UNSPECIFIED } from './routes/handle
 import { HANDLERS } from './routes/table.ts'
 import { send, sendFault } from './send.ts'
 
-const NOBODY: Caller = { name: '', inTokenFile: false, identity: '', roles: [], breakGlass: false }
+const NOBODY: Caller = { name: '', via: 'token', identity: '', roles: [], claims: {}, breakGlass: false }
 const CHALLENGE = 'Bearer realm="narrowgate-admin"'
 
 function unauthenticated(says: string, error = ''): AdminFault {

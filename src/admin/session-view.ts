@@ -1,5 +1,6 @@
 // Sessions, elevations and exchanges as operators read them. The one reader of state behind them is core/effective.ts, through the mirror.
 // Holds no credential and no claim, only ids and digests. SPEC: ADM12
+import { shownDigest } from '../approvals/shown.ts'
 import { grantName } from '../core/decision.ts'
 import { type Carrier, effective, type Effective } from '../core/effective.ts'
 import type { Elevation } from '../core/elevation.ts'
@@ -61,11 +62,13 @@ function stateTimes({ state }: Elevation): View {
 
 /** @param carrier what it carries now; null when it carries nothing. @param exchanges those standing on it, or null where nobody counted */
 export function elevationView(session: Session, elevation: Elevation, carrier: Carrier | null, lost: string | null, exchanges: number | null): View {
-  const { id, profile, state, adds, purposes, params, requestedAt, requestedBy, because, approvalsNeeded, approvals } = elevation
+  const { id, profile, state, adds, purposes, params, requestedAt, requestedBy, because, stages, approvals, revision, limits, spent, unasked, within, startsAt, endsBy, recording, afterEnd, checked, held } = elevation
   return {
-    id, session: session.id, profile, state: state.is, ...stateTimes(elevation), adds, carries: carrier?.carries ?? [], lost, purposes, params,
-    for: spanText(elevation.for), max: spanText(elevation.max), requestedAt: timeText(requestedAt), requestedBy, because, approvalsNeeded,
-    approvals: approvals.map(({ by, at }) => ({ by, at: timeText(at) })), exchanges,
+    id, session: session.id, principal: principalView(session), profile, state: state.is, ...stateTimes(elevation), adds, carries: carrier?.carries ?? [], lost, purposes, params,
+    for: spanText(elevation.for), max: spanText(elevation.max), requestedAt: timeText(requestedAt), requestedBy, because, stages, revision, shown: shownDigest(session, elevation), limits, spent, unasked, within,
+    startAt: timeText(startsAt), endsBy: timeText(endsBy), recording, held, afterEnd: afterEnd === null ? null : { profile: afterEnd.profile, uses: afterEnd.uses, for: spanText(afterEnd.for) },
+    ticket: checked === null ? null : { facts: checked.facts, source: checked.source, seenAt: timeText(checked.seenAt) },
+    approvals: approvals.map(({ by, at, stage, shown }) => ({ by, at: timeText(at), stage, shown })), exchanges,
   }
 }
 

@@ -31,7 +31,12 @@ function ofLine(line: Line): Words {
     case 'exchange.frozen':
     case 'exchange.resumed':
     case 'exchange.regranted':
+    case 'exchange.finishing':
       return [line.kind, line.exchange, named('reason', line.reason), named('grant', line.grant), named('because', line.because), named('latencyMs', line.latencyMs)]
+    case 'recording.opened': return [line.kind, line.exchange, named('grant', line.grant)]
+    case 'recording.bytes': return [line.kind, line.exchange, line.way]
+    case 'recording.closed': return [line.kind, line.exchange, `up=${line.up.bytes}`, `down=${line.down.bytes}`]
+    case 'recording.beat': return [line.kind, `open=${line.open}`]
     case 'exchange.lost': return [line.kind, line.exchange, 'the gateway died before its end was on record; when it ended is not known']
     case 'request.refused':
       return [line.kind, line.evaluation, named('by', line.subject), named('reason', line.reason), named('route', line.route && `${line.route}/${line.rule ?? '-'}`), line.method, `${line.host}${line.path}`]

@@ -9,6 +9,7 @@ import type { Log } from '../runtime/log.ts'
 import { readSecretFile, writeSecretFile } from '../runtime/secret-file.ts'
 import { SYSTEM_DISK } from './appender.ts'
 import { type HeadStore, keptHead } from './head-keeper.ts'
+import { Recording } from './recording.ts'
 import { RESERVE_BYTES, Trail } from './trail.ts'
 
 const NAME = /^gw_[a-z2-7]{26}$/
@@ -41,4 +42,12 @@ export async function openTrail({ audit }: Settings, gateway: string, { store, c
   return Trail.open({ file, gateway, maxBytes, reserveBytes: RESERVE_BYTES, known: await keptHead(store, gateway) }, {
     clock, disk: SYSTEM_DISK, warn: (text, cause) => log.warn({ cause: cause instanceof Error ? cause.message : null }, text),
   })
+}
+
+/** Nothing is opened before something has to be recorded. @param failed hears once of each failure of the sink */
+export function openRecording({ audit }: Settings, gateway: string, { clock, log, failed }: { readonly clock: Clock; readonly log: Log; readonly failed: () => void }): Recording {
+  const { file, maxBytes } = audit.recording
+  const recording = new Recording({ file, gateway, maxBytes }, { now: () => clock.now(), disk: SYSTEM_DISK, warn: (text, cause) => log.error({ cause: cause instanceof Error ? cause.message : null }, text) })
+  recording.onFailed = failed
+  return recording
 }

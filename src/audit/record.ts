@@ -46,10 +46,13 @@ export type Admitted = {
   readonly host: string
   readonly path: string
   readonly queryDigest: QueryDigest | null
+  /** Base64url SHA-256 of the body as it goes upstream; null where none was read before the decision. */
+  readonly bodyDigest: string | null
   readonly decision: 'permit'
   /** Elevation id, `baseline`, `anonymous` or `observed`. */
   readonly grant: string
-  readonly elevation: { readonly id: string; readonly profile: string } | null
+  /** `schedules`: versions of the windows it was judged by. */
+  readonly elevation: { readonly id: string; readonly profile: string; readonly schedules: readonly string[] } | null
   readonly purposes: Purposes
   /** When the permit ends by itself; FOREVER is written as null. */
   readonly until: Instant | null
@@ -95,13 +98,19 @@ export type Refused = {
   readonly host: string
   /** Without query; cut to 512 characters. */
   readonly path: string
+  /** As of an admitted request; null where it was not read before. */
+  readonly bodyDigest: string | null
   readonly decision: 'refuse'
   readonly reason: Reason
   readonly purposes: Purposes
 }
 
 /** What a refusal says of a caller that was not made out, at a place that was not found. */
-export const NOBODY = { session: null, subject: null, actors: [], tenant: '', credential: null, proved: null, fault: null, drift: null, route: null, rule: null, decision: 'refuse', purposes: NO_PURPOSES } as const
+export const NOBODY = { session: null, subject: null, actors: [], tenant: '', credential: null, proved: null, fault: null, drift: null, route: null, rule: null, bodyDigest: null, decision: 'refuse', purposes: NO_PURPOSES } as const
+
+/** `digest`: base64url SHA-256 of all pieces of that way. */
+type Way = { readonly bytes: number; readonly digest: string }
+export type TapeEnd = { readonly up: Way; readonly down: Way }
 
 export type Records = {
   readonly 'fact': { readonly record: RecordRef; readonly position: FactPosition; readonly session: string | null; readonly fact: Fact }
@@ -114,6 +123,12 @@ export type Records = {
     readonly status: number | null
     readonly bytesUp: number
     readonly bytesDown: number
+    /** Base64url SHA-256 of the body as far as it went upstream; null where the rule does not record it. */
+    readonly requestDigest: string | null
+    /** Of the answer's body, as far as it went to the caller. */
+    readonly answerDigest: string | null
+    /** What was recorded of it, by its digests; null where nothing had to be. */
+    readonly recording: TapeEnd | null
     readonly ms: number
     /** Null when it ended by itself. */
     readonly reason: Reason | null
@@ -124,6 +139,13 @@ export type Records = {
   readonly 'exchange.frozen': Judged
   readonly 'exchange.resumed': Judged
   readonly 'exchange.regranted': Judged
+  /** Its right has ended by time or by a limit; it may finish for a while. */
+  readonly 'exchange.finishing': Judged
+  /** Lines of the recording, which is a file of its own; `data` is base64. */
+  readonly 'recording.opened': { readonly exchange: string; readonly session: string | null; readonly grant: string }
+  readonly 'recording.bytes': { readonly exchange: string; readonly way: 'up' | 'down'; readonly data: string }
+  readonly 'recording.closed': { readonly exchange: string } & TapeEnd
+  readonly 'recording.beat': { readonly open: number }
   /** Told at the next start: its end is not on record, and when it was is not known. */
   readonly 'exchange.lost': { readonly exchange: string; readonly session: string | null; readonly because: 'gateway died' }
   readonly 'request.refused': Refused
@@ -160,7 +182,7 @@ export type Line = { [K in Kind]: LineOf<K> }[Kind]
 
 const KINDS: { readonly [K in Kind]: true } = {
   'fact': true, 'exchange.opened': true, 'exchange.closed': true, 'exchange.cut': true, 'exchange.frozen': true, 'exchange.resumed': true,
-  'exchange.regranted': true, 'exchange.lost': true, 'request.refused': true, 'request.intended': true, 'request.not_dispatched': true,
+  'exchange.regranted': true, 'exchange.finishing': true, 'recording.opened': true, 'recording.bytes': true, 'recording.closed': true, 'recording.beat': true, 'exchange.lost': true, 'request.refused': true, 'request.intended': true, 'request.not_dispatched': true,
   'admin.changed': true, 'config.loaded': true, 'gateway.started': true, 'gateway.stopped': true, 'rotated': true, 'tail.torn': true,
   'records.lost': true, 'refusals.counted': true,
 }

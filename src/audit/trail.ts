@@ -49,11 +49,11 @@ const cut = (text: string, length: number): string => (text.length > length ? te
 
 /** A refusal with everything the caller wrote cut to size and without a query. */
 export function bounded(refused: Refused): Refused {
-  const { evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift, route, rule, method, host, path, decision, reason, purposes } = refused
+  const { evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift, route, rule, method, host, path, bodyDigest, decision, reason, purposes } = refused
   const query = path.indexOf('?')
   return {
     evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift: drift === null ? null : { binding: drift.binding, shown: cut(drift.shown, 512) }, route, rule, method: cut(method, 32), host: cut(host, 255),
-    path: cut(query < 0 ? path : path.slice(0, query), 512), decision, reason, purposes,
+    path: cut(query < 0 ? path : path.slice(0, query), 512), bodyDigest, decision, reason, purposes,
   }
 }
 
@@ -147,7 +147,7 @@ export class Trail {
     this.#tell('exchange.closed', fields, ORDINARY.has(fields.grant))
   }
 
-  judged(what: 'cut' | 'frozen' | 'resumed' | 'regranted', fields: Records['exchange.cut']): void {
+  judged(what: 'cut' | 'frozen' | 'resumed' | 'regranted' | 'finishing', fields: Records['exchange.cut']): void {
     this.#tell(`exchange.${what}`, fields, false)
   }
 

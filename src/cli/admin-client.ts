@@ -17,7 +17,7 @@ const ANSWER_MAX = 64 * 1024 * 1024
 
 const isJson = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-function jsonOf(text: string): Json {
+export function jsonOf(text: string): Json {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -33,7 +33,7 @@ function pathOf(operation: Operation, params: { readonly [name: string]: string 
   return search === '' ? path : `${path}?${search}`
 }
 
-function unreachable(error: unknown, { url, timeoutMs }: AdminServer): Failure {
+export function unreachable(error: unknown, { url, timeoutMs }: Pick<AdminServer, 'url' | 'timeoutMs'>): Failure {
   if (error instanceof Error && error.name === 'TimeoutError') return new Failure('timedOut', `${url.origin} did not answer within ${timeoutMs} ms`)
   const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message || ('code' in error.cause ? String(error.cause.code) : error.cause.name)}` : ''
   return new Failure('unreachable', `${url.origin} can not be reached${cause}`)

@@ -1,6 +1,6 @@
 // One command from its words to its exit code. Whatever goes wrong ends here as one line on stderr and a number; never a stack. SPEC: ADM10
 import { type Command, CommanderError } from 'commander'
-import { EXIT, type Exit, Failure } from './exit-code.ts'
+import { CommandEnded, EXIT, type Exit, Failure } from './exit-code.ts'
 import { buildProgram } from './program.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -26,6 +26,6 @@ export async function runCommandLine(words: readonly string[], terminal: Termina
     await program.parseAsync([...words], { from: 'user' })
     return EXIT.ok
   } catch (error) {
-    return EXIT[ended(error, terminal)]
+    return error instanceof CommandEnded ? error.code : EXIT[ended(error, terminal)]
   }
 }

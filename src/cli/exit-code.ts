@@ -20,6 +20,16 @@ export class Failure extends Error {
   }
 }
 
+/** Ends a command with the exit code of another one that it ran. */
+export class CommandEnded extends Error {
+  readonly code: number
+
+  constructor(code: number) {
+    super(`the command ended with ${code}`)
+    this.code = code
+  }
+}
+
 const OF_STATUS: { readonly [status: number]: Exit } = { 400: 'usage', 401: 'denied', 403: 'denied', 404: 'notFound', 408: 'timedOut', 409: 'conflict', 413: 'usage', 415: 'usage', 422: 'configuration' }
 
 /** What an answer of the admin API means for the command. */

@@ -4,6 +4,7 @@ import type { Settings } from '../config/settings.ts'
 import { plainYaml } from '../config/plain-yaml.ts'
 import { openDoors } from '../front.ts'
 import { buildProviders, type ProviderTools } from '../identity/provider.ts'
+import { openSignedPurposes } from '../identity/signed-purpose.ts'
 import { SystemClock } from '../runtime/clock.ts'
 import { openLog } from '../runtime/log.ts'
 import { readContextKey } from '../upstream/context-key.ts'
@@ -14,11 +15,12 @@ const TOOLS: ProviderTools = { clock: new SystemClock(), http: { getJson: nothin
 
 /** What is wrong with them, one sentence for each that names the file; empty where a start would take them all. */
 export async function fileProblems(settings: Settings): Promise<readonly string[]> {
-  const { providers, listeners, upstreams, context, admin: { tokenFile, breakGlassTokenFile, oidc } } = settings
+  const { providers, signedPurposes, listeners, upstreams, context, admin: { tokenFile, breakGlassTokenFile, oidc } } = settings
   const ports = { ...TOOLS, log: openLog('silent') }
   const nobody = { tokenFile: null, breakGlassTokenFile: null, oidc: null, mtls: null }
   const tries: readonly (() => Promise<unknown>)[] = [
     ...[...providers].map(provider => () => buildProviders(new Map([provider]), TOOLS)),
+    ...[...signedPurposes].map(signed => () => openSignedPurposes({ ...settings, signedPurposes: new Map([signed]) })),
     ...listeners.map(listener => () => openDoors({ ...settings, listeners: [listener], admin: nobody }, null, ports)),
     ...[{ tokenFile }, { breakGlassTokenFile }, { oidc }].map(way => () => openDoors({ ...settings, listeners: [], admin: { ...nobody, ...way } }, null, ports)),
     ...[...upstreams.values()].map(upstream => () => readSecrets(upstream)),

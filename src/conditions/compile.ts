@@ -1,8 +1,8 @@
 // Compiles a condition's text to a function of the judge's input, or tells what is wrong with it and where.
 // A compiled condition never throws and never waits: what cannot be evaluated is `error`. SPEC: DEC5, CFG4, CFG5
 import type { ParseResult } from '@marcbachmann/cel-js'
-import type { Condition, SubjectCondition, TextExpression } from '../core/condition.ts'
-import { RuleContext, SubjectContext } from './context.ts'
+import type { Condition, SubjectCondition, TaskCondition, TextExpression } from '../core/condition.ts'
+import { RuleContext, SubjectContext, TaskContext } from './context.ts'
 import { type ContextKind, ENVIRONMENTS, VETTED_IN_CIDR, VETTED_MATCHES } from './environment.ts'
 import { type Fault, harden, survey } from './syntax.ts'
 import type { Root } from './vocabulary.ts'
@@ -24,8 +24,7 @@ type CelError = { readonly code?: string; readonly summary?: string; readonly me
 function hintFor(error: CelError, kind: ContextKind): string | null {
   const text = error.summary ?? error.message
   if (error.code === 'unknown_variable' && /\bnow\b/.test(text)) return 'conditions know no time; use `for`, `max` or `until`'
-  if (error.code === 'unknown_variable' && kind !== 'rule') return `only \`${kind}\` can be read here`
-  if (error.code === 'unknown_variable') return 'the roots are subject, request, path, source, session and elevation'
+  if (error.code === 'unknown_variable') return ROOTS_OF[kind]
   if (/double|dyn<double>/.test(text) && /\bint\b/.test(text)) return 'numbers from outside are doubles: write 1.0 instead of 1'
   return null
 }
@@ -33,6 +32,12 @@ function hintFor(error: CelError, kind: ContextKind): string | null {
 function faultOf(error: unknown, kind: ContextKind): ConditionFault {
   const e = error as CelError // whatever the library throws has a message; the rest is asked for
   return { message: e.summary ?? e.message, at: e.range?.start ?? 0, hint: hintFor(e, kind) }
+}
+
+/** What can be read, kind by kind. */
+const ROOTS_OF: { readonly [K in ContextKind]: string } = {
+  rule: 'the roots are subject, request, path, source, session, elevation and, with `inspect: json`, body', subject: 'only `subject` can be read here', identity: 'only `identity` can be read here',
+  task: 'the roots are subject, ticket, purpose and params', message: 'only `body` can be read here',
 }
 
 const failed = (message: string, hint: string | null = null): Ready => ({ ok: false, faults: [{ message, at: 0, hint }] })
@@ -63,7 +68,8 @@ function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | 
   const { valid, type, error } = first.check()
   if (!valid) return { ok: false, faults: [faultOf(error, kind), ...faults.map(fault => ({ ...fault, hint: null }))] }
   if (faults.length > 0) return { ok: false, faults: faults.map(fault => ({ ...fault, hint: null })) }
-  if (type !== gives) return failed(`the condition gives ${type ?? 'nothing'}, not ${gives}`, type === 'dyn' && gives === 'bool' ? 'compare it: `… == true`' : null)
+  const isOpen = kind === 'message' && type === 'dyn' // what a message holds shows when it is read
+  if (type !== gives && !isOpen) return failed(`the condition gives ${type ?? 'nothing'}, not ${gives}`, type === 'dyn' && gives === 'bool' ? 'compare it: `… == true`' : null)
   try {
     return { ok: true, program: bounded(source, kind), roots }
   } catch (thrown) {
@@ -100,7 +106,7 @@ export function compileCondition(source: string, params: ReadonlySet<string>): C
   const readsElevation = made.roots.has('elevation')
   return {
     ok: true,
-    condition: { source, readsElevation, test: input => (readsElevation && input.elevation === null ? 'false' : answer(program, new RuleContext(input))) },
+    condition: { source, readsElevation, readsBody: made.roots.has('body'), test: input => (readsElevation && input.elevation === null ? 'false' : answer(program, new RuleContext(input))) },
   }
 }
 
@@ -108,7 +114,7 @@ export function compileCondition(source: string, params: ReadonlySet<string>): C
 export function compileText(source: string, params: ReadonlySet<string>): Compiled<TextExpression> {
   const made = ready(source, 'rule', params, 'string')
   if (!made.ok) return made
-  if (made.roots.has('elevation')) return { ok: false, faults: [{ message: '`elevation` cannot be read here', at: 0, hint: null }] }
+  for (const root of ['elevation', 'body'] as const) if (made.roots.has(root)) return { ok: false, faults: [{ message: `\`${root}\` cannot be read here`, at: 0, hint: null }] }
   const { program } = made
   return { ok: true, condition: { source, read: input => textOf(program, new RuleContext(input)) } }
 }
@@ -127,4 +133,32 @@ export function compileIdentityCondition(source: string): Compiled<SubjectCondit
   if (!made.ok) return made
   const { program } = made
   return { ok: true, condition: { source, test: (_, identity) => answer(program, { identity }) } }
+}
+
+/** A condition about a task: `require`, `autoWhen`. */
+export function compileTaskCondition(source: string): Compiled<TaskCondition> {
+  const made = ready(source, 'task', null)
+  if (!made.ok) return made
+  const { program } = made
+  const readsClaims = /\bclaims\b/.test(source)
+  return { ok: true, condition: { source, readsTicket: made.roots.has('ticket'), test: input => (readsClaims && input.claims === null ? 'unknown' : answer(program, new TaskContext(input))) } }
+}
+
+/** What a connector heard, as a function of the JSON. Never throws. */
+export type MessageText = { readonly source: string; readonly read: (message: unknown) => string | null }
+export type MessageTest = { readonly source: string; readonly test: (message: unknown) => 'true' | 'false' | 'error' }
+
+/** A text of a message, such as the ticket's id; null where it is none. */
+export function compileMessageText(source: string): Compiled<MessageText> {
+  const made = ready(source, 'message', null, 'string')
+  if (!made.ok) return made
+  const { program } = made
+  return { ok: true, condition: { source, read: message => textOf(program, { body: message }) } }
+}
+
+export function compileMessageTest(source: string): Compiled<MessageTest> {
+  const made = ready(source, 'message', null)
+  if (!made.ok) return made
+  const { program } = made
+  return { ok: true, condition: { source, test: message => answer(program, { body: message }) } }
 }

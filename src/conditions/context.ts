@@ -1,6 +1,6 @@
 // What conditions read, as views over the judge's input: nothing is built before it is asked for, nothing is copied twice.
 // The getters are the whole vocabulary; the types beside them in vocabulary.ts are what load-time checking knows. SPEC: DEC5, CFG4
-import type { ConditionInput } from '../core/condition.ts'
+import type { ConditionInput, TaskInput } from '../core/condition.ts'
 import type { Elevation } from '../core/elevation.ts'
 import type { Evaluation } from '../core/evaluation.ts'
 import type { PathParams } from '../core/path-pattern.ts'
@@ -110,7 +110,22 @@ export class RuleContext {
   get request(): RequestView { return (this.#request ??= new RequestView(this.#input.evaluation)) }
   get path(): PathParams | Map<string, string> { return (this.#path ??= decoded(this.#input.params)) }
   get source(): SourceView { return new SourceView(this.#input.evaluation.context.source) }
+  get body(): unknown { return this.#input.evaluation.context.body?.value }
   get session(): SessionView { return new SessionView(this.#input.session) }
   /** Absent on baseline, where the judge answers for a condition that reads it. */
   get elevation(): ElevationView | undefined { return this.#input.elevation === null ? undefined : new ElevationView(this.#input.elevation) }
+}
+
+const NO_CLAIMS: Claims = {}
+
+export class TaskContext {
+  readonly #input: TaskInput
+  constructor(input: TaskInput) {
+    this.#input = input
+  }
+
+  get subject(): SubjectView { return new SubjectView(this.#input.principal, this.#input.claims ?? NO_CLAIMS) }
+  get ticket(): TaskInput['ticket'] { return this.#input.ticket }
+  get purpose(): Purposes { return this.#input.purposes }
+  get params(): Elevation['params'] { return this.#input.params }
 }

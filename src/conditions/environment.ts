@@ -63,6 +63,11 @@ function environment(roots: readonly Root[]): Environment {
   return env
 }
 
-/** `rule`: everything a rule's `if` may read. `subject`: the caller alone, for `eligible` and `when`. `identity`: what an operator's credential says, for roles. */
-export const ENVIRONMENTS = { rule: environment(ROOTS.filter(root => root !== 'identity')), subject: environment(['subject']), identity: environment(['identity']) } as const
+const OF_RULES: ReadonlySet<Root> = new Set<Root>(['subject', 'request', 'path', 'source', 'session', 'elevation', 'body'])
+
+/** `task`: who asks, for what, and what the ticket says. `message`: what a connector heard. `rule`: everything a rule's `if` may read. `subject`: the caller alone, for `eligible` and `when`. `identity`: what an operator's credential says, for roles. */
+export const ENVIRONMENTS = {
+  rule: environment(ROOTS.filter(root => OF_RULES.has(root))), subject: environment(['subject']), identity: environment(['identity']),
+  task: environment(['subject', 'ticket', 'purpose', 'params']), message: environment(['body']),
+} as const
 export type ContextKind = keyof typeof ENVIRONMENTS

@@ -1,6 +1,6 @@
 // The names a condition may use, once: environments are built from it, and so is the reference.
 // There is no `now`: time belongs to `for`, `max` and `until`, which give exact instants. SPEC: CFG4
-export type Root = 'subject' | 'request' | 'path' | 'source' | 'session' | 'elevation' | 'identity'
+export type Root = 'subject' | 'request' | 'path' | 'source' | 'session' | 'elevation' | 'body' | 'ticket' | 'purpose' | 'params' | 'identity'
 
 type Member = { readonly type: string; readonly says: string }
 type RootEntry = { readonly type: string; readonly says: string; readonly members: { readonly [name: string]: Member } }
@@ -45,6 +45,10 @@ export const VOCABULARY: { readonly [R in Root]: RootEntry } = {
       params: { type: 'map<string, dyn>', says: 'what its requester filled in' },
     },
   },
+  body: { type: 'map<string, dyn>', says: 'The JSON object in the body, on rules with `inspect: json`; in the `map` of a connector, what it was sent or got. Numbers are doubles.', members: {} },
+  ticket: { type: 'map<string, dyn>', says: 'What its connector says of the ticket an elevation is for, or without one of the first of its purposes that has a connector, such as its run; only in `elevations`. What it does not say is an error, and refuses.', members: {} },
+  purpose: { type: 'map<string, string>', says: 'What an elevation is for, by kind; only in `elevations`.', members: {} },
+  params: { type: 'map<string, dyn>', says: 'What its requester filled in; only in `elevations`.', members: {} },
   identity: { type: 'map<string, dyn>', says: 'The claims of an operator’s credential; only in `admin.auth`, where nothing else can be read.', members: {} },
 }
 

@@ -1,11 +1,14 @@
 // The configuration after compilation: what each room is built from. Files named in it are read by their rooms, at start and at reload.
 // SPEC: CFG1
 import type { SubjectCondition } from '../core/condition.ts'
+import type { ConnectorSettings } from './compile/connectors.ts'
 import type { Policy } from '../core/policy.ts'
 import type { PrincipalKind } from '../core/principal.ts'
+import type { PurposeKind } from '../core/purpose.ts'
 import type { Duration } from '../core/time.ts'
+import type { ChannelSettings } from './compile/notify.ts'
 
-export const SERVICES = ['proxy', 'keys', 'admin', 'health', 'metrics'] as const
+export const SERVICES = ['proxy', 'keys', 'admin', 'health', 'metrics', 'signals'] as const
 export type Service = (typeof SERVICES)[number]
 
 export const HTTP_PROTOCOLS = ['http1', 'http2'] as const
@@ -173,6 +176,8 @@ export type LimitSettings = {
   /** Fields of one head. */
   readonly headers: number
   readonly bodyBytes: number
+  /** All bodies together that are read before their decision. */
+  readonly inspectTotal: number
   readonly headersTimeout: Duration
   readonly idleTimeout: Duration
   readonly connections: number
@@ -222,6 +227,9 @@ export type StoreSettings = {
   readonly macKeyFiles: readonly string[]
 }
 
+/** Whose signature counts for a purpose; `audience` is null where its words name none. */
+export type SignedPurposeSettings = { readonly jwksFile: string; readonly audience: string | null }
+
 export const OPERATOR_ROLES = ['viewer', 'approver', 'operator', 'broker', 'admin'] as const
 export type OperatorRole = (typeof OPERATOR_ROLES)[number]
 
@@ -251,12 +259,19 @@ export type Settings = {
   readonly drain: { readonly delay: Duration; readonly timeout: Duration }
   readonly providers: ReadonlyMap<string, ProviderSettings>
   readonly upstreams: ReadonlyMap<string, UpstreamSettings>
+  /** Who tells of tickets, runs and the like, by name. */
+  readonly connectors: ReadonlyMap<string, ConnectorSettings>
+  /** Those that requests show in a signed header. */
+  readonly signedPurposes: ReadonlyMap<PurposeKind, SignedPurposeSettings>
   readonly admin: AdminSettings
+  /** Where people are told, and where links in notices lead; null without links. */
+  readonly notify: { readonly channels: ReadonlyMap<string, ChannelSettings>; readonly publicUrl: string | null }
   readonly store: StoreSettings
   readonly context: { readonly keyFile: string | null; readonly issuer: string }
   readonly audit: {
     readonly trail: { readonly file: string; readonly fsync: boolean; readonly maxBytes: number }
     readonly noise: { readonly file: string; readonly maxBytes: number }
+    readonly recording: { readonly file: string; readonly maxBytes: number }
   }
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }

@@ -1,13 +1,46 @@
-// Shared conditions that sessions and elevations point at: tickets, tasks, runs and the like, and locks.
+// Shared conditions that sessions and elevations point at: tickets, tasks, runs and the like, windows, what a principal may not do yet, and locks.
 // SPEC: SIG4, ENF8
-import type { PurposeKind } from './purpose.ts'
+import type { ElevationId } from './elevation.ts'
+import { type Position, PURPOSE_KINDS } from './purpose.ts'
 import type { RefusalReason } from './reason.ts'
 import { type Instant, instant } from './time.ts'
+import type { Override } from './window.ts'
 
-export const ANCHOR_KINDS = ['ticket', 'run', 'step', 'conversation', 'turn', 'task'] as const satisfies readonly PurposeKind[]
+/** `window` is named as configured, `principal` by a digest, `resource` by what is held, `review` by its elevation. */
+export const ANCHOR_KINDS = [...PURPOSE_KINDS, 'window', 'principal', 'resource', 'review'] as const
 export type AnchorKind = (typeof ANCHOR_KINDS)[number]
-/** `name` is `<connector>/<tenant>/<id as the connector returns it>`. */
+/** Of a purpose, `name` is `<connector>/<tenant>/<id as the connector returns it>`. */
 export type AnchorRef = { readonly kind: AnchorKind; readonly name: string }
+
+/** Where the word of a source on a purpose is kept: `manual`, or a connector's; the tenant is empty where the source knows none. */
+export const anchorOf = (source: string, kind: AnchorKind, tenant: string, id: string): AnchorRef => ({ kind, name: `${source}/${encodeURIComponent(tenant)}/${id}` })
+
+/** The same read again; null where it is none. */
+export function partsOf({ name }: AnchorRef): { readonly source: string; readonly tenant: string; readonly id: string } | null {
+  const [, source, tenant = '', id] = /^([^/]+)\/([^/]*)\/(.+)$/s.exec(name) ?? []
+  return source === undefined || id === undefined ? null : { source, tenant: decodeURIComponent(tenant), id }
+}
+
+/** What a connector says of a ticket, flat. */
+export type TicketFacts = { readonly [name: string]: string | number | boolean }
+
+/** `session`: the key under which the elevation lies. `since`: when it was said last. */
+type Holding = { readonly elevation: ElevationId; readonly session: string; readonly since: Instant; readonly until: Instant }
+
+/** What is known of an anchor beyond that it is open or has ended. */
+export type Matter =
+  /** How far an ordered purpose has come: it only goes forward. */
+  | { readonly is: 'progress'; readonly position: number; readonly value: string }
+  /** `seenAt`: when the connector last spoke of it. */
+  | { readonly is: 'ticket'; readonly facts: TicketFacts; readonly source: string; readonly seenAt: Instant }
+  /** An operator's word on a window; null takes it back. `reopened`: when a word last opened it again, 0 before the first: nothing that ran before runs on. */
+  | { readonly is: 'window'; readonly override: Override | null; readonly reopened: Instant }
+  /** Profiles that a principal may not ask for before an instant. */
+  | { readonly is: 'principal'; readonly cooling: { readonly [profile: string]: Instant } }
+  /** Whoever holds a resource alone, until then at the latest; null for nobody. */
+  | { readonly is: 'resource'; readonly holder: Holding | null }
+  /** An elevation that was taken without asking, to be looked at before an instant. */
+  | { readonly is: 'review'; readonly elevation: ElevationId; readonly session: string; readonly profile: string; readonly subject: string; readonly barred: readonly string[]; readonly dueAt: Instant; readonly verdict: 'pending' | 'accepted' | 'rejected' | 'missed'; readonly by: string }
 
 export type Anchor = {
   readonly record: 'anchor'
@@ -19,7 +52,15 @@ export type Anchor = {
   readonly generation: Instant
   readonly since: Instant
   readonly note: string
+  /** null where it is open or ended and nothing more. */
+  readonly matter: Matter | null
 }
+
+const SIGNED = 'signed/'
+/** Where it is kept how far an ordered purpose has come. */
+export const progressAnchor = ({ kind, line }: Pick<Position, 'kind' | 'line'>): AnchorRef => ({ kind, name: SIGNED + line })
+/** The line whose progress an anchor keeps; null where it keeps none. */
+export const lineKept = ({ name }: AnchorRef): string | null => (name.startsWith(SIGNED) ? name.slice(SIGNED.length) : null)
 
 export const LOCK_EFFECTS = ['deny', 'freeze', 'baseline'] as const
 export type LockEffect = (typeof LOCK_EFFECTS)[number]

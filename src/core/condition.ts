@@ -1,9 +1,11 @@
 // A compiled condition as the core sees it: a pure question about one case and one candidate grant. Compiled in conditions/.
 // SPEC: DEC5
+import type { TicketFacts } from './anchor.ts'
 import type { Elevation } from './elevation.ts'
 import type { Evaluation } from './evaluation.ts'
 import type { PathParams } from './path-pattern.ts'
 import type { Claims, Principal } from './principal.ts'
+import type { Purposes } from './purpose.ts'
 import type { SessionId } from './session.ts'
 
 export type ConditionInput = {
@@ -19,6 +21,8 @@ export type ConditionInput = {
 export type Condition = {
   readonly source: string
   readonly readsElevation: boolean
+  /** It reads the body: asked only where that was read. */
+  readonly readsBody: boolean
   /** Never throws: what cannot be evaluated is `error`, which the judge refuses and the metrics count. */
   readonly test: (input: ConditionInput) => 'true' | 'false' | 'error'
 }
@@ -30,4 +34,21 @@ export type TextExpression = { readonly source: string; readonly read: (input: C
 export type SubjectCondition = {
   readonly source: string
   readonly test: (principal: Principal, claims: Claims) => 'true' | 'false' | 'error'
+}
+
+export type TaskInput = {
+  readonly principal: Principal
+  /** null where nobody's credential was seen here. */
+  readonly claims: Claims | null
+  /** Without entries where there is no ticket. */
+  readonly ticket: TicketFacts
+  readonly purposes: Purposes
+  readonly params: Elevation['params']
+}
+
+/** A condition about a task: its ticket, what it is for, and who asks. `unknown`: it reads claims that nobody showed here. */
+export type TaskCondition = {
+  readonly source: string
+  readonly readsTicket: boolean
+  readonly test: (input: TaskInput) => 'true' | 'false' | 'error' | 'unknown'
 }

@@ -9,7 +9,8 @@ declare const made: unique symbol
 /** What carries a request. */
 export type Grant =
   | { readonly is: 'baseline' | 'anonymous' | 'observed' }
-  | { readonly is: 'elevation'; readonly elevation: Elevation }
+  /** `schedules`: versions of the windows it was judged by. */
+  | { readonly is: 'elevation'; readonly elevation: Elevation; readonly schedules: readonly string[] }
 
 export type Permit = {
   readonly effect: 'permit'

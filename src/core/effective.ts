@@ -1,21 +1,20 @@
 // What a session may do now: the only reader of a session, its anchors and its locks, for judge, admin, CLI and metrics alike.
 // SPEC: ENF3, ENF8, SCP3, ELV6
-import type { Anchor, AnchorRef } from './anchor.ts'
-import type { Elevation, ElevationId } from './elevation.ts'
+import { type Elevation, type ElevationId, isOver } from './elevation.ts'
 import type { Bindings } from './binding.ts'
+import { type AnchorView, endedBy, type Footing, footingOf } from './footing.ts'
 import { keptToBaseline, lockOnElevation, type LockIndex, locksOnRequest, locksOnSession, type ShownToLocks } from './locks.ts'
 import type { Policy } from './policy.ts'
 import { NO_PURPOSES, purposeFit, type Purposes } from './purpose.ts'
-import type { EndReason, Reason } from './reason.ts'
+import type { Claims } from './principal.ts'
+import { type Reason, REASONS } from './reason.ts'
 import { intersection, NO_SCOPE, type Scope, type ScopeName, scopeOf } from './scope.ts'
 import { type Brokered, cappedTo, type Parent, type Session } from './session.ts'
 import { earlier, FOREVER, type Instant } from './time.ts'
 import { nextElevationChange } from './transitions/elevations.ts'
 
-export type AnchorView = { readonly find: (ref: AnchorRef) => Anchor | null }
-
-/** An elevation that carries requests now, what it carries, and until when. */
-export type Carrier = { readonly elevation: Elevation; readonly carries: Scope; readonly until: Instant }
+/** An elevation that carries requests now, what it carries, until when, and by which versions of its windows. */
+export type Carrier = { readonly elevation: Elevation; readonly carries: Scope; readonly until: Instant; readonly schedules: readonly string[] }
 
 /** What is known of the life a session was delegated from. `unasked`: nobody looked, and it is taken as the record has it; never for the judge. */
 export type ParentView = { readonly is: 'there'; readonly standing: Effective; /** Its newest credential was seen here. */ readonly baselineKnown: boolean } | { readonly is: 'gone' | 'unasked' }
@@ -41,15 +40,6 @@ export type Effective = {
   readonly until: Instant
 }
 
-/** The end of a shared condition, as seen by an elevation requested before it. */
-export function tieBroken(elevation: Elevation, anchors: AnchorView): EndReason | null {
-  for (const { anchor, generation, reason } of elevation.ties) {
-    const found = anchors.find(anchor)
-    if (found !== null && (found.state === 'ended' || found.generation !== generation)) return reason
-  }
-  return null
-}
-
 /** What a broker and a parent leave of a session. `most`: null sets no bound. `held`: what it would have, but for what holds its parent's elevations. */
 type Leave = { readonly state: 'live' | 'frozen' | 'refused'; readonly reason: Reason | null; readonly most: Scope | null; readonly held: Scope; readonly until: Instant }
 type Known = Extract<ParentView, { is: 'there' }>
@@ -62,9 +52,9 @@ function shownBy({ principal, credential: { id, ...credential }, bindings: { key
   return { evidence: { ...credential, provider: '', fingerprint: '', credential: id, issuer: principal.issuer, keyThumbprint: key, device, claimed: NO_PURPOSES }, context: { workload, certified: null } }
 }
 
-/** An elevation of the parent carries its child only for its own purpose, and only where the child is bound to what it is bound to. */
-function lends({ elevation: { purposes, keyThumbprint, workload } }: Carrier, bindings: Bindings, own: Purposes): boolean {
-  return purposeFit(purposes, own) === 'shown' && (keyThumbprint === null || keyThumbprint === bindings.key) && (workload === null || workload === bindings.workload)
+/** An elevation of the parent carries its child only for its own purpose, and only where the child is bound to what it is bound to. One with limits is the asker's alone: a child's requests are not counted by it. */
+function lends({ elevation: { purposes, keyThumbprint, workload, budget, recording } }: Carrier, bindings: Bindings, own: Purposes): boolean {
+  return budget === null && !recording && purposeFit(purposes, own) === 'shown' && (keyThumbprint === null || keyThumbprint === bindings.key) && (workload === null || workload === bindings.workload)
 }
 
 /** Where its newest credential was not seen here, what its baseline was when it delegated stands for it. */
@@ -112,23 +102,27 @@ function standing(session: Session, locks: LockIndex, now: Instant, leave: Leave
   return { state: 'live', reason: null, baselineOnly, until: bound }
 }
 
-function lossOf(elevation: Elevation, session: Session, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant, baselineOnly: boolean): Reason | null {
+function lossOf(elevation: Elevation, footing: Footing, session: Session, locks: LockIndex, policy: Policy, now: Instant, baselineOnly: boolean): Reason | null {
   const { state, profile } = elevation
   if (state.is === 'ended') return state.reason
+  if (state.is === 'scheduled' && footing.waits !== null) return 'window_closed'
   if (state.is !== 'active' && state.is !== 'suspended') return 'elevation_required'
   if (state.until !== null && state.until <= now) return 'time_up'
-  const broken = tieBroken(elevation, anchors)
+  const broken = endedBy(elevation, footing)
   if (broken !== null) return broken
   if (!policy.profiles.has(profile)) return 'profile_removed'
   const lock = lockOnElevation(locks, elevation, now)?.lock ?? null
   if (lock !== null && lock.effect !== 'freeze') return 'locked'
   if (state.is === 'suspended' || session.cap.is === 'baseline' || session.barred.includes(profile)) return 'narrowed'
-  return baselineOnly ? 'narrowed' : lock === null ? null : 'frozen'
+  if (baselineOnly) return 'narrowed'
+  return lock !== null ? 'frozen' : footing.unheard ? 'ticket_unheard' : null
 }
 
 /** The first instant at which a lock on an elevation or its profile lifts by itself. */
 const profilesUntil = (session: Session, locks: LockIndex, now: Instant): Instant =>
   locks.size === 0 ? FOREVER : session.elevations.reduce((until, elevation) => earlier(until, lockOnElevation(locks, elevation, now)?.until ?? FOREVER), FOREVER)
+
+const NO_FOOTING: Footing = { ended: null, unheard: false, waits: null, until: FOREVER, schedules: [] }
 
 const order = (a: Carrier, b: Carrier): number => a.until - b.until || (a.elevation.id < b.elevation.id ? -1 : 1)
 
@@ -136,8 +130,9 @@ const order = (a: Carrier, b: Carrier): number => a.until - b.until || (a.elevat
  * @param baseline the compiled Baseline Scope of this principal (policy `baselineOf`)
  * @param parent of a session that a broker opened under another; `gone` where nobody knows it
  * @param anchors every anchor the session's elevations are tied to; one that is not found has never been ended
+ * @param claims of its newest credential; null where none was seen here
  */
-export function effective(session: Session, baseline: Scope, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant, parent: ParentView = { is: 'gone' }): Effective {
+export function effective(session: Session, baseline: Scope, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant, parent: ParentView = { is: 'gone' }, claims: Claims | null = null): Effective {
   const leave = leaveOf(session, parent, locks, policy, now)
   const own = standing(session, locks, now, leave)
   if (own.state === 'refused') return { session, state: own.state, reason: own.reason, ceiling: NO_SCOPE, held: NO_SCOPE, baseline: NO_SCOPE, carriers: [], frozen: [], lost: new Map(), until: own.until }
@@ -147,16 +142,20 @@ export function effective(session: Session, baseline: Scope, anchors: AnchorView
   const carriers: Carrier[] = []
   const frozen: Carrier[] = []
   const lost = new Map<ElevationId, Reason>()
+  const holder = { principal: session.principal, claims }
+  let boundary = FOREVER
   for (const elevation of session.elevations) {
-    const loss = lossOf(elevation, session, anchors, locks, policy, now, own.baselineOnly)
+    const footing = isOver(elevation) ? NO_FOOTING : footingOf(elevation, policy, anchors, holder, now)
+    boundary = earlier(boundary, footing.until)
+    const loss = lossOf(elevation, footing, session, locks, policy, now, own.baselineOnly)
     if (loss !== null) lost.set(elevation.id, loss)
-    if ((loss !== null && loss !== 'frozen') || elevation.state.is !== 'active') continue
+    if ((loss !== null && REASONS[loss].loss !== 'freeze') || elevation.state.is !== 'active') continue
     const carries = capped(intersection(elevation.adds, policy.profiles.get(elevation.profile)?.adds ?? NO_SCOPE))
     const kind = loss === null ? carriers : frozen
-    kind.push({ elevation, carries, until: elevation.state.until })
+    kind.push({ elevation, carries, until: earlier(elevation.state.until, footing.until), schedules: footing.schedules })
   }
   return {
     session, state: own.state, reason: own.reason, ceiling, held: leave.held, baseline: capped(baseline), carriers: carriers.sort(order), frozen, lost,
-    until: earlier(own.until, earlier(nextElevationChange(session) ?? FOREVER, profilesUntil(session, locks, now))),
+    until: earlier(earlier(own.until, boundary), earlier(nextElevationChange(session) ?? FOREVER, profilesUntil(session, locks, now))),
   }
 }

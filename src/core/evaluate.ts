@@ -9,7 +9,7 @@ import { type Reason, REASONS } from './reason.ts'
 import { FOREVER } from './time.ts'
 
 /** What a route in observe mode lets pass: scope, condition and purpose. Everything else always holds. */
-const SOFT: ReadonlySet<Reason> = new Set(['elevation_required', 'purpose_missing', 'purpose_mismatch', 'condition_false', 'condition_error'])
+const SOFT: ReadonlySet<Reason> = new Set(['elevation_required', 'purpose_missing', 'purpose_mismatch', 'purpose_over', 'window_closed', 'ticket_closed', 'ticket_changed', 'ticket_stale', 'condition_false', 'condition_error'])
 
 export function evaluate(c: Case): Decision {
   for (const check of CHECKS) {

@@ -1,7 +1,8 @@
 // The question put to the judge, in AuthZEN's four parts: subject, action, resource, context. Built once per exchange, asked again at every change.
 // SPEC: DEC1
 import type { Evidence } from './evidence.ts'
-import type { Purposes } from './purpose.ts'
+import type { Position, Purposes } from './purpose.ts'
+import type { Instant } from './time.ts'
 
 /** One canonical form of what is asked for: used for matching and for forwarding alike. */
 export type Target = {
@@ -14,6 +15,9 @@ export type Target = {
   /** With its `?`, or empty. */
   readonly query: string
 }
+
+/** A body that was read before the decision, objects as Maps. `digest` names its value, as it goes upstream; null where there was no body. */
+export type Inspected = { readonly value: unknown; readonly digest: string | null }
 
 export type Evaluation = {
   readonly evidence: Evidence | null
@@ -29,6 +33,12 @@ export type Evaluation = {
     /** What the certificate of its connection says, whatever its credential does: a SPIFFE id. Only locks ask. */
     readonly certified: string | null
     readonly purposes: Purposes
+    /** Until when what was signed of them counts; FOREVER where nothing is. */
+    readonly purposesUntil: Instant
+    /** Positions of those that have an order. */
+    readonly positions: readonly Position[]
+    /** null where it was not read. */
+    readonly body: Inspected | null
     /** Names and values in turn, as received; read only by conditions. */
     readonly headers: readonly string[]
   }

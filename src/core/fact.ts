@@ -1,9 +1,9 @@
 // What happened to a record, as the log tells it. Folding a record's facts gives the stored record: see replay.ts.
 // SPEC: AUD1
-import type { AnchorKind, LockEffect, LockId, Selector } from './anchor.ts'
+import type { AnchorKind, LockEffect, LockId, Matter, Selector } from './anchor.ts'
 import type { Bindings, Drift } from './binding.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
-import type { Principal } from './principal.ts'
+import type { Claims, Principal } from './principal.ts'
 import type { EndReason, RefusalReason } from './reason.ts'
 import type { Scope } from './scope.ts'
 import type { Brokered, Cap, Credential, SessionId, SessionKey } from './session.ts'
@@ -33,17 +33,20 @@ export type SessionHappening =
   | { readonly what: 'session.revoked'; readonly reason: EndReason }
   | { readonly what: 'mark.cleared' }
   | { readonly what: 'elevation.requested'; readonly elevation: Elevation }
-  | { readonly what: 'elevation.approved'; readonly elevation: ElevationId; readonly approver: string; readonly adds: Scope; readonly for: Duration }
+  /** What it comes to; `uses` null where they are not counted. */
+  | { readonly what: 'elevation.approved'; readonly elevation: ElevationId; readonly approver: string; readonly stage: number; readonly shown: string; readonly claims: Claims; readonly revision: number; readonly adds: Scope; readonly for: Duration; readonly uses: number | null; readonly params: Elevation['params'] }
   | { readonly what: 'elevation.scheduled'; readonly elevation: ElevationId; readonly startsAt: Instant }
   | { readonly what: 'elevation.activated'; readonly elevation: ElevationId; readonly until: Instant }
+  | { readonly what: 'elevation.spent'; readonly elevation: ElevationId }
   | { readonly what: 'elevation.suspended'; readonly elevation: ElevationId }
   | { readonly what: 'elevation.resumed'; readonly elevation: ElevationId }
-  | { readonly what: 'elevation.extended'; readonly elevation: ElevationId; readonly until: Instant }
+  | { readonly what: 'elevation.extended'; readonly elevation: ElevationId; readonly until: Instant; readonly once: boolean }
   | { readonly what: 'elevation.denied' | 'elevation.withdrawn' | 'elevation.expired'; readonly elevation: ElevationId }
-  | { readonly what: 'elevation.ended'; readonly elevation: ElevationId; readonly reason: EndReason; readonly cause: string }
+  /** `unfinished`: it did not end by itself, and its profile has something to put in order behind it. */
+  | { readonly what: 'elevation.ended'; readonly elevation: ElevationId; readonly reason: EndReason; readonly cause: string; readonly unfinished: boolean }
 
 export type AnchorHappening =
-  | { readonly what: 'anchor.opened' | 'anchor.ended'; readonly kind: AnchorKind; readonly name: string }
+  | { readonly what: 'anchor.opened' | 'anchor.ended' | 'anchor.told'; readonly kind: AnchorKind; readonly name: string; readonly matter: Matter | null }
 
 export type LockHappening =
   | { readonly what: 'lock.set'; readonly lock: LockId; readonly selector: Selector; readonly effect: LockEffect; readonly reason: RefusalReason; readonly until: Instant | null }

@@ -6,12 +6,12 @@ import { type Grant, refuse, type Refusal } from './decision.ts'
 import type { Carrier, Effective } from './effective.ts'
 import type { Elevation } from './elevation.ts'
 import { keptToBaseline } from './locks.ts'
-import { purposeFit } from './purpose.ts'
-import type { Reason } from './reason.ts'
+import { PURPOSE_KINDS, purposeFit } from './purpose.ts'
+import { type Reason, REASONS } from './reason.ts'
 import type { Rule } from './route.ts'
 import { covers, type ScopeName } from './scope.ts'
 import { cappedTo } from './session.ts'
-import { FOREVER, type Instant } from './time.ts'
+import { earlier, FOREVER, type Instant } from './time.ts'
 
 type Choice = { readonly grant: Grant; readonly until: Instant }
 
@@ -20,6 +20,8 @@ export const ANONYMOUS: Choice = { grant: { is: 'anonymous' }, until: FOREVER }
 
 function asked(condition: Condition, c: Case, standing: Effective, elevation: Elevation | null): Reason | null {
   if (elevation === null && condition.readsElevation) return 'condition_false'
+  if (condition.readsBody && c.place.rule?.inspect == null) return 'condition_error'
+  if (condition.readsBody && c.evaluation.context.body === null) return null // it is read before the last look of the judge
   const { session } = standing
   const answer = condition.test({ principal: session.principal, claims: c.claims, session: session.id, evaluation: c.evaluation, params: c.place.params, elevation })
   return answer === 'true' ? null : answer === 'false' ? 'condition_false' : 'condition_error'
@@ -27,11 +29,15 @@ function asked(condition: Condition, c: Case, standing: Effective, elevation: El
 
 const onBaseline = (c: Case, rule: Rule, standing: Effective): Reason | null => (rule.condition === null ? null : asked(rule.condition, c, standing, null))
 
-/** Why this elevation does not carry this request; null when it does. */
+const isSigned = ({ proofs }: Elevation): boolean => PURPOSE_KINDS.some(kind => proofs[kind] === 'signed')
+
+/** Why this elevation does not carry this request; null when it does. One whose uses are spent carries what it carries already. */
 function misfit(c: Case, rule: Rule, standing: Effective, { elevation }: Carrier): Reason | null {
   const { evidence, context } = c.evaluation
+  if (elevation.spent && c.held !== elevation.id) return 'limit_reached'
   if (elevation.keyThumbprint !== null && elevation.keyThumbprint !== evidence?.keyThumbprint) return 'binding_broken'
   if (elevation.workload !== null && elevation.workload !== context.workload) return 'binding_broken'
+  if (context.purposesUntil <= c.now && isSigned(elevation)) return 'purpose_over'
   const fit = purposeFit(elevation.purposes, context.purposes)
   if (fit !== 'shown') return fit === 'missing' ? 'purpose_missing' : 'purpose_mismatch'
   return rule.condition === null ? null : asked(rule.condition, c, standing, elevation)
@@ -49,6 +55,20 @@ function candidates(c: Case, standing: Effective, scope: ScopeName | null): read
   return held === undefined ? all : [held, ...all.filter(candidate => candidate !== held)]
 }
 
+/** Ends that a caller which shows the same purpose again is told of: they say more than that an elevation is missing. */
+const TOLD: ReadonlySet<Reason> = new Set<Reason>(['window_closed', 'purpose_over', 'ticket_closed', 'ticket_changed', 'ticket_stale'])
+
+/** Why the newest elevation that added the scope for this purpose carries nothing; null where there is none, or it tells nothing. */
+function lastEnd(c: Case, standing: Effective, scope: ScopeName): Reason | null {
+  const last = standing.session.elevations.findLast(({ adds, purposes }) => covers(adds, scope) && purposeFit(purposes, c.evaluation.context.purposes) === 'shown')
+  const reason = last === undefined ? null : (standing.lost.get(last.id) ?? null)
+  return reason !== null && TOLD.has(reason) ? reason : null
+}
+
+/** Faults of the elevations there are, not of a new one. */
+const ANOTHER_OPENS: ReadonlySet<Reason> = new Set<Reason>(['limit_reached', 'purpose_mismatch'])
+const isAdded = ({ policy }: Case, scope: ScopeName): boolean => [...policy.profiles.values()].some(({ adds }) => covers(adds, scope))
+
 /** The scope is not there at all: was it taken by a narrowing, or never asked for? */
 function withoutScope(c: Case, standing: Effective, scope: ScopeName): Refusal {
   const { cap, elevations } = standing.session
@@ -58,14 +78,20 @@ function withoutScope(c: Case, standing: Effective, scope: ScopeName): Refusal {
   if (limit !== null && !covers(limit, scope)) return refuse('narrowed')
   const suspended = elevations.some(elevation => covers(elevation.adds, scope) && standing.lost.get(elevation.id) === 'narrowed')
   if (suspended) return refuse('narrowed')
-  return refuse('elevation_required', [...c.policy.profiles.values()].some(({ adds }) => covers(adds, scope)))
+  const ended = lastEnd(c, standing, scope)
+  return refuse(ended ?? 'elevation_required', isAdded(c, scope))
 }
 
-/** Why nothing carries it where a lock froze profiles that add the scope: `frozen` when one of them would but for that; null when none adds it. */
+/** Why nothing carries it where what adds the scope is held for now, by a lock or because its ticket's source is silent; null when none adds it. */
 function heldBack(c: Case, rule: Rule, standing: Effective, scope: ScopeName): Reason | null {
-  const reasons = standing.frozen.filter(({ carries }) => covers(carries, scope)).map(carrier => misfit(c, rule, standing, carrier))
-  return reasons.includes(null) ? 'frozen' : (reasons[0] ?? null)
+  const held = standing.frozen.filter(({ carries }) => covers(carries, scope))
+  const reasons = held.map(carrier => misfit(c, rule, standing, carrier))
+  const first = held[reasons.indexOf(null)]
+  return first === undefined ? (reasons[0] ?? null) : (standing.lost.get(first.elevation.id) ?? 'frozen')
 }
+
+const carriedBy = ({ elevation, until, schedules }: Carrier, { evaluation: { context } }: Case): Choice =>
+  ({ grant: { is: 'elevation', elevation, schedules }, until: isSigned(elevation) ? earlier(until, context.purposesUntil) : until })
 
 export function chooseGrant(c: Case, rule: Rule, given: Effective): Choice | Refusal {
   const kept = keptToBaseline(c.locks, c.place.route.name, c.evaluation, given.session.principal, c.now) // by route or by what is shown; a lock on the session is part of its standing
@@ -75,12 +101,12 @@ export function chooseGrant(c: Case, rule: Rule, given: Effective): Choice | Ref
     const reason = candidate === 'baseline' ? onBaseline(c, rule, standing) : misfit(c, rule, standing, candidate)
     if (reason !== null) first ??= reason
     else if (candidate === 'baseline') return BASELINE
-    else return { grant: { is: 'elevation', elevation: candidate.elevation }, until: candidate.until }
+    else return carriedBy(candidate, c)
   }
   const { scope } = rule
   if (scope === null) return refuse(first ?? 'denied')
   const held = heldBack(c, rule, standing, scope)
-  const fault = held === 'frozen' ? held : (first ?? held)
-  if (fault !== null) return refuse(fault)
+  const fault = held !== null && REASONS[held].loss === 'freeze' ? held : (first ?? held)
+  if (fault !== null) return refuse(fault, ANOTHER_OPENS.has(fault) && isAdded(c, scope))
   return kept && [...given.carriers, ...given.frozen].some(({ carries }) => covers(carries, scope)) ? refuse('narrowed') : withoutScope(c, standing, scope)
 }

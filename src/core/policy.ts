@@ -1,12 +1,14 @@
 // The configuration as the judge reads it: compiled, immutable, swapped whole.
 // SPEC: CFG1, ELV1, SCP2
 import type { BindingModes } from './binding.ts'
-import type { SubjectCondition } from './condition.ts'
-import type { PurposeKind } from './purpose.ts'
+import type { SubjectCondition, TaskCondition } from './condition.ts'
+import type { Limits } from './elevation.ts'
+import { type Proof, PURPOSE_KINDS, type PurposeKind } from './purpose.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { Route, RouteTable } from './route.ts'
 import { NO_SCOPE, type Scope, scopeOf, type ScopeName } from './scope.ts'
 import type { Duration } from './time.ts'
+import type { Schedule } from './window.ts'
 
 export type ParamSpec = { readonly type: 'string' | 'number' | 'boolean' | 'list'; readonly max: number | null; readonly required: boolean }
 
@@ -23,15 +25,73 @@ export type Profile = {
   /** Purposes whose end ends the elevation too. */
   readonly endWhen: readonly PurposeKind[]
   /** null: no approval needed. */
-  readonly approval: { readonly count: number; readonly within: Duration | null; readonly extend: boolean } | null
+  readonly approval: ApprovalRules | null
+  /** The least that a purpose must be shown by. */
+  readonly proof: ReadonlyMap<PurposeKind, Proof>
+  /** About the ticket and the task, at the request and as long as it lasts; null asks nothing. */
+  readonly require: TaskCondition | null
+  /** Windows all of which must be open. */
+  readonly within: readonly string[]
+  readonly limits: Limits
+  /** Pause of the principal behind its end. */
+  readonly cooldown: Duration | null
+  readonly alone: boolean
+  /** The param or purpose whose value nobody else may hold meanwhile. */
+  readonly resource: { readonly of: 'param'; readonly name: string } | { readonly of: 'purpose'; readonly kind: PurposeKind } | null
+  /** Given behind an end that was not asked for. */
+  readonly afterEnd: { readonly profile: string; readonly uses: number; readonly for: Duration } | null
+  readonly recording: boolean
+  /** What a length beyond `max` becomes. */
+  readonly tooLong: 'refuse' | 'clamp'
+  /** So long before its end its caller is told; null tells nothing. */
+  readonly warn: Duration | null
 }
 
-/** Where a request shows a purpose, and whether an operator's word (`manual`) is a source of its end. */
+/** So many people of a role, of whom the condition is true. */
+export type StageRules = { readonly role: string; readonly count: number; readonly who: SubjectCondition | null }
+
+export type ApprovalRules = {
+  readonly stages: readonly StageRules[]
+  readonly within: Duration | null
+  /** Extending: as the request was given, without an approval, or once without. */
+  readonly extend: 'approval' | 'free' | { readonly once: Duration }
+  /** Where it holds nobody is asked. */
+  readonly autoWhen: TaskCondition | null
+  /** At once, and looked at afterwards; null is not offered so. */
+  readonly breakGlass: { readonly reviewWithin: Duration; readonly onMissed: 'alarm' | 'lock' } | null
+  /** Channels that are told. */
+  readonly notify: readonly string[]
+}
+
+/** How far what a connector says of tickets counts. */
+export type ConnectorRules = {
+  readonly name: string
+  /** Its tickets belong to a tenant, and count only for sessions of that one. */
+  readonly tenanted: boolean
+  /** Older than this nothing it said counts; null always counts. */
+  readonly staleAfter: Duration | null
+  readonly onStale: 'end' | 'freeze' | 'keep'
+}
+
+/** Where a request shows a purpose, and who tells of its end: `manual` is an operator's word, any other a connector; null is nobody. */
 export type PurposeSource = {
   readonly kind: PurposeKind
-  readonly from: { readonly is: 'header'; readonly header: string } | { readonly is: 'claim'; readonly claim: string }
-  readonly manual: boolean
+  readonly from:
+    | { readonly is: 'header'; readonly header: string }
+    | { readonly is: 'claim'; readonly claim: string }
+    /** A JWS in the header; its keys are the provider's of that name. `line`: the claim within which values are ordered; null is the session. */
+    | { readonly is: 'signed'; readonly header: string; readonly claim: string; readonly line: string | null }
+  readonly source: string | null
 }
+
+/** The purpose whose connector says what conditions read as `ticket`: the ticket, or of a profile without one the first that a connector tells of. */
+export function purposeTold(kinds: readonly PurposeKind[], sources: ReadonlyMap<PurposeKind, PurposeSource>): PurposeKind | null {
+  const isTold = (kind: PurposeKind): boolean => kinds.includes(kind) && (sources.get(kind)?.source ?? 'manual') !== 'manual'
+  if (kinds.includes('ticket')) return isTold('ticket') ? 'ticket' : null
+  return PURPOSE_KINDS.find(isTold) ?? null
+}
+
+export const proofOf = ({ from: { is } }: PurposeSource): Proof => (is === 'header' ? 'stated' : is === 'claim' ? 'claimed' : 'signed')
 
 type BaselineEntry = { readonly when: SubjectCondition | null; readonly scopes: Scope }
 
@@ -75,6 +135,8 @@ export type Policy = {
   readonly brokers: ReadonlyMap<string, Broker>
   /** Sets of identities that are one person: nobody of a set approves another's request. */
   readonly identities: readonly (readonly string[])[]
+  readonly windows: ReadonlyMap<string, Schedule>
+  readonly connectors: ReadonlyMap<string, ConnectorRules>
 }
 
 /** Union of all baseline entries whose `when` holds; an entry that cannot be evaluated gives nothing. */

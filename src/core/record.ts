@@ -1,6 +1,7 @@
 // What the store keeps, by reference. A session lies under its key's digest, an anchor under kind and name, a lock under its selector.
 // SPEC: STO1
 import { type Anchor, type AnchorKind, type Lock, type Selector, selectorName } from './anchor.ts'
+import type { Elevation } from './elevation.ts'
 import type { Session, SessionKey } from './session.ts'
 
 export type StoredRecord = Session | Anchor | Lock
@@ -42,5 +43,9 @@ export function tiesOf(session: Session): readonly RecordRef[] {
   if (session.state.is !== 'live') return []
   return session.elevations
     .filter(({ state }) => state.is === 'requested' || state.is === 'scheduled' || state.is === 'active' || state.is === 'suspended')
-    .flatMap(({ ties }) => ties.map(({ anchor }) => ({ kind: anchor.kind, name: anchor.name })))
+    .flatMap(standsOn)
 }
+
+/** Every anchor one elevation stands on: its ties, its windows, and the ticket its profile reads. */
+export const standsOn = ({ ties, within, ticket }: Elevation): readonly RecordRef[] =>
+  [...ties.map(({ anchor: { kind, name } }) => ({ kind, name })), ...within.map(name => ({ kind: 'window', name }) as const), ...(ticket === null ? [] : [{ kind: ticket.kind, name: ticket.name }])]

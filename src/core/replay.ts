@@ -1,7 +1,7 @@
 // Folding facts into records. transition() decides facts and uses this same fold, so the log alone rebuilds what is stored.
 // SPEC: AUD1
 import type { Anchor, Lock } from './anchor.ts'
-import { type Elevation, type ElevationId, type ElevationState, isOver } from './elevation.ts'
+import { type Elevation, type ElevationId, type ElevationState, isOver, ownBudget } from './elevation.ts'
 import type { AnchorFact, LockFact, SessionFact } from './fact.ts'
 import { ENDED_ELEVATIONS_KEPT, LIVE, NO_CAP, type Session } from './session.ts'
 import { type Instant, instant, later } from './time.ts'
@@ -34,6 +34,9 @@ const extended = (elevation: Elevation, until: Extract<ElevationState, { is: 'ac
     ? { ...elevation, state: { ...elevation.state, until } as ElevationState } // same variant, only its end moves
     : elevation
 
+const approved = (elevation: Elevation, { approver, at, stage, shown, claims, revision, adds, for: span, uses, params }: Extract<SessionFact, { what: 'elevation.approved' }>): Elevation =>
+  ({ ...elevation, adds, for: span, limits: { ...elevation.limits, uses }, budget: elevation.budget ?? (uses === null ? null : ownBudget(elevation, at)), params, revision, approvals: [...elevation.approvals, { by: approver, at, stage, shown, claims }] })
+
 /** Room for one more: the oldest ended elevations make way. */
 function added(session: Session, elevation: Elevation): readonly Elevation[] {
   const over = session.elevations.filter(isOver)
@@ -58,12 +61,13 @@ function changed(session: Session, fact: Exclude<SessionFact, Opened>): Partial<
     case 'mark.cleared': return { notBefore: null }
     case 'elevation.requested': return { elevations: added(session, fact.elevation) }
     case 'elevation.approved':
-      return { elevations: withElevation(session, fact.elevation, e => ({ ...e, adds: fact.adds, for: fact.for, approvals: [...e.approvals, { by: fact.approver, at: fact.at }] })) }
+      return { elevations: withElevation(session, fact.elevation, e => approved(e, fact)) }
+    case 'elevation.spent': return { elevations: withElevation(session, fact.elevation, e => ({ ...e, spent: true })) }
     case 'elevation.scheduled': return { elevations: moved(session, fact.elevation, { is: 'scheduled', startsAt: fact.startsAt }) }
     case 'elevation.activated': return { elevations: moved(session, fact.elevation, { is: 'active', since: fact.at, until: fact.until }) }
     case 'elevation.suspended': return { elevations: withElevation(session, fact.elevation, e => ({ ...e, state: suspended(e) })) }
     case 'elevation.resumed': return { elevations: withElevation(session, fact.elevation, e => ({ ...e, state: resumed(e) })) }
-    case 'elevation.extended': return { elevations: withElevation(session, fact.elevation, e => extended(e, fact.until)) }
+    case 'elevation.extended': return { elevations: withElevation(session, fact.elevation, e => extended({ ...e, extended: e.extended || fact.once }, fact.until)) }
     case 'elevation.denied': return { elevations: moved(session, fact.elevation, { is: 'denied', at: fact.at }) }
     case 'elevation.withdrawn': return { elevations: moved(session, fact.elevation, { is: 'withdrawn', at: fact.at }) }
     case 'elevation.expired': return { elevations: moved(session, fact.elevation, { is: 'expired', at: fact.at }) }
@@ -80,8 +84,10 @@ export function applyToSession(session: Session | null, fact: SessionFact): Sess
 
 export function applyToAnchor(anchor: Anchor | null, fact: AnchorFact): Anchor {
   const ended = fact.what === 'anchor.ended'
+  const matter = fact.matter ?? anchor?.matter ?? null
+  if (fact.what === 'anchor.told' && anchor !== null) return { ...anchor, version: fact.version, matter }
   return {
-    record: 'anchor', kind: fact.kind, name: fact.name, version: fact.version, state: ended ? 'ended' : 'open',
+    record: 'anchor', kind: fact.kind, name: fact.name, version: fact.version, state: ended ? 'ended' : 'open', matter,
     generation: ended ? instant(Math.max(fact.at, (anchor?.generation ?? 0) + 1)) : (anchor?.generation ?? instant(0)), since: fact.at, note: fact.note,
   }
 }

@@ -32,6 +32,14 @@ export type Rule = {
   readonly messages: MessageRules | null
   /** What it asks of the caller's sign-in; null asks nothing. Never with `anonymous`. */
   readonly requireAuth: RequiredAuthentication | null
+  /** Its body is JSON that conditions and limits read, and is read whole before the decision. */
+  readonly inspect: { readonly maxBytes: number; readonly timeout: Duration } | null
+  /** What is whole already may finish for so long behind an end by time, window or limit; null ends it. */
+  readonly atEnd: Duration | null
+  /** What of its bodies is on record. */
+  readonly record: 'off' | 'digests' | 'bodies'
+  /** What logs call what it touches; null for nothing. */
+  readonly label: string | null
 }
 
 export type HostPattern = { readonly is: 'exact'; readonly host: string } | { readonly is: 'suffix'; readonly suffix: string } | { readonly is: 'any' }

@@ -1,9 +1,9 @@
 // Every kind of news. Nothing else ever changes a record; configuration and new ids reach the core only through these fields.
 // SPEC: SIG1-SIG4
-import type { LockEffect, LockId, Selector } from './anchor.ts'
+import type { LockEffect, LockId, Matter, Selector } from './anchor.ts'
 import type { Bindings, Drift } from './binding.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
-import type { Principal } from './principal.ts'
+import type { Claims, Principal } from './principal.ts'
 import type { EndReason, RefusalReason } from './reason.ts'
 import type { Scope } from './scope.ts'
 import type { Brokered, Credential, SessionId, SessionKey } from './session.ts'
@@ -20,7 +20,12 @@ type News = {
   readonly note: string
   /** The life it is meant for: another one under the same key is left alone. Absent for whichever lives. */
   readonly life?: SessionId
+  /** The version of the anchor that it tells of: at another one it is no news. Absent for whichever is there. */
+  readonly of?: number
 }
+
+/** What an approver takes away from what was asked. */
+export type Shrinking = { readonly adds: Scope | null; readonly for: Duration | null; readonly uses: number | null; readonly params: Elevation['params'] | null }
 
 export type SessionNews =
   | { readonly kind: 'session.opened'; readonly key: SessionKey; readonly session: SessionId; readonly epoch: string; readonly principal: Principal; readonly credential: Credential; readonly endsAt: Instant; readonly bindings: Bindings; readonly brokered: Brokered | null }
@@ -34,17 +39,29 @@ export type SessionNews =
   | { readonly kind: 'session.terminated'; readonly reason: EndReason }
   | { readonly kind: 'session.lapsed'; readonly reason: EndReason }
   | { readonly kind: 'mark.cleared' }
-  | { readonly kind: 'elevation.requested'; readonly elevation: Elevation; readonly askedUntil: Instant | null }
-  | { readonly kind: 'elevation.approved'; readonly elevation: ElevationId; readonly adds: Scope | null; readonly for: Duration | null; readonly barred: readonly string[] }
+  | { readonly kind: 'elevation.requested'; readonly elevation: Elevation; /** When it starts, should nobody's word be missing: its windows may open later. Null is now. */ readonly startsAt: Instant | null }
+  /** `revision` and `shown`: what the approver saw. `names`: what else the approver is called. Whatever is null is given as asked. `startsAt`: when it starts should nothing more be missing; null is now. */
+  | { readonly kind: 'elevation.approved'; readonly elevation: ElevationId; readonly revision: number; readonly shown: string; readonly stage: number; readonly claims: Claims; readonly barred: readonly string[]; readonly names?: readonly string[]; readonly startsAt: Instant | null } & Shrinking
+  /** It was scheduled, and everything it needs was looked at again. */
+  | { readonly kind: 'elevation.started'; readonly elevation: ElevationId }
+  /** What it waits for comes at another instant. */
+  | { readonly kind: 'elevation.deferred'; readonly elevation: ElevationId; readonly startsAt: Instant }
+  /** All its uses are taken. */
+  | { readonly kind: 'elevation.spent'; readonly elevation: ElevationId }
   | { readonly kind: 'elevation.denied'; readonly elevation: ElevationId }
   | { readonly kind: 'elevation.withdrawn'; readonly elevation: ElevationId }
-  | { readonly kind: 'elevation.extended'; readonly elevation: ElevationId; readonly more: Duration }
+  /** `once`: without a new approval, which is given one time. */
+  | { readonly kind: 'elevation.extended'; readonly elevation: ElevationId; readonly more: Duration; readonly once: boolean }
   | { readonly kind: 'elevation.ended'; readonly elevation: ElevationId; readonly reason: EndReason; readonly because: string }
   | { readonly kind: 'time.passed' }
 
 export type AnchorNews =
-  | { readonly kind: 'anchor.opened' }
-  | { readonly kind: 'anchor.ended' }
+  | { readonly kind: 'anchor.opened'; readonly matter: Matter | null }
+  | { readonly kind: 'anchor.ended'; readonly matter: Matter | null }
+  /** An ordered purpose went on. */
+  | { readonly kind: 'anchor.advanced'; readonly position: number; readonly value: string }
+  /** What is known of it, whether open or ended. */
+  | { readonly kind: 'anchor.told'; readonly matter: Matter }
 
 export type LockNews =
   | { readonly kind: 'lock.set'; readonly lock: LockId; readonly selector: Selector; readonly effect: LockEffect; readonly reason: RefusalReason; readonly until: Instant | null }
@@ -60,6 +77,6 @@ export type SignalOf<K extends SignalKind> = Extract<Signal, { kind: K }>
 /** News that only takes away: committed without a version check, durable before it is acknowledged, never refused. */
 const RESTRICTIVE: ReadonlySet<SignalKind> = new Set<SignalKind>([
   'session.narrowed', 'session.frozen', 'session.shortened', 'session.terminated', 'session.lapsed',
-  'elevation.denied', 'elevation.withdrawn', 'elevation.ended', 'anchor.ended', 'lock.set', 'time.passed',
+  'elevation.denied', 'elevation.withdrawn', 'elevation.ended', 'elevation.spent', 'anchor.ended', 'anchor.advanced', 'lock.set', 'time.passed',
 ])
 export const isRestrictive = (kind: SignalKind): boolean => RESTRICTIVE.has(kind)

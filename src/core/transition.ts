@@ -35,7 +35,9 @@ export function transition(session: Session | null, signal: SessionSignal, now: 
 }
 
 export function transitionAnchor(ref: AnchorRef, anchor: Anchor | null, signal: AnchorSignal, now: Instant): Transition<Anchor, AnchorFact> {
-  return settled(anchor, signal, now, ANCHOR_TABLE[anchor?.state ?? 'absent'][signal.kind](ref), applyToAnchor)
+  if (signal.of !== undefined && signal.of !== (anchor?.version ?? 0)) return { record: anchor, facts: [], rejected: null }
+  const rule = ANCHOR_TABLE[anchor?.state ?? 'absent'][signal.kind] as (ref: AnchorRef, anchor: Anchor | null, signal: AnchorSignal, now: Instant) => ReturnType<(typeof ANCHOR_TABLE)['open']['anchor.told']> // keyed by the signal's kind
+  return settled(anchor, signal, now, rule(ref, anchor, signal, now), applyToAnchor)
 }
 
 export function transitionLock(lock: Lock | null, signal: LockSignal, now: Instant): Transition<Lock, LockFact> {

@@ -28,11 +28,11 @@ export class AdmissionTexts {
   readonly #who = new WeakMap<Evidence, { readonly session: string | null; readonly principal: Principal | null; readonly text: string }>()
   /** By the rule's name. */
   readonly #where = new WeakMap<Route, Map<string, string>>()
-  readonly #what = new WeakMap<Elevation, string>()
+  readonly #what = new WeakMap<Elevation, { readonly schedules: readonly string[]; readonly text: string }>()
 
   of(exchange: Exchange): Json<'exchange.opened'> {
-    const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes }, evidence } } = exchange
-    const own: Own = { source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), method, host, path, queryDigest: queryDigest(query), purposes, until: permit.until, would: permit.would }
+    const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = exchange
+    const own: Own = { source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, purposes, until: permit.until, would: permit.would }
     return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${this.#whereTo(exchange)},${this.#standsOn(exchange)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
   }
 
@@ -57,11 +57,11 @@ export class AdmissionTexts {
 
   #standsOn({ permit: { grant } }: Exchange): string {
     if (grant.is !== 'elevation') return members({ grant: grantName(grant), elevation: null })
-    const { elevation } = grant
+    const { elevation, schedules } = grant
     const known = this.#what.get(elevation)
-    if (known !== undefined) return known
-    const text = members({ grant: grantName(grant), elevation: { id: elevation.id, profile: elevation.profile } })
-    this.#what.set(elevation, text)
+    if (known?.schedules === schedules) return known.text
+    const text = members({ grant: grantName(grant), elevation: { id: elevation.id, profile: elevation.profile, schedules } })
+    this.#what.set(elevation, { schedules, text })
     return text
   }
 }

@@ -3,20 +3,20 @@
 // Elevated requests of one turn share one write: judged and registered, then written, then each dispatched after one more look at its gate.
 // SPEC: ENF2, AUD2, RULES 1
 import { type Decision, type Grant, grantName, type Refusal, refuse } from '../core/decision.ts'
+import type { ElevationId } from '../core/elevation.ts'
 import { evaluate } from '../core/evaluate.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
 import type { Metrics } from '../runtime/metrics.ts'
-import { type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from './exchange.ts'
-import type { Gathering, GatherStep } from './gather.ts'
+import { type Allowance, type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from './exchange.ts'
+import type { Gathered, Gathering, GatherStep } from './gather.ts'
 import type { Inflight } from './inflight.ts'
 import type { Reassessor } from './reassess.ts'
 import type { Recorder } from './recorder.ts'
 
 /** The protocol's side of an exchange: its channel, and what goes upstream once it is admitted. */
-export interface Relay extends Channel {
+export interface Relay extends Channel, Gathered {
   readonly exchange: Exchange | null
-  readonly upstream: { readonly name: string }
   /** Why it could not be relayed even if the judge lets it, such as a body over its limit. */
   obstacle(grant: Grant): Reason | null
   admitted(exchange: Exchange): void
@@ -29,9 +29,10 @@ export interface Relay extends Channel {
 /** One decision of so many is timed. */
 const SAMPLED = 16
 const NOTHING_DONE: Gathering['done'] = new Map()
+const NOTHING_RESERVED: Gathering['reserved'] = { spending: null, attempts: 0 }
 
 /** Waits for the write that names `grant` as what it stands on. */
-type Admitted = { readonly exchange: Exchange; readonly relay: Relay; readonly grant: string }
+type Admitted = { readonly exchange: Exchange; readonly relay: Relay; readonly grant: string; readonly allowance: Allowance | null }
 
 export class Admission {
   readonly #keeper: GateKeeper
@@ -64,14 +65,16 @@ export class Admission {
     const { clock, mirror } = this.#keeper
     const now = clock.now()
     if (inquiry.live !== null && mirror.byId(inquiry.live.record.id) !== inquiry.live) return refuse('stale') // it made way in memory: news no longer reaches it
-    const decision = this.#judge(inquiry, now)
+    const spending = gathered?.reserved.spending ?? null
+    const decision = this.#judge(inquiry, now, spending?.elevation.id ?? null)
     if (decision.effect === 'refuse') return decision
     const obstacle = relay.obstacle(decision.grant)
     if (obstacle !== null) return refuse(obstacle)
-    const wanted: Gathering = { inquiry, grant: decision.grant, until: decision.until, upstream: relay.upstream.name, done: gathered?.done ?? NOTHING_DONE }
-    if (this.#steps.some(({ needed }) => needed(wanted))) return gathered === null ? { ...wanted, done: new Map() } : wanted
+    const wanted: Gathering = { inquiry, grant: decision.grant, until: decision.until, relay, done: gathered?.done ?? NOTHING_DONE, reserved: gathered?.reserved ?? NOTHING_RESERVED }
+    if (this.#steps.some(({ needed }) => needed(wanted))) return gathered === null ? { ...wanted, done: new Map(), reserved: { ...NOTHING_RESERVED } } : wanted
     if (this.#isFull(inquiry)) return refuse('limit_reached')
     const exchange = new Exchange(inquiry, decision, relay, this.#keeper, now)
+    exchange.holds(spending)
     this.#inflight.add(exchange)
     relay.admitted(exchange)
     try {
@@ -81,12 +84,13 @@ export class Admission {
       return refuse('record_failed')
     }
     if (decision.grant.is === 'elevation' || decision.grant.is === 'observed') this.#afterWrite(exchange, relay)
-    else relay.dispatch()
+    else relay.dispatch() // without limits: those of an elevation are all that is counted
     return null
   }
 
-  #judge(inquiry: Inquiry, now: Instant): Decision {
-    const asked = caseOf(inquiry, this.#keeper, now, null)
+  /** @param paid the elevation whose use it has taken already, be it the last one */
+  #judge(inquiry: Inquiry, now: Instant, paid: ElevationId | null): Decision {
+    const asked = caseOf(inquiry, this.#keeper, now, paid)
     if (this.#asked++ % SAMPLED !== 0) return evaluate(asked)
     const started = performance.now()
     const decision = evaluate(asked)
@@ -106,7 +110,7 @@ export class Admission {
   }
 
   #afterWrite(exchange: Exchange, relay: Relay): void {
-    if (this.#batch.push({ exchange, relay, grant: grantName(exchange.permit.grant) }) === 1) setImmediate(() => this.#writeAndDispatch())
+    if (this.#batch.push({ exchange, relay, grant: grantName(exchange.permit.grant), allowance: exchange.allowance }) === 1) setImmediate(() => this.#writeAndDispatch())
   }
 
   #writeAndDispatch(): void {
@@ -115,22 +119,25 @@ export class Admission {
     try {
       this.#recorder.flush()
     } catch {
-      for (const { exchange, relay } of batch) this.#refuse(exchange, relay, 'record_failed')
+      for (const admitted of batch) this.#refuse(admitted, 'record_failed')
       return
     }
     for (const admitted of batch) this.#dispatch(admitted)
   }
 
   /** Not on another grant than what was gathered and written for it. */
-  #dispatch({ exchange, relay, grant }: Admitted): void {
+  #dispatch(admitted: Admitted): void {
+    const { exchange, relay, grant, allowance } = admitted
     if (!exchange.open) this.#reassessor.doubt(exchange)
-    if (exchange.open && grantName(exchange.permit.grant) === grant) relay.dispatch()
-    else this.#refuse(exchange, relay, exchange.reason ?? 'stale')
+    if (!exchange.open || grantName(exchange.permit.grant) !== grant) return this.#refuse(admitted, exchange.reason ?? 'stale')
+    allowance?.used()
+    relay.dispatch()
   }
 
   /** An exchange that a change ended while it waited for the write was refused by its channel already. */
-  #refuse(exchange: Exchange, relay: Relay, reason: Reason): void {
+  #refuse({ exchange, relay, allowance }: Admitted, reason: Reason): void {
     const waiting = exchange.state !== 'ended'
+    allowance?.back()
     this.#recorder.notDispatched(exchange, reason)
     if (!waiting) return
     this.#drop(exchange)

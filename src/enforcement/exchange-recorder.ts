@@ -1,5 +1,6 @@
 // Exchanges as the trail, the metrics and the event streams tell them. SPEC: AUD2, AUD3, ADM8
 import { provedBy, queryDigest } from '../audit/record.ts'
+import type { Recording } from '../audit/recording.ts'
 import type { Trail } from '../audit/trail.ts'
 import { type Grant, grantName } from '../core/decision.ts'
 import type { Reason } from '../core/reason.ts'
@@ -19,20 +20,30 @@ export const WIRE: ReadonlySet<Reason> = new Set<Reason>([
 
 export class ExchangeRecorder implements Recorder {
   readonly #trail: Trail
+  readonly #recording: Pick<Recording, 'tape'>
   readonly #metrics: Metrics
   readonly #clock: Clock
   readonly #hub: Hub
   readonly #texts = new AdmissionTexts()
 
-  constructor(trail: Trail, metrics: Metrics, clock: Clock, hub: Hub) {
+  constructor(trail: Trail, recording: Pick<Recording, 'tape'>, metrics: Metrics, clock: Clock, hub: Hub) {
     this.#trail = trail
+    this.#recording = recording
     this.#metrics = metrics
     this.#clock = clock
     this.#hub = hub
   }
 
   opened(exchange: Exchange): void {
+    this.#record(exchange)
     this.#trail.opened(this.#texts.of(exchange), exchange.permit.grant.is === 'elevation')
+  }
+
+  /** @throws AuditWriteFailed where it has to be recorded and cannot be */
+  #record(exchange: Exchange): void {
+    const { permit: { grant }, place: { rule }, id, live, tape } = exchange
+    const isRecorded = rule?.record === 'bodies' || (grant.is === 'elevation' && grant.elevation.recording)
+    if (isRecorded && tape === null) exchange.tape = this.#recording.tape(id, live?.record.id ?? null, grantName(grant))
   }
 
   flush(): void {
@@ -40,10 +51,10 @@ export class ExchangeRecorder implements Recorder {
   }
 
   async intended(inquiry: Inquiry, grant: Grant, until: Instant): Promise<void> {
-    const { id, live, place: { route, rule }, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes }, evidence } } = inquiry
+    const { id, live, place: { route, rule }, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = inquiry
     this.#trail.intended({
-      exchange: id, ...whoOf(live, evidence), source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), route: route.name, rule: rule?.name ?? '', method, host, path, queryDigest: queryDigest(query), grant: grantName(grant),
-      elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile } : null, purposes, until, upstream: route.upstream, would: null,
+      exchange: id, ...whoOf(live, evidence), source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), route: route.name, rule: rule?.name ?? '', method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, grant: grantName(grant),
+      elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile, schedules: grant.schedules } : null, purposes, until, upstream: route.upstream, would: null,
     })
     await this.#trail.sync()
   }
@@ -58,8 +69,15 @@ export class ExchangeRecorder implements Recorder {
     this.#metrics.requestDuration.of(exchange.place.route.name).observe((now - exchange.openedAt) / 1000)
   }
 
-  regranted(exchange: Exchange): void { this.#judged('regranted', exchange, null, null, null) }
+  /** What is recorded stays so; what has to be from now on begins. @throws AuditWriteFailed likewise */
+  regranted(exchange: Exchange): void {
+    this.#record(exchange)
+    this.#judged('regranted', exchange, null, null, null)
+  }
+
   resumed(exchange: Exchange): void { this.#judged('resumed', exchange, null, null, null) }
+
+  finishing(exchange: Exchange, reason: Reason): void { this.#judged('finishing', exchange, reason, 'time', null) }
 
   frozen(exchange: Exchange, reason: Reason): void {
     this.#metrics.exchangesFrozen.inc({ route: exchange.place.route.name })
@@ -80,11 +98,11 @@ export class ExchangeRecorder implements Recorder {
     this.#closed(exchange, endedAt, exchange.channel.status === 0 ? null : exchange.channel.status, reason)
   }
 
-  #closed({ id, live, permit, bytesUp, bytesDown, openedAt }: Exchange, endedAt: Instant, status: number | null, reason: Reason | null): void {
-    this.#trail.closed({ exchange: id, session: live?.record.id ?? null, grant: grantName(permit.grant), status, bytesUp, bytesDown, ms: endedAt - openedAt, reason, complete: reason === null })
+  #closed({ id, live, permit, bytesUp, bytesDown, digests, tape, openedAt }: Exchange, endedAt: Instant, status: number | null, reason: Reason | null): void {
+    this.#trail.closed({ exchange: id, session: live?.record.id ?? null, grant: grantName(permit.grant), status, bytesUp, bytesDown, requestDigest: digests?.up.text ?? null, answerDigest: digests?.down.text ?? null, recording: tape?.close() ?? null, ms: endedAt - openedAt, reason, complete: reason === null })
   }
 
-  #judged(what: 'cut' | 'frozen' | 'resumed' | 'regranted', { id, live, permit, place }: Exchange, reason: Reason | null, because: string | null, latencyMs: number | null): void {
+  #judged(what: 'cut' | 'frozen' | 'resumed' | 'regranted' | 'finishing', { id, live, permit, place }: Exchange, reason: Reason | null, because: string | null, latencyMs: number | null): void {
     const session = live?.record.id ?? null
     const grant = grantName(permit.grant)
     this.#trail.judged(what, { exchange: id, session, grant, reason, because, latencyMs })

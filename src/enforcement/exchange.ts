@@ -1,5 +1,6 @@
 // One thing that is open: who holds it, the Permit it stands on, and the gate its bytes pass. Four verbs reach the wire through its channel.
 // SPEC: ENF1-ENF4
+import type { Tape } from '../audit/recording.ts'
 import type { Case } from '../core/checks/check.ts'
 import type { Permit } from '../core/decision.ts'
 import type { Evaluation } from '../core/evaluation.ts'
@@ -10,6 +11,7 @@ import type { Reason } from '../core/reason.ts'
 import { placeOf, type Place, routeOf } from '../core/route.ts'
 import { type Instant, instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { RunningDigest } from '../runtime/running-digest.ts'
 import type { Holder, LiveSession } from '../sessions/live-session.ts'
 import type { Mirror } from '../sessions/mirror.ts'
 
@@ -38,6 +40,19 @@ export type GateKeeper = {
   readonly vouchesFor: (evidence: Evidence) => boolean
 }
 
+/** What an exchange took of the limits of the elevation that carries it, before it was admitted and on its way. */
+export interface Allowance {
+  carries(exchange: Exchange): void
+  /** As `Exchange.pays`. */
+  pays(bytes: number): boolean
+  /** It is dispatched now. */
+  used(): void
+  /** Nothing of it was dispatched. */
+  back(): void
+  /** It has ended, or is carried by something else. */
+  close(): void
+}
+
 export class Exchange {
   readonly id: string
   readonly live: LiveSession | null
@@ -47,6 +62,8 @@ export class Exchange {
   readonly openedAt: Instant
   readonly channel: Channel
   readonly #keeper: GateKeeper
+  /** null where nothing of it is limited. */
+  allowance: Allowance | null = null
   place: Place
   policy: Policy
   permit: Permit
@@ -54,11 +71,19 @@ export class Exchange {
   until: number
   /** Moved by whoever asks about its credential again. */
   vouchedUntil: Instant
+  /** Records every byte before it is handed on; null where nothing has to be recorded. */
+  tape: Tape | null = null
+  /** All of the request went upstream. */
+  whole = false
+  /** Until when it may finish behind the end of its grant; null before that. */
+  finishUntil: Instant | null = null
   state: 'open' | 'frozen' | 'ended' = 'open'
   /** Why it is frozen or was ended. */
   reason: Reason | null = null
   kind: ExchangeKind = 'request'
   frozenAt = 0
+  /** Of the bodies as they pass; null where the rule does not record them. */
+  readonly digests: { readonly up: RunningDigest; readonly down: RunningDigest } | null
   bytesUp = 0
   bytesDown = 0
   /** Where it sits among the open ones, in all and of its holder; -1 while it is none of them. Kept by `Inflight` alone. */
@@ -79,6 +104,7 @@ export class Exchange {
     this.stamp = this.holder.stamp
     this.until = permit.until
     this.vouchedUntil = inquiry.vouchedUntil
+    this.digests = (inquiry.place.rule?.record ?? 'off') === 'off' ? null : { up: new RunningDigest(), down: new RunningDigest() }
     this.#keeper = keeper
     this.#moved()
   }
@@ -97,10 +123,46 @@ export class Exchange {
     return true
   }
 
+  holds(allowance: Allowance | null): void {
+    this.allowance = allowance
+    allowance?.carries(this)
+  }
+
+  /** It is carried by something else now. */
+  letGo(): void {
+    this.allowance?.close()
+    this.allowance = null
+  }
+
+  /**
+   * May so many bytes of bodies be handed on, either way? Asked last, in the turn in which they are: where the answer is yes they are paid for.
+   * Otherwise the channel is resumed when there is more, or the exchange is ended.
+   */
+  pays(bytes: number): boolean {
+    return this.allowance === null || this.allowance.pays(bytes)
+  }
+
+  /** Is this piece on record, where it must be? Asked behind `pays`, in the same turn; where the answer is no, the exchange is ended. */
+  taped(way: 'up' | 'down', piece: Uint8Array): boolean {
+    return this.tape === null || piece.length === 0 || this.tape[way](piece)
+  }
+
   /** Bytes of the answer are handed to the caller's socket; those of its head are not counted. */
   handedDown(bytes: number): void {
     this.bytesDown += bytes
     this.#moved()
+  }
+
+  /** These bytes of the answer's body are handed to the caller's socket. */
+  passedDown(bytes: Uint8Array): void {
+    this.handedDown(bytes.length)
+    this.digests?.down.update(bytes)
+  }
+
+  /** These bytes are handed to the upstream's socket, and were not counted before. */
+  passedUp(bytes: Uint8Array): void {
+    this.handedUp(bytes.length)
+    this.digests?.up.update(bytes)
   }
 
   /** Bytes of the request's body arrived. */

@@ -5,18 +5,28 @@ import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import type { About, ContextMinter } from '../upstream/context.ts'
+import type { Budget } from './budget.ts'
 import type { Inquiry } from './exchange.ts'
 import type { Recorder } from './recorder.ts'
+import type { Spending } from './spending.ts'
 
 export type GatherStep = {
   readonly name: string
   /** Must this request wait for the step? Asked again in each round, so a step done is a step not needed. */
   readonly needed: (request: Gathering) => boolean
-  readonly run: (request: Gathering) => Promise<void>
-  /** What the caller is told when it fails. */
+  /** @returns why the request is refused by what it found, or null; `again` where the judge knows more than before: nothing else is begun until he is asked again */
+  readonly run: (request: Gathering) => Promise<Reason | 'again' | null>
+  /** What the caller is told when it fails, or takes too long. */
   readonly failure: Reason
   /** Takes back what it did, perhaps in part, for a request that is not admitted after it. Must not throw. */
   readonly undo: (request: Gathering, reason: Reason) => void
+}
+
+/** What goes upstream, as far as it is gathered for. */
+export interface Gathered {
+  readonly upstream: { readonly name: string }
+  /** Reads the body whole, in its own time. @returns why that failed, or null */
+  inspect(): Promise<Reason | null>
 }
 
 /** A request between preview and admission, and which steps were begun for it, by name, with the grant each was begun for. */
@@ -24,39 +34,50 @@ export type Gathering = {
   readonly inquiry: Inquiry
   readonly grant: Grant
   readonly until: Instant
-  readonly upstream: string
+  readonly relay: Gathered
   readonly done: Map<string, string>
+  readonly reserved: Reserved
 }
 
-/** The declared list: the intent of an elevated request on stable storage where that is configured, and what the upstream is told of it. */
-export function gatherSteps(recorder: Recorder, minter: ContextMinter, fsync: () => boolean): readonly GatherStep[] {
+/** What the request took of the limits of the elevation that would carry it, and how often it did. */
+export type Reserved = { spending: Spending | null; attempts: number }
+
+/** The declared list: the body where the rule wants it read, what its limits ask for, the intent of an elevated request on stable storage where that is configured, and what the upstream is told of it. */
+export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: Budget, fsync: () => boolean): readonly GatherStep[] {
   return [
+    {
+      name: 'inspect', failure: 'internal_error',
+      needed: ({ inquiry: { place, evaluation } }) => place.rule?.inspect != null && evaluation.context.body === null,
+      run: ({ relay }) => relay.inspect().then(failure => failure ?? 'again'),
+      undo: () => undefined,
+    },
+    budget.step,
     {
       name: 'intent', failure: 'record_failed',
       needed: ({ grant, done }) => grant.is === 'elevation' && fsync() && done.get('intent') !== grantName(grant),
-      run: ({ inquiry, grant, until }) => recorder.intended(inquiry, grant, until),
+      run: ({ inquiry, grant, until }) => recorder.intended(inquiry, grant, until).then(() => null),
       undo: ({ inquiry }, reason) => recorder.notDispatched(inquiry, reason),
     },
     {
       name: 'context', failure: 'internal_error',
       needed: request => request.inquiry.live !== null && !minter.isReady(aboutOf(request)),
-      run: request => minter.mint(aboutOf(request)),
+      run: request => minter.mint(aboutOf(request)).then(() => null),
       undo: () => undefined,
     },
   ]
 }
 
-const aboutOf = ({ inquiry: { live }, grant, until, upstream }: Gathering): About =>
-  ({ session: (live as LiveSession).record, grant, until, upstream }) // asked only for requests of a session
+const aboutOf = ({ inquiry: { live }, grant, until, relay: { upstream } }: Gathering): About =>
+  ({ session: (live as LiveSession).record, grant, until, upstream: upstream.name }) // asked only for requests of a session
 
-/** Runs what is needed, in the list's order, all under one deadline in milliseconds. Returns the reason of the step that failed, or null. */
+/** Runs what is needed, in the list's order, all under one deadline in milliseconds, and the rule's own for the body. Returns why a step refused it or failed, or null. */
 export async function gather(steps: readonly GatherStep[], request: Gathering, deadline: number): Promise<Reason | null> {
-  const started = performance.now()
+  const until = performance.now() + deadline + (request.inquiry.place.rule?.inspect?.timeout ?? 0)
   for (const step of steps) {
     if (!step.needed(request)) continue
     request.done.set(step.name, grantName(request.grant))
-    const failure = await within(step.run(request), deadline - (performance.now() - started)).then(() => null, () => step.failure)
-    if (failure !== null) return failure
+    const outcome = await within(step.run(request), until - performance.now()).catch(() => step.failure)
+    if (outcome !== null) return outcome === 'again' ? null : outcome
   }
   return null
 }
@@ -66,13 +87,13 @@ export function abandon(steps: readonly GatherStep[], request: Gathering, reason
   for (const step of steps) if (request.done.has(step.name)) step.undo(request, reason)
 }
 
-async function within(work: Promise<void>, deadline: number): Promise<void> {
+async function within<T>(work: Promise<T>, deadline: number): Promise<T> {
   let timer: NodeJS.Timeout | null = null
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('a step took too long')), deadline)
   })
   try {
-    await Promise.race([work, late])
+    return await Promise.race([work, late])
   } finally {
     if (timer !== null) clearTimeout(timer)
   }

@@ -7,7 +7,7 @@ import type { Announcement } from '../sessions/store.ts'
 
 export type Heard =
   | { readonly is: 'announced'; readonly announcement: Announcement; readonly session: string | null }
-  | { readonly is: 'exchange'; readonly what: 'cut' | 'frozen' | 'resumed' | 'regranted'; readonly exchange: string; readonly session: string | null; readonly route: string; readonly grant: string; readonly reason: Reason | null; readonly because: string | null; readonly at: Instant }
+  | { readonly is: 'exchange'; readonly what: 'cut' | 'frozen' | 'resumed' | 'regranted' | 'finishing'; readonly exchange: string; readonly session: string | null; readonly route: string; readonly grant: string; readonly reason: Reason | null; readonly because: string | null; readonly at: Instant }
 
 type HubListener = (heard: Heard) => void
 /** The limit that was met, as metrics name it. */

@@ -53,6 +53,7 @@ export class Inflight {
     if (own?.members.length === 0) this.#own.delete(holder)
     this.#all.remove(exchange)
     if (live !== null) live.pins--
+    exchange.allowance?.close()
   }
 
   /** Those open now, in no order; what ends later stays in the list. */

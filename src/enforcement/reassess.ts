@@ -18,6 +18,7 @@ export interface Witness {
   regranted(exchange: Exchange): void
   frozen(exchange: Exchange, reason: Reason): void
   resumed(exchange: Exchange): void
+  finishing(exchange: Exchange, reason: Reason): void
   cut(ended: Ended): void
 }
 
@@ -141,6 +142,7 @@ export class Reassessor {
       case 'continue':
       case 'regrant': return this.#goOn(exchange, verdict, count)
       case 'freeze': return this.#freeze(exchange, verdict.reason, count)
+      case 'finish': return this.#finish(exchange, verdict, count)
       case 'terminate': return this.#cut(exchange, verdict.reason, cause, count)
     }
   }
@@ -152,15 +154,17 @@ export class Reassessor {
     if (mirror.policy !== exchange.policy && !isTaken(exchange, place, this.#keeper)) return { kind: 'terminate', reason: 'credential_invalid' }
     exchange.place = place
     exchange.policy = mirror.policy
+    if (place.rule?.inspect != null && exchange.evaluation.context.body === null) return { kind: 'terminate', reason: 'condition_error' } // its body went by before a rule wanted to read it
     const { grant } = exchange.permit
     const inquiry = { policy: mirror.policy, place, evaluation: exchange.evaluation, live: exchange.live, claims: exchange.live?.claims ?? exchange.claims, vouchedUntil: exchange.vouchedUntil }
-    return judgeAgain(grant, caseOf(inquiry, this.#keeper, clock.now(), grant.is === 'elevation' ? grant.elevation.id : null))
+    return judgeAgain(grant, caseOf(inquiry, this.#keeper, clock.now(), grant.is === 'elevation' ? grant.elevation.id : null), exchange)
   }
 
   #goOn(exchange: Exchange, verdict: Extract<Verdict, { permit: unknown }>, count: Count): void {
     exchange.permit = verdict.permit
     exchange.until = verdict.permit.until
     if (verdict.kind === 'regrant') {
+      exchange.letGo()
       count.regranted++
       this.#witness.regranted(exchange)
     } else count.continued++
@@ -168,6 +172,20 @@ export class Reassessor {
     exchange.state = 'open'
     exchange.reason = null
     this.#witness.resumed(exchange)
+    exchange.channel.resume()
+  }
+
+  /** Its permit stands until then, and is looked at at every change as before. */
+  #finish(exchange: Exchange, { reason, until }: Extract<Verdict, { kind: 'finish' }>, count: Count): void {
+    count.continued++
+    exchange.until = until
+    if (exchange.finishUntil === null) this.#witness.finishing(exchange, reason)
+    exchange.finishUntil ??= until
+    if (exchange.state === 'frozen') {
+      exchange.state = 'open'
+      exchange.reason = null
+      this.#witness.resumed(exchange)
+    }
     exchange.channel.resume()
   }
 

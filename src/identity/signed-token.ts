@@ -52,7 +52,7 @@ function typeOf(header: { readonly [name: string]: unknown }): string | null {
 }
 
 /** What the protected header alone refuses, before a key is looked for. */
-function headerFault(text: string, types: readonly string[]): CredentialFault | null {
+export function headerFault(text: string, types: readonly string[]): CredentialFault | null {
   if (!isCompact(text)) return 'malformed'
   const header = readPart(headerBytes(text))
   if (header.is !== 'object') return header.is === 'ambiguous' ? 'duplicate_member' : 'malformed'
@@ -64,7 +64,7 @@ function headerFault(text: string, types: readonly string[]): CredentialFault | 
 const CLAIM_FAULTS: { readonly [claim: string]: CredentialFault } = { iss: 'issuer_unknown', aud: 'audience_refused', nbf: 'not_yet_valid' }
 
 /** What a failed verification says about the token; errors that are not jose's speak of the key. */
-function refusalOf(error: unknown): Refused {
+export function refusalOf(error: unknown): Refused {
   if (error instanceof errors.JWTExpired) return EXPIRED
   if (error instanceof errors.JWTClaimValidationFailed) {
     if (error.reason === 'missing') return invalid('claim_missing')
@@ -79,7 +79,7 @@ function refusalOf(error: unknown): Refused {
 }
 
 /** Verifies with the one key that fits, or for a token without key id with the first few that do. */
-async function signedBy(text: string, keys: Keys, options: JWTVerifyOptions): Promise<Signed> {
+export async function signedBy(text: string, keys: Keys, options: JWTVerifyOptions): Promise<Signed> {
   try {
     const { protectedHeader, payload } = await jwtVerify(text, keys.find, options)
     return { is: 'signed', header: protectedHeader, claims: payload }

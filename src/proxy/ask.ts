@@ -5,15 +5,18 @@ import { chainOf, identityOf } from '../core/principal.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import type { Grant } from '../core/decision.ts'
 import type { Reason } from '../core/reason.ts'
-import type { Target } from '../core/evaluation.ts'
+import type { Inspected, Target } from '../core/evaluation.ts'
 import type { Place } from '../core/route.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
 import { type CertificateRead, timely } from '../identity/certificate/client-certificate.ts'
 import { CERTIFICATE_HEADERS, type ForwardedForm, forwardedCertificate } from '../identity/certificate/trust.ts'
 import type { CredentialFault, Verified } from '../identity/credential.ts'
 import type { Circumstances } from '../identity/possession.ts'
+import type { PurposeFault } from '../identity/signed-purpose.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
+import type { Settled } from './describe/signed-purposes.ts'
 import { schemeOf, type Source } from './describe/source.ts'
+import { type BodyHolder, NO_BODY, type ReadBody } from './http/inspection.ts'
 import { isTooEarly } from './http/early-data.ts'
 import type { Head } from './http/head.ts'
 import { trailersUp } from './http/outgoing.ts'
@@ -46,7 +49,7 @@ const NO_HEADERS: ReadonlySet<string> = new Set()
 /** Every line of a header, by its lower-case name. */
 const linesOf = (headers: readonly string[], name: string): readonly string[] => headers.filter((_, i) => i % 2 === 1 && (headers[i - 1] ?? '').length === name.length && (headers[i - 1] ?? '').toLowerCase() === name)
 
-export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
+export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolder {
   readonly arrival: Arrival
   /** The configuration it was placed under. */
   world: World
@@ -68,8 +71,13 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
   acceptedFor: string | null = null
   /** What was wrong with the credential it showed. */
   credentialFault: CredentialFault | null = null
+  /** What was wrong with a purpose it shows signed. */
+  purposeFault: PurposeFault | null = null
+  /** What had to be awaited to read those; null before. */
+  settled: Settled | null = null
   /** What it shows that its session is not bound to. */
   drift: Drift | null = null
+  readBody: ReadBody | null = null
   /** The store was asked whether there is news. */
   asked = false
   readonly #owner: AskOwner
@@ -89,12 +97,14 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances {
 
   /** What a refusal says of this request. */
   refused(evaluation: string, reason: Reason): Refused {
-    const { verified, live, place, arrival: { method }, target: { host, path }, source: { address: source }, purposes, credentialFault: fault, drift } = this
+    const { verified, live, place, arrival: { method }, target: { host, path }, source: { address: source }, purposes, drift } = this
+    const fault = this.credentialFault ?? this.purposeFault
     const proved = verified === null ? null : provedBy(verified.evidence.keyThumbprint, this.workload, verified.evidence.device)
     const known = verified === null ? NOBODY : { subject: identityOf(verified.principal), actors: chainOf(verified.principal), tenant: verified.principal.tenant, credential: verified.evidence.credential }
-    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, reason, purposes }
+    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, bodyDigest: this.readBody?.inspected.digest ?? null, reason, purposes }
   }
 
+  get body(): Inspected | null { return this.readBody?.inspected ?? (this.head.contentLength === 0 ? NO_BODY : null) }
   get method(): string { return this.arrival.connects === null ? this.arrival.method : 'GET' }
   /** Scheme and authority as the caller sees them. */
   get origin(): string { return `${schemeOf(this.arrival, this.world.settings.trustedProxies)}://${this.head.authority}` }

@@ -1,7 +1,7 @@
 // From an admitted request to its upstream and back: makes the relay of its kind, and answers what relays ask and tell. SPEC: WIRE13, WIRE15, WIRE24, ADM8
 import { refuse } from '../core/decision.ts'
 import type { Reason } from '../core/reason.ts'
-import type { Place } from '../core/route.ts'
+import type { Place, Rule } from '../core/route.ts'
 import type { Relay } from '../enforcement/admit.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
 import type { UpstreamFault } from '../upstream/handler.ts'
@@ -11,6 +11,8 @@ import { type Departing, Departures } from './departures.ts'
 import { finallyLeft, isCall, withDeadline } from './grpc/deadline.ts'
 import { corsHeaders } from './http/cors.ts'
 import { type Inbound, outgoingHeaders } from './http/outgoing.ts'
+import { InspectedBytes } from './http/inspected-bytes.ts'
+import { Inspection } from './http/inspection.ts'
 import { HttpRelay } from './http/relay.ts'
 import type { Passing } from './http/response-head.ts'
 import type { Refuser } from './refuser.ts'
@@ -25,11 +27,13 @@ export class Forwarder implements AskOwner {
   readonly #refuser: Refuser
   readonly #departures = new Departures()
   readonly #vouching: Vouching
+  readonly #inspected: InspectedBytes
 
   constructor(room: ProxyRoom, refuser: Refuser) {
     this.#room = room
     this.#refuser = refuser
     this.#vouching = new Vouching(room)
+    this.#inspected = new InspectedBytes(() => room.world.settings.limits.inspectTotal, () => room.metrics.limitReached.inc({ limit: 'inspected_bytes' }))
   }
 
   /** What takes the request over once it is admitted; null where its upstream is not configured any more. */
@@ -38,9 +42,14 @@ export class Forwarder implements AskOwner {
     const upstream = upstreams.get(route.upstream)
     if (upstream === undefined) return null
     const path = pathFor(route, target)
-    if (head.upgrade !== 'websocket') return new HttpRelay(arrival, head.contentLength, upstream, path, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
+    if (head.upgrade !== 'websocket') return new HttpRelay(arrival, head.contentLength, this.#inspectionOf(ask, rule), upstream, path, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
     const tunnels = { name: upstream.name, settings: upstream.settings, place: () => placeOf(upstream, ask.sourceAddress) }
     return new WebSocketRelay(arrival, tunnels, path, ask, { messages: rule?.messages ?? null, idle: 0, clock: this.#room.keeper.clock })
+  }
+
+  #inspectionOf(ask: Ask, rule: Rule | null): Inspection | null {
+    const inspect = rule?.inspect ?? null
+    return ask.head.contentLength === 0 || (inspect === null && ask.readBody === null) ? null : new Inspection(ask, inspect, this.#inspected)
   }
 
   /** Whatever was there when it was admitted: one that waits for its record goes with the word it was admitted on. */

@@ -1,6 +1,7 @@
 // Opens everything one configuration names, before anything of it is used: a reload that fails here changed nothing. SPEC: CFG1, CFG10
 import type { Settings } from '../config/settings.ts'
 import type { Route } from '../core/route.ts'
+import { openSignedPurposes } from '../identity/signed-purpose.ts'
 import { Upstream, type UpstreamWitness } from '../upstream/upstream.ts'
 import { dashed } from './http/header-names.ts'
 import type { World } from './room.ts'
@@ -20,16 +21,17 @@ async function upstreamsOf(settings: Settings, before: World | null, witness: Up
 function keptOn(route: Route, settings: Settings): ReadonlySet<string> {
   const kept = new Set<string>()
   for (const provider of settings.providers.values()) if (provider.is === 'apiKey') kept.add(dashed(provider.header))
-  for (const { from } of settings.policy.purposes.values()) if (from.is === 'header') kept.add(dashed(from.header))
+  for (const { from } of settings.policy.purposes.values()) if (from.is !== 'claim') kept.add(dashed(from.header))
   const inject = settings.upstreams.get(route.upstream)?.inject
   if (inject !== null && inject !== undefined) kept.add(dashed(inject.header))
   return kept
 }
 
-/** @throws when a file an upstream names cannot be read */
+/** @throws when a file cannot be read that an upstream or a signed purpose names */
 export async function openWorld(settings: Settings, before: World | null, witness: UpstreamWitness): Promise<World> {
+  const signedPurposes = await openSignedPurposes(settings)
   const upstreams = await upstreamsOf(settings, before, witness)
-  return { settings, upstreams, keptHeaders: new Map(settings.policy.routes.map(route => [route, keptOn(route, settings)])), resources: new Resources(settings) }
+  return { settings, upstreams, signedPurposes, keptHeaders: new Map(settings.policy.routes.map(route => [route, keptOn(route, settings)])), resources: new Resources(settings) }
 }
 
 /** Upstreams of the world before that the new one does not use. */

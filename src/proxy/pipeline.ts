@@ -4,7 +4,7 @@
 import { type Refusal, refuse } from '../core/decision.ts'
 import type { Evaluation } from '../core/evaluation.ts'
 import { type Evidence } from '../core/evidence.ts'
-import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
+import { NO_PURPOSES, type Shown } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
 import { methodFault } from '../core/method.ts'
 import { placeOf, type Route, routeOf } from '../core/route.ts'
@@ -12,7 +12,6 @@ import { type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
 import type { Relay } from '../enforcement/admit.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
 import type { Identification } from '../identity/credential.ts'
-import { purposesClaimed } from '../identity/purposes.ts'
 import { newExchangeId } from '../runtime/id.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
@@ -21,7 +20,7 @@ import { Ask } from './ask.ts'
 import { answerEmpty } from './own-answer.ts'
 import { presentedIn } from './describe/presented.ts'
 import { describeTarget } from './describe/target.ts'
-import { shownPurposes } from './describe/purposes.ts'
+import { purposesNow, settle } from './describe/signed-purposes.ts'
 import { Seen } from './describe/seen.ts'
 import { isPreflight, preflight } from './http/cors.ts'
 import { isTooEarly } from './http/early-data.ts'
@@ -42,8 +41,8 @@ import { vouchedUntil } from './vouching.ts'
 const SAMPLED = 16
 /** Longest a request may wait for what admission wants gathered, in milliseconds. */
 const GATHER_FOR = 10_000
-/** Times a request gathers because its grant changed meanwhile. */
-const ROUNDS = 3
+/** Times a request gathers because its body was read, or its grant changed meanwhile. */
+const ROUNDS = 4
 
 export class Pipeline {
   readonly #room: ProxyRoom
@@ -175,11 +174,12 @@ export class Pipeline {
     const { place, verified } = ask
     if (place === null) return this.#refuse(ask, 'no_route')
     if (this.#draining) return this.#refuse(ask, 'draining')
-    const purposes = this.#purposes(ask, live)
-    if (purposes === null) return this.#malformed(ask, 'a purpose header is malformed or stands twice')
-    ask.purposes = purposes
+    const shown = purposesNow(this.#room, ask, live?.record.brokered?.purposes ?? NO_PURPOSES)
+    if (shown === 'await') return void settle(this.#room, ask).then(() => this.#judge(ask, live)).catch(error => this.#failed(ask, error))
+    if (shown === 'malformed') return this.#malformed(ask, 'a purpose header is malformed or stands twice')
+    ask.purposes = shown.purposes
     const claims = live?.claims ?? verified?.claims ?? NO_CLAIMS
-    const evaluation = this.#describe(ask, verified?.evidence ?? null, purposes)
+    const evaluation = this.#describe(ask, verified?.evidence ?? null, shown)
     const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: vouchedUntil(verified?.knownUntil ?? null, this.#room.keeper.clock.now()) }
     if (live !== null) this.#drifts.observe(inquiry, live)
     const relay = this.#forwarder.relayOf(ask, place)
@@ -204,7 +204,7 @@ export class Pipeline {
       return answer.reason === 'stale' ? this.#hold(ask) : this.#refuseUnlessBehind(ask, answer)
     }
     void gather(steps, answer, GATHER_FOR).then(failure => {
-      if (failure === null) return this.#admit(ask, inquiry, relay, answer, round + 1)
+      if (failure === null || back.gone || back.ended) return this.#admit(ask, inquiry, relay, answer, round + 1)
       this.#abandon(answer, failure)
       this.#refuse(ask, failure)
     }).catch(error => this.#failed(ask, error))
@@ -235,19 +235,9 @@ export class Pipeline {
     if (gathered !== null) abandon(this.#room.steps, gathered, reason)
   }
 
-  /** What a broker opened the session for is shown by all its requests, unless they say otherwise: the judge then refuses. */
-  #purposes(ask: Ask, live: LiveSession | null): Purposes | null {
-    const { purposes } = this.#room.mirror.policy
-    const own = live?.record.brokered?.purposes ?? NO_PURPOSES
-    if (purposes.size === 0) return own
-    const shown = shownPurposes(purposes, ask.arrival.headers)
-    if (shown === null || ask.verified === null) return shown
-    return { ...purposesClaimed(purposes, ask.verified.claims), ...own, ...shown }
-  }
-
-  #describe(ask: Ask, evidence: Evidence | null, purposes: Purposes): Evaluation {
+  #describe(ask: Ask, evidence: Evidence | null, shown: Shown): Evaluation {
     const { source: { address: source }, arrival: { secure } } = ask
-    return { evidence, action: actionOf(ask), resource: ask.target, context: new Seen(inboundOf(ask), ask, { source, secure, workload: ask.workload, purposes }) }
+    return { evidence, action: actionOf(ask), resource: ask.target, context: new Seen(inboundOf(ask), ask, { source, secure, workload: ask.workload, shown }) }
   }
 
   // ---- refusals

@@ -1,10 +1,8 @@
 // From a Reason to what a caller reads: problem+json with its challenges. How it goes out is the protocol's own affair. SPEC: WIRE8, WIRE9, DEC6
+import type { AccessRequest } from '../approvals/offering.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
 import { newEvaluationId } from '../runtime/id.ts'
 import { challengesOf } from './challenge.ts'
-
-/** What a caller may ask for to lift the refusal (AuthZEN access request). */
-type Offer = { readonly profile: string; readonly purpose: readonly string[]; readonly approval: 'none' | 'required' }
 
 export type RefusalText = {
   readonly reason: Reason
@@ -13,7 +11,8 @@ export type RefusalText = {
   readonly detail: string | null
   /** Told only to the session's own credential. */
   readonly session: string | null
-  readonly offers: readonly Offer[]
+  /** What the caller may ask for to lift it. */
+  readonly access: AccessRequest | null
   /** Lines of `WWW-Authenticate`. */
   readonly challenges: readonly string[]
   /** Seconds; null leaves the header out. */
@@ -25,7 +24,7 @@ export type RefusalText = {
 const NO_HEADERS: readonly string[] = []
 
 export const refusalText = (reason: Reason, more: Partial<RefusalText> = {}): RefusalText =>
-  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, offers: [], challenges: more.challenges ?? challengesOf(reason), retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
+  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, access: null, challenges: more.challenges ?? challengesOf(reason), retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
 
 function body(text: RefusalText): Buffer {
   const { says, status } = REASONS[text.reason]
@@ -33,7 +32,7 @@ function body(text: RefusalText): Buffer {
     type: `urn:narrowgate:reason:${text.reason}`, title: text.reason.replaceAll('_', ' '), status, detail: text.detail ?? says,
     reason: text.reason, evaluation_id: text.evaluation,
     ...(text.session === null ? {} : { session: text.session }),
-    ...(text.offers.length === 0 ? {} : { access_request: { endpoint: '/.narrowgate/elevations', template: text.offers[0]?.profile, expires_at: null, offers: text.offers } }),
+    ...(text.access === null ? {} : { access_request: text.access }),
   }))
 }
 

@@ -1,8 +1,7 @@
 // Refusals on their way out: on record, counted, and in words for the caller, with what it may ask for. SPEC: WIRE9, AUD2, ADM8
-import { mayHoldNow } from '../approvals/holding.ts'
+import { accessRequest } from '../approvals/offering.ts'
 import { NOBODY } from '../audit/record.ts'
 import type { Refusal } from '../core/decision.ts'
-import { offersFor } from '../core/policy.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
@@ -50,10 +49,9 @@ export class Refuser {
     const scope = place?.rule?.scope ?? null
     const cors = place === null || place.route.cors === null ? NO_LINES : corsHeaders(place.route.cors, head.origin)
     const { policy } = this.#room.mirror
-    const offers = requestable && scope !== null && verified !== null && live !== null ? offersFor(policy, scope, verified.principal, verified.claims).filter(({ name }) => mayHoldNow(policy, live.record, name)) : []
+    const access = requestable && scope !== null && verified !== null && live !== null ? accessRequest(policy, scope, live.record, verified.claims, ask.purposes, verified.evidence.expiresAt) : null
     return refusalText(reason, {
-      session: live?.record.id ?? null, headers: [...cors, ...nonceLines(ask.credentialFault, this.#room.identifier.nonce)], challenges: challengesFor(ask, reason),
-      offers: offers.map(({ name, purposes, approval }) => ({ profile: name, purpose: purposes, approval: approval === null ? 'none' : 'required' })),
+      session: live?.record.id ?? null, headers: [...cors, ...nonceLines(ask.credentialFault, this.#room.identifier.nonce)], challenges: challengesFor(ask, reason), access,
     })
   }
 

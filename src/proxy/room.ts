@@ -1,4 +1,6 @@
 // What the proxy is built from, and what a reload swaps as one.
+import type { Unreviewed } from '../approvals/review.ts'
+import type { AnchorLookup } from '../approvals/task.ts'
 import type { Service, Settings } from '../config/settings.ts'
 import type { Route } from '../core/route.ts'
 import type { Admission } from '../enforcement/admit.ts'
@@ -10,13 +12,16 @@ import type { Reassessor } from '../enforcement/reassess.ts'
 import type { Refused } from '../audit/record.ts'
 import type { ForwardedForm } from '../identity/certificate/trust.ts'
 import type { Identifier } from '../identity/identify.ts'
+import type { SignedPurposes } from '../identity/signed-purpose.ts'
 import type { Log } from '../runtime/log.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { Holders } from '../sessions/holders.ts'
 import type { Ledger } from '../sessions/ledger.ts'
 import type { Mirror } from '../sessions/mirror.ts'
 import type { Timekeeper } from '../sessions/timekeeper.ts'
 import type { SessionStore } from '../sessions/store.ts'
 import type { Intake } from '../signals/intake.ts'
+import type { Progress } from '../signals/progress.ts'
 import type { ContextMinter } from '../upstream/context.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Via } from './http/via.ts'
@@ -28,6 +33,7 @@ export type World = {
   readonly upstreams: ReadonlyMap<string, Upstream>
   /** Header names (lower case, with dashes) that stay at the gateway on a route: its API keys, its injected header. */
   readonly keptHeaders: ReadonlyMap<Route, ReadonlySet<string>>
+  readonly signedPurposes: readonly SignedPurposes[]
   /** What callers are told of its routes. */
   readonly resources: Resources
 }
@@ -48,6 +54,7 @@ export type ProxyRoom = {
   readonly ledger: Ledger
   readonly store: SessionStore
   readonly timekeeper: Timekeeper
+  readonly holders: Holders
   readonly intake: Intake
   readonly identifier: Identifier
   readonly admission: Admission
@@ -55,6 +62,11 @@ export type ProxyRoom = {
   readonly inflight: Inflight
   readonly reassessor: Reassessor
   readonly steps: readonly GatherStep[]
+  /** An anchor as it is now; a ticket is asked from its connector where nobody here knows it. */
+  readonly lookUp: AnchorLookup
+  readonly unreviewed: Unreviewed
+  /** How far ordered purposes have come. */
+  readonly progress: Progress
   readonly minter: ContextMinter
   readonly via: Via
   readonly metrics: Metrics

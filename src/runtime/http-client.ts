@@ -7,16 +7,18 @@ import type { Duration } from '../core/time.ts'
 
 type HttpFaultCode = 'unreachable' | 'timeout' | 'status' | 'too_large' | 'encoded' | 'not_json'
 
-/** `status` is the answer's, 0 where there was none. */
+/** `status` is the answer's, 0 where there was none; `retryAfter` its header of that name, as sent. */
 export class HttpFault extends Error {
   readonly code: HttpFaultCode
   readonly status: number
+  readonly retryAfter: string | null
 
-  constructor(code: HttpFaultCode, message: string, status = 0, cause?: unknown) {
+  constructor(code: HttpFaultCode, message: string, status = 0, cause?: unknown, retryAfter: string | null = null) {
     super(message, cause === undefined ? {} : { cause })
     this.name = 'HttpFault'
     this.code = code
     this.status = status
+    this.retryAfter = retryAfter
   }
 }
 
@@ -30,15 +32,23 @@ export type HttpLimits = {
 /** For whom a place is asked: each has connections of its own, so that any number of new requests keeps no answer from what is open. */
 export type Lane = 'new' | 'open'
 
-/** What `post` sends. */
-export type HttpPost = {
-  readonly body: string
+/** What is sent, and which answers are taken. */
+export type HttpAsk = {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH'
+  /** null sends none. */
+  readonly body: string | null
   readonly headers: { readonly [name: string]: string }
   /** PEM certificates to trust; null trusts the system's. */
   readonly ca: string | null
   /** Answers taken; any other status is a fault. */
   readonly statuses: readonly number[]
 }
+
+/** What `post` sends. */
+export type HttpPost = Omit<HttpAsk, 'method' | 'body'> & { readonly body: string }
+
+/** `etag` as sent, null without one. */
+export type HttpAnswer = { readonly status: number; readonly etag: string | null; readonly text: string }
 
 const CONNECTIONS_PER_ORIGIN = 4
 /** Of places that are asked about credentials, in each lane. */
@@ -76,10 +86,11 @@ function parsed(text: string, where: string): unknown {
   }
 }
 
-type Asking = { readonly dispatcher: Agent; readonly method: 'GET' | 'POST'; readonly headers: { readonly [name: string]: string }; readonly body: string | null; readonly statuses: readonly number[] }
+type Asking = { readonly dispatcher: Agent; readonly method: HttpAsk['method']; readonly headers: { readonly [name: string]: string }; readonly body: string | null; readonly statuses: readonly number[] }
 
 function headFault(where: string, status: number, headers: Dispatcher.ResponseData['headers'], statuses: readonly number[], limits: HttpLimits): HttpFault | null {
-  if (!statuses.includes(status)) return new HttpFault('status', `${where} answered ${status}`, status)
+  const retryAfter = headers['retry-after']
+  if (!statuses.includes(status)) return new HttpFault('status', `${where} answered ${status}`, status, undefined, typeof retryAfter === 'string' ? retryAfter : null)
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding !== 'identity') return new HttpFault('encoded', `${where} answered in a content coding`, status)
   if (Number(headers['content-length'] ?? 0) > limits.bytes) return new HttpFault('too_large', `the answer of ${where} is longer than ${limits.bytes} bytes`, status)
@@ -93,15 +104,21 @@ export class HttpClient {
 
   /** The JSON value of a 200 answer; anything else throws HttpFault. */
   async getJson(url: URL, limits: HttpLimits): Promise<unknown> {
-    return parsed(await this.#ask(url, { dispatcher: this.#agent, method: 'GET', headers: HEADERS, body: null, statuses: [200] }, limits), `${url.origin}${url.pathname}`)
+    const { text } = await this.#ask(url, { dispatcher: this.#agent, method: 'GET', headers: HEADERS, body: null, statuses: [200] }, limits)
+    return parsed(text, `${url.origin}${url.pathname}`)
   }
 
   /** The text of the answer; another status than those taken, or anything else that is wrong with it, throws HttpFault. */
-  post(url: URL, { body, headers, ca, statuses }: HttpPost, limits: HttpLimits, lane: Lane): Promise<string> {
-    return this.#ask(url, { dispatcher: this.#posts(ca, lane), method: 'POST', headers: { ...HEADERS, ...headers }, body, statuses }, limits)
+  async post(url: URL, post: HttpPost, limits: HttpLimits, lane: Lane): Promise<string> {
+    return (await this.ask(url, { method: 'POST', ...post }, limits, lane)).text
   }
 
-  async #ask(url: URL, { statuses, ...asking }: Asking, limits: HttpLimits): Promise<string> {
+  /** The answer as it came, whichever of the statuses it has; anything else throws HttpFault. */
+  ask(url: URL, { method, body, headers, ca, statuses }: HttpAsk, limits: HttpLimits, lane: Lane): Promise<HttpAnswer> {
+    return this.#ask(url, { dispatcher: this.#posts(ca, lane), method, headers: { ...HEADERS, ...headers }, body, statuses }, limits)
+  }
+
+  async #ask(url: URL, { statuses, ...asking }: Asking, limits: HttpLimits): Promise<HttpAnswer> {
     const where = `${url.origin}${url.pathname}`
     const signal = AbortSignal.timeout(limits.timeout)
     try {
@@ -111,7 +128,8 @@ export class HttpClient {
         body.on('error', () => {}).destroy() // the rest of the answer is of no interest
         throw fault
       }
-      return utf8(await bytesOf(body, limits.bytes), where)
+      const { etag } = headers
+      return { status: statusCode, etag: typeof etag === 'string' ? etag : null, text: utf8(await bytesOf(body, limits.bytes), where) }
     } catch (error) {
       if (error instanceof HttpFault) throw error
       if (signal.aborted) throw new HttpFault('timeout', `${where} did not answer within ${limits.timeout} ms`, 0, error)

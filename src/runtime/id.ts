@@ -32,6 +32,12 @@ export const newExchangeId = (): string => `exc_${random()}`
 export const newGatewayId = (): string => `gw_${random()}`
 export const newEvaluationId = (): string => `eval_${random()}`
 
+/** The id of an elevation that has a name: the same name gives the same id everywhere. 130 bits of its digest. */
+export function elevationIdOf(name: string): ElevationId {
+  const digest = hash('sha256', name, 'buffer').subarray(0, LENGTH)
+  return `elv_${Array.from(digest, byte => ALPHABET[byte & 31] ?? '').join('')}` as ElevationId // as above
+}
+
 /** Base64url SHA-256 of text or bytes. */
 export const sha256 = (data: string | Uint8Array): string => hash('sha256', data, 'base64url')
 

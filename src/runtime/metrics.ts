@@ -6,6 +6,7 @@ import { REQUEST_LABELS, RequestCounts } from './request-counts.ts'
 import { Timings } from './timings.ts'
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const RATIO = [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1]
 const MICROSECONDS = [0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.0001, 0.001]
 const LIMITS: ReadonlyMap<Reason, string> = new Map([['body_too_large', 'body_bytes'], ['headers_too_large', 'header_bytes'], ['request_timeout', 'request_time'], ['upstream_busy', 'upstream_connections']])
 
@@ -110,13 +111,22 @@ export class Metrics {
   readonly sessionsOpened = this.#counter('sessions_opened_total', 'Lives begun', ['kind'])
   readonly sessionEnds = this.#counter('session_ends_total', 'Lives ended', ['reason'])
   readonly elevationsRequested = this.#counter('elevations_requested_total', 'Elevations asked for', ['profile', 'answer'])
+  readonly elevationUsed = this.#histogram('elevation_used_ratio', 'What elevations used of what they were given until their end: of their uses where these are limited, else of their time', ['profile'], RATIO)
   readonly elevationEnds = this.#counter('elevation_ends_total', 'Elevations ended', ['profile', 'reason'])
   readonly conditionErrors = this.#counter('condition_errors_total', 'Conditions that could not be evaluated', ['route'])
   readonly credentialsRefused = this.#counter('credentials_refused_total', 'Requests without a credential that counts, by what was wrong', ['fault'])
+  readonly purposesRefused = this.#counter('purposes_refused_total', 'Signed purposes that did not count, or were over, by what was wrong', ['purpose', 'fault'])
   readonly bindingViolations = this.#counter('binding_violations_total', 'Requests that showed something else than their session is bound to', ['binding', 'mode'])
   readonly operatorChanges = this.#counter('operator_changes_total', 'Changes by operators', ['action', 'outcome'])
   readonly operatorsRefused = this.#counter('operators_refused_total', 'Requests to the admin API of somebody who was not let in, or may not do that', ['why'])
+  readonly hooks = this.#counter('hooks_received_total', 'Messages sent to webhooks', ['source', 'outcome'])
+  readonly ticketLooks = this.#counter('ticket_looks_total', 'Times a ticket was asked for', ['source', 'outcome'])
+  readonly ticketNotes = this.#counter('ticket_notes_total', 'Notes for tickets', ['source', 'outcome'])
   readonly breakGlass = this.#counter('break_glass_uses_total', 'Uses of a break-glass token', [])
+  readonly breakGlassElevations = this.#counter('break_glass_elevations_total', 'Elevations taken in an emergency, without asking', ['profile'])
+  readonly breakGlassReviewsMissed = this.#counter('break_glass_reviews_missed_total', 'Emergencies that nobody reviewed in time', ['profile'])
+  readonly recordingFailures = this.#counter('recording_failures_total', 'Times that what has to be recorded could not be, which ended it', [])
+  readonly notifications = this.#counter('notifications_total', 'Notices to people: taken, given up after the last attempt, or dropped unsent', ['kind', 'outcome'])
   readonly configReloads = this.#counter('config_reloads_total', 'Reloads tried', ['outcome'])
   readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [], 'min')
   readonly configOk = this.#gauge('config_last_reload_success', '1 when the last reload succeeded', [], 'min')

@@ -1,7 +1,7 @@
 // The anchors that sessions in memory are tied to, and which sessions those are. An anchor that is not known yet counts as ended until it is.
 // SPEC: ELV6, SIG4
 import type { Anchor, AnchorRef } from '../core/anchor.ts'
-import type { AnchorView } from '../core/effective.ts'
+import type { AnchorView } from '../core/footing.ts'
 import { type RecordRef, refName, tiesOf } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
 import { after, instant } from '../core/time.ts'
@@ -21,6 +21,8 @@ type Entry = { readonly ref: RecordRef; anchor: Anchor | null; known: boolean; r
 /** Versions begin anew when an anchor was forgotten. Before that, clocks of two gateways say nothing. */
 const isNewer = (anchor: Anchor, known: Anchor): boolean => anchor.version > known.version || anchor.since >= after(known.since, ENDED_ANCHOR_KEPT)
 
+const isFurther = ({ matter: known }: Anchor, { matter }: Anchor): boolean => known?.is === 'progress' && matter?.is === 'progress' && known.position > matter.position
+
 export class AnchorBook implements AnchorView {
   readonly #store: SessionStore
   readonly #entries = new Map<string, Entry>()
@@ -35,7 +37,7 @@ export class AnchorBook implements AnchorView {
   find(ref: AnchorRef): Anchor | null {
     const entry = this.#entries.get(refName(ref))
     if (entry?.known === true) return entry.anchor
-    return { record: 'anchor', kind: ref.kind, name: ref.name, version: 0, state: 'ended', generation: instant(0), since: instant(0), note: 'unknown' }
+    return { record: 'anchor', kind: ref.kind, name: ref.name, version: 0, state: 'ended', generation: instant(0), since: instant(0), note: 'unknown', matter: null }
   }
 
   /** As it is, asked from the store where it is not known here; null when it was never opened or ended. */
@@ -46,13 +48,18 @@ export class AnchorBook implements AnchorView {
     return record !== null && record.record === 'anchor' ? record : null
   }
 
-  /** Takes an announced anchor over, or one that is assumed; returns the sessions tied to it. */
+  /** Takes an announced anchor over, or one that is assumed, which never takes an order back; returns the sessions tied to it. */
   take(anchor: Anchor, assumed = false): readonly LiveSession[] {
     const entry = this.#entries.get(refName({ kind: anchor.kind, name: anchor.name }))
-    if (entry === undefined || (!assumed && entry.anchor !== null && !isNewer(anchor, entry.anchor))) return []
+    if (entry === undefined || (entry.anchor !== null && (assumed ? isFurther(entry.anchor, anchor) : !isNewer(anchor, entry.anchor)))) return []
     entry.anchor = anchor
     entry.known = true
     return [...entry.tied]
+  }
+
+  /** Those that something here stands on, as far as they are known. */
+  *tied(): Iterable<Anchor> {
+    for (const { anchor, known } of this.#entries.values()) if (known && anchor !== null) yield anchor
   }
 
   /** @returns null when all of them are known; else when those that were not were asked for, whether or not the store answered */

@@ -1,6 +1,7 @@
 // The birth of a data set, or of its newest part, is a not-before mark for every credential: what an older one had ended must not come back with a
 // lost file, server or shard. A first installation, or an operator who accepts the loss, lifts it. SPEC: STO11, SES6
 import type { Lock, Selector } from '../core/anchor.ts'
+import type { Log } from '../runtime/log.ts'
 import { newLockId, newSignalId } from '../runtime/id.ts'
 import type { Ledger } from './ledger.ts'
 import type { Page, SessionStore } from './store.ts'
@@ -64,4 +65,9 @@ export async function acceptLoss(store: Born, ledger: Ledger, by: string, reason
   for (const { selector } of standing) await ledger.applyToLock(selector, { kind: 'lock.lifted', id: newSignalId(), by, note: reason })
   await store.keep(MARK, textOf('accepted', store))
   return 'accepted'
+}
+
+/** Where the data set is new, its birth is a mark for every credential, and told. */
+export async function tellBirth(store: Born & Pick<SessionStore, 'keep'>, ledger: Ledger, ephemeral: boolean, log: Pick<Log, 'warn'>): Promise<void> {
+  if ((await markBirth(store, ledger, ephemeral)) === 'marked') log.warn({ born: store.born }, 'the data set is new: credentials issued before it are refused until `store accept-loss`')
 }

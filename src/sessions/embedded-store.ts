@@ -177,6 +177,12 @@ export class EmbeddedStore implements SessionStore {
     this.#ask('giving back to a counter', () => { this.#budgets.give(counter, request, amount, this.#clock.now()) })
   }
 
+  async takeAgain(taking: Taking): Promise<void> { await this.take(taking) }
+
+  async taken(counter: string): Promise<number> {
+    return this.#ask('reading a counter', () => this.#budgets.taken(counter, this.#clock.now()))
+  }
+
   async share({ wanted, limit }: Sharing): Promise<number> {
     this.#assertOpen()
     return wholeShare(wanted, limit)

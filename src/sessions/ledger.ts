@@ -2,8 +2,10 @@
 // Ends that a busy record holds up land as a lock first; what a store lost is said again. SPEC: STO2-STO5, STO13, STO16, SIG1, SIG4
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Anchor, AnchorRef, Lock, Selector } from '../core/anchor.ts'
+import type { Elevation } from '../core/elevation.ts'
 import type { Fact } from '../core/fact.ts'
 import { lockRef, type RecordRef, refName, sessionRef, type StoredRecord } from '../core/record.ts'
+import type { EndReason } from '../core/reason.ts'
 import type { Session, SessionKey } from '../core/session.ts'
 import { type AnchorSignal, isRestrictive, type LockSignal, type SessionSignal, type Signal } from '../core/signal.ts'
 import type { Instant } from '../core/time.ts'
@@ -38,6 +40,10 @@ export class Ledger {
   readonly #settlement: Settlement
   /** Hears what this gateway wrote. */
   onCommitted: (record: StoredRecord, facts: readonly Fact[]) => void = () => {}
+  /** Likewise, with the record as it was before. */
+  onReplaced: (before: StoredRecord | null, facts: readonly Fact[]) => void = () => {}
+  /** Why an elevation that waited must not start: see `Settlement`. */
+  objection: (session: Session, elevation: Elevation) => Promise<EndReason | null> = async () => null
   /** Hears what became of news said again. */
   onSaidAgain: (result: 'recorded' | 'known') => void = () => {}
 
@@ -53,7 +59,10 @@ export class Ledger {
     this.#clock = clock
     this.#journal = journal
     this.#debts = new Debts({ journal, pay: debt => this.#paid(debt), settled: ref => mirror.settled(ref), stuck: ({ ref }, cause) => this.onStuck(refName(ref), cause) })
-    this.#settlement = new Settlement(store, { apply: (key, signal) => this.applyToSession(key, signal), settle: session => this.settle(session) })
+    this.#settlement = new Settlement(store, {
+      apply: (key, signal) => this.applyToSession(key, signal), settle: session => this.settle(session), policy: () => mirror.policy, now: () => clock.now(),
+      claimsOf: ({ key }) => mirror.known(key)?.knownClaims ?? null, objection: (session, elevation) => this.objection(session, elevation),
+    })
     mirror.amend = record => this.#debts.amended(record)
   }
 
@@ -66,10 +75,10 @@ export class Ledger {
     return this.#apply(sessionRef(key), signal, due, { stored: () => this.#mirror.known(key)?.stored ?? null, now: () => this.#mirror.known(key)?.record ?? null })
   }
 
-  /** An end settles behind the commit: every session tied to the anchor gets its `elevation.ended`. */
+  /** Settles behind the commit: in every session tied to the anchor elevations end, or start. */
   async applyToAnchor(ref: AnchorRef, signal: AnchorSignal): Promise<Applied<Anchor>> {
     const applied = await this.#apply<Anchor>(ref, signal, null, UNKNOWN)
-    if (applied.position !== null && signal.kind === 'anchor.ended') this.#settlement.ofAnchor(ref, signal)
+    if (applied.position !== null) this.#settlement.ofAnchor(ref, signal)
     return applied
   }
 
@@ -193,8 +202,11 @@ export class Ledger {
       note ??= this.#note(doing, current)
       const commit = this.#commitOf(doing, current, record, facts, epoch)
       const [answer] = await Promise.all([this.#write(commit), note])
-      if (answer.is === 'OK') this.onCommitted(record, facts)
-      if (answer.is === 'OK') return { record: record as R, facts, rejected: null, position: answer.position, assumed: null, journaled: false, cutOff: false }
+      if (answer.is === 'OK') {
+        this.onReplaced(current, facts)
+        this.onCommitted(record, facts)
+        return { record: record as R, facts, rejected: null, position: answer.position, assumed: null, journaled: false, cutOff: false }
+      }
       if (answer.is === 'DUP') return { record: (await this.#store.load(ref)) as R | null, facts: [], rejected: null, position: answer.position, assumed: null, journaled: false, cutOff: false }
       if (answer.is === 'EARLY') {
         const wait = Math.max(1, (due ?? answer.now) - answer.now)

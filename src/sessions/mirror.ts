@@ -38,6 +38,8 @@ export class Mirror {
   onChange: ChangeListener = async () => NO_TALLY
   /** Hears which session was taken in. */
   onTaken: (live: LiveSession) => void = () => {}
+  /** A session is about to be taken in: what it lost while nobody looked is settled first. */
+  beforeTaken: (session: Session) => Promise<void> = async () => {}
   /** Hears which session made way. */
   onEvicted: (live: LiveSession) => void = () => {}
   /** Hears every announcement, also of records that are not here. Must not throw. */
@@ -67,7 +69,7 @@ export class Mirror {
     this.#doubts = new Doubts({ store, sessions: this.#sessions, anchors: this.#anchors, locks: this.#lockBook, isHeld, replace: (live, record) => void this.#replace(live, record), onRead: () => this.onRead('doubted') })
     this.#reader = new SessionReader({
       store, sessions: this.#sessions, kin: this.#kin, anchors: this.#anchors, arrivals: this.#arrivals, doubts: () => this.#doubts.count,
-      peek: key => this.peek(key), amend: record => this.amend(record), onRead: () => this.onRead('unknown'), onTaken: live => this.#taken(live),
+      peek: key => this.peek(key), amend: record => this.amend(record), onRead: () => this.onRead('unknown'), onTaken: live => this.#taken(live), beforeTaken: session => this.beforeTaken(session),
     })
     this.#policy = policy
   }
@@ -78,6 +80,7 @@ export class Mirror {
   /** Sessions that made way so far. */
   get evicted(): number { return this.#sessions.evicted }
   all(): Iterable<LiveSession> { return this.#sessions.all() }
+  anchorsTied(): Iterable<Anchor> { return this.#anchors.tied() }
 
   /** Begins to listen and reads every lock; once, before the first request. @param also what else a store has to tell that gateways share */
   start(also: Pick<Watcher, 'lost' | 'confirmed'> = LOCAL): Promise<void> {
@@ -125,7 +128,7 @@ export class Mirror {
     if (view !== null && view.world === this.#world && view.effective.session === live.record && now < view.effective.until) return view.effective
     const { knownClaims } = live
     const baseline = knownClaims === null ? [] : baselineOf(this.#policy, live.record.principal, knownClaims)
-    const found = effective(live.record, baseline, this.#anchors, this.locks, this.#policy, now, this.#parentOf(live, now))
+    const found = effective(live.record, baseline, this.#anchors, this.locks, this.#policy, now, this.#parentOf(live, now), knownClaims)
     live.view = { world: this.#world, baseline, effective: found }
     return found
   }

@@ -18,7 +18,7 @@ export const ENDED_ANCHOR_KEPT = duration(30 * DAY)
 export function placement(record: StoredRecord, now: Instant): Pick<Commit, 'index' | 'ties' | 'forgetAt'> {
   if (record.record === 'session') return { index: indexOf(record), ties: tiesOf(record), forgetAt: sessionForgetAt(record) }
   if (record.record === 'lock') return { index: [], ties: [], forgetAt: record.state === 'lifted' ? after(now, LIFTED_KEPT) : record.until }
-  return { index: [], ties: [], forgetAt: after(record.since, record.state === 'open' ? OPEN_ANCHOR_KEPT : ENDED_ANCHOR_KEPT) }
+  return { index: [], ties: [], forgetAt: after(now, record.state === 'open' ? OPEN_ANCHOR_KEPT : ENDED_ANCHOR_KEPT) }
 }
 
 /** A tombstone outlives every credential it could refuse; where that is unknown it stays until an operator clears it. */

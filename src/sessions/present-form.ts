@@ -1,17 +1,29 @@
 // Records as they were written before sessions were bound to anything: what was not said then was nothing. Without it an upgrade would refuse all of them.
 // SPEC: STO11, STO14
+import type { Anchor } from '../core/anchor.ts'
 import { NOT_BOUND } from '../core/binding.ts'
-import type { Elevation } from '../core/elevation.ts'
+import { type Approval, type Elevation, PLAIN, type Stage, type Tie } from '../core/elevation.ts'
 import type { StoredRecord } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
 
 /** Members that came later. */
 const SESSION: Pick<Session, 'bindings' | 'brokered' | 'drifts'> = { bindings: NOT_BOUND, brokered: null, drifts: [] }
-const ELEVATION: Pick<Elevation, 'workload'> = { workload: null }
+const MATTER: Pick<Anchor, 'matter'> = { matter: null }
+const PLAIN_TIE: Pick<Tie, 'position'> = { position: null }
+/** Of the one stage there was. */
+const APPROVAL: Pick<Approval, 'stage' | 'shown' | 'claims'> = { stage: 0, shown: '', claims: {} }
+type Before = Elevation & { readonly approvalsNeeded?: number }
+
+function presentElevation(elevation: Before): Elevation {
+  const { approvalsNeeded: count = 0, ...rest } = elevation // written when there was one stage, and nothing else
+  const stages: readonly Stage[] = count === 0 ? [] : [{ role: 'approver', count }]
+  return { ...PLAIN, ...rest, stages, ties: elevation.ties.map(tie => ({ ...PLAIN_TIE, ...tie })), approvals: elevation.approvals.map(approval => ({ ...APPROVAL, ...approval })) }
+}
 
 /** The record itself where nothing is missing. */
 export function inPresentForm(record: StoredRecord): StoredRecord {
+  if (record.record === 'anchor') return 'matter' in record ? record : { ...MATTER, ...record as Anchor }
   if (record.record !== 'session') return record
-  const elevations = record.elevations.every(elevation => 'workload' in elevation) ? record.elevations : record.elevations.map(elevation => ({ ...ELEVATION, ...elevation }))
+  const elevations = record.elevations.every(elevation => 'revision' in elevation) ? record.elevations : record.elevations.map(presentElevation)
   return 'bindings' in record && elevations === record.elevations ? record : { ...SESSION, ...record, elevations }
 }

@@ -23,6 +23,8 @@ type Ports = {
   readonly amend: (record: Session) => Session
   readonly onRead: () => void
   readonly onTaken: (live: LiveSession) => void
+  /** Rejects where it cannot be told what the session still has. */
+  readonly beforeTaken: (record: Session) => Promise<void>
 }
 
 export class SessionReader {
@@ -72,7 +74,8 @@ export class SessionReader {
   }
 
   async #take(record: Session, stillTrue: () => boolean): Promise<LiveSession | null> {
-    const { store, sessions, anchors, arrivals, amend } = this.#ports
+    const { store, sessions, anchors, arrivals, amend, beforeTaken } = this.#ports
+    await beforeTaken(record)
     const seen = await store.lastSeen(record.key)
     const known = sessions.get(record.key)
     if (known !== undefined) return known

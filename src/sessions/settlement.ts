@@ -1,11 +1,14 @@
-// What follows from an end, written behind it: elevations whose shared condition has ended, sessions whose parent has. The judge refuses all of it
-// already; this is for the record, and what is not settled is left to the next touch. SPEC: SIG4, ELV6, SES21
+// What follows from news, written behind it: elevations whose footing is gone, those that waited and may start now, sessions whose parent has ended. The judge
+// refuses all of it already; this is for the record, and what is not settled is left to the next touch. SPEC: SIG4, ELV6, ELV10, SES21
 import type { Anchor, AnchorRef } from '../core/anchor.ts'
-import { tieBroken } from '../core/effective.ts'
-import { isOver } from '../core/elevation.ts'
+import { type Elevation, isOver } from '../core/elevation.ts'
+import { endedBy, footingOf, type Holder } from '../core/footing.ts'
+import type { Policy } from '../core/policy.ts'
+import type { EndReason } from '../core/reason.ts'
 import { type RecordRef, refName, sessionRef, tiesOf } from '../core/record.ts'
 import type { Session, SessionKey } from '../core/session.ts'
-import type { SessionSignal, Signal } from '../core/signal.ts'
+import type { SessionNews, SessionSignal, Signal } from '../core/signal.ts'
+import { FOREVER, type Instant, later } from '../core/time.ts'
 import { newSignalId } from '../runtime/id.ts'
 import { type Applied, sessionIn } from './doing.ts'
 import { depthOf, parentOf } from './kin-book.ts'
@@ -18,6 +21,12 @@ type Ports = {
   readonly apply: (key: SessionKey, signal: SessionSignal) => Promise<Applied<Session>>
   /** Settles everything that was decided about a session. */
   readonly settle: (session: Session) => Promise<void>
+  readonly policy: () => Policy
+  readonly now: () => Instant
+  /** Claims of its newest credential where one was seen here. */
+  readonly claimsOf: (session: Session) => Holder['claims']
+  /** Why one that waited must not start although its footing holds: whoever approved it may not do so any more. Null where nothing speaks against it. */
+  readonly objection: (session: Session, elevation: Elevation) => Promise<EndReason | null>
 }
 
 export class Settlement {
@@ -47,9 +56,9 @@ export class Settlement {
     this.#stopping = true
   }
 
-  /** Every session tied to an anchor that ended gets its `elevation.ended`. */
+  /** Every session tied to an anchor of which there is news. */
   ofAnchor(ref: AnchorRef, signal: Signal): void {
-    this.behind(this.#each(this.#store.tiedTo(ref, SETTLED_AT_ONCE), session => this.#endBroken(session, signal.id)))
+    this.behind(this.#each(this.#store.tiedTo(ref, SETTLED_AT_ONCE), session => this.#ofElevations(session, signal.id)))
   }
 
   /** Every session delegated from one that is over ends with it, and so does what was delegated from those. */
@@ -61,7 +70,7 @@ export class Settlement {
 
   /** What its anchors and those above it decided while nobody looked. */
   async ofSession(session: Session): Promise<void> {
-    await this.#endBroken(session, 'anchor')
+    await this.#ofElevations(session, 'anchor')
     const parent = parentOf(session)
     if (parent === null || session.state.is !== 'live') return
     const above = sessionIn(await this.#store.load(sessionRef(parent.key)))
@@ -82,14 +91,30 @@ export class Settlement {
     return this.#ports.apply(child.key, { kind: 'session.terminated', reason: 'parent_ended', life: child.id, id, by: 'ledger', note: '' })
   }
 
-  /** The judge refuses them already. */
-  async #endBroken(session: Session, because: string): Promise<void> {
+  /** Those whose footing is gone end, those that waited start or wait on. */
+  async #ofElevations(session: Session, because: string): Promise<void> {
+    if (session.state.is !== 'live' || session.elevations.every(isOver)) return
+    const anchors = await this.#anchorsOf(session)
+    const holder: Holder = { principal: session.principal, claims: this.#ports.claimsOf(session) }
+    const now = this.#ports.now()
     for (const elevation of session.elevations) {
       if (isOver(elevation)) continue
-      const anchors = await this.#anchorsOf(session)
-      const reason = tieBroken(elevation, { find: ref => anchors.get(refName(ref)) ?? null })
-      if (reason !== null) await this.#ports.apply(session.key, { kind: 'elevation.ended', elevation: elevation.id, reason, because, id: newSignalId(), by: 'ledger', note: '' })
+      const footing = footingOf(elevation, this.#ports.policy(), { find: ref => anchors.get(refName(ref)) ?? null }, holder, now)
+      const reason = endedBy(elevation, footing)
+      const news: SessionNews | null = reason === null ? await this.#onWaiting(session, elevation, footing.waits, now) : { kind: 'elevation.ended', elevation: elevation.id, reason, because }
+      if (news !== null) await this.#ports.apply(session.key, { ...news, id: newSignalId(), by: 'ledger', note: footing.schedules.join(' ') })
     }
+  }
+
+  /** What becomes of one that waits for its start. */
+  async #onWaiting(session: Session, elevation: Elevation, waits: Instant | null, now: Instant): Promise<SessionNews | null> {
+    const { id, state } = elevation
+    if (state.is !== 'scheduled' || waits === FOREVER) return null
+    const startsAt = later(elevation.startsAt ?? now, waits ?? now)
+    if (startsAt > now) return startsAt === state.startsAt ? null : { kind: 'elevation.deferred', elevation: id, startsAt }
+    const objection = await this.#ports.objection(session, elevation)
+    if (objection !== null) return { kind: 'elevation.ended', elevation: id, reason: objection, because: 'approval' }
+    return state.startsAt > now ? { kind: 'elevation.deferred', elevation: id, startsAt: now } : { kind: 'elevation.started', elevation: id }
   }
 
   async #anchorsOf(session: Session): Promise<Map<string, Anchor>> {

@@ -91,7 +91,7 @@ export type Outgoing = { readonly position: Position; readonly ref: RecordRef; r
 
 export type Survey = Reach & { readonly gateways: { readonly total: number; readonly answered: number } }
 
-/** So much of a counter, under a request id: the same request gets the same answer, less what it gave back; what may be forgotten already gives nothing. */
+/** So much of a counter, under a request id: the same request gets the same answer, less what it gave back; what may be forgotten already gives nothing. The request is known for an hour, or until `forgetAt`. */
 export type Taking = { readonly counter: string; readonly request: string; readonly amount: number; /** Of the counter, ever. */ readonly limit: number; readonly forgetAt: Instant }
 /** A share of a rate per gateway: the sum of the shares that hold never exceeds the limit. */
 export type Sharing = { readonly bucket: string; readonly wanted: number; readonly limit: number; readonly for: Duration }
@@ -139,6 +139,10 @@ export interface SessionStore {
   take(taking: Taking): Promise<number>
   /** Gives back what was taken under a request and not used, at most what it got; once per request. */
   give(counter: string, request: string, amount: number): Promise<void>
+  /** Says again what was taken under its request id, to a store that may have lost it. */
+  takeAgain(taking: Taking): Promise<void>
+  /** How much of a counter is taken now. Decides nothing: only `take` does. */
+  taken(counter: string): Promise<number>
   /** This gateway's share until `for` from now, 0 to `wanted`. */
   share(sharing: Sharing): Promise<number>
   /** Marks something that may be seen once, until `forgetAt`. What was issued before the store may have lost marks, or may be forgotten already, counts as seen. */

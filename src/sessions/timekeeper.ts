@@ -1,5 +1,6 @@
 // Makes ends prompt: one timer for the whole process over a heap of instants, at which sessions are looked at again.
 // The gate makes ends certain; a late or lost timer lets nothing through. SPEC: ENF4, SES5
+import { isOver } from '../core/elevation.ts'
 import type { SessionKey } from '../core/session.ts'
 import { earlier, FOREVER, type Instant, instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -61,6 +62,16 @@ export class Timekeeper {
     this.#due.set(live, at)
     this.#push({ at, live })
     if (at < this.#timerAt) this.#arm(at)
+  }
+
+  /** Other limits, other ends. What an elevation lost by it is written as its end: the next configuration gives nothing back. */
+  reconfigured(): void {
+    const now = this.#clock.now()
+    for (const live of this.#mirror.all()) {
+      const { lost } = this.#mirror.effective(live, now)
+      if (live.record.elevations.some(elevation => !isOver(elevation) && lost.has(elevation.id))) this.watchAt(live, now)
+      else this.watch(live)
+    }
   }
 
   /** It made way in memory: nothing of it stays here, and when it was last seen is there when it comes back. */

@@ -19,6 +19,8 @@ export type Word = {
   readonly id: SignalId | null
   /** The life of a session it is meant for. */
   readonly life?: SessionId
+  /** The version of an anchor that it tells of. */
+  readonly of?: number
 }
 
 /** A store that gateways share: how long each of them may believe what it knows, and the policy that says where longer. */
@@ -72,8 +74,8 @@ export class Intake {
     return this.#enforced(news.kind, this.#ledger.applyToLock(selector, { ...news, ...this.#signed(word) }))
   }
 
-  #signed({ id, by, note, life }: Word) {
-    return { id: id ?? newSignalId(), by, note, ...(life === undefined ? {} : { life }) }
+  #signed({ id, by, note, life, of }: Word) {
+    return { id: id ?? newSignalId(), by, note, ...(life === undefined ? {} : { life }), ...(of === undefined ? {} : { of }) }
   }
 
   async #enforced<R>(kind: SignalKind, applying: Promise<Applied<R>>): Promise<Enforced<R>> {

@@ -12,6 +12,6 @@ export function fileOfSeat(file: string, seat: Pick<Seat, 'index'> | null): stri
 }
 
 export function settingsOfWorker(settings: Settings, seat: Pick<Seat, 'index'>): Settings {
-  const { trail, noise } = settings.audit
-  return { ...settings, audit: { trail: { ...trail, file: fileOfSeat(trail.file, seat) }, noise: { ...noise, file: fileOfSeat(noise.file, seat) } } }
+  const { trail, noise, recording } = settings.audit
+  return { ...settings, audit: { trail: { ...trail, file: fileOfSeat(trail.file, seat) }, noise: { ...noise, file: fileOfSeat(noise.file, seat) }, recording: { ...recording, file: fileOfSeat(recording.file, seat) } } }
 }

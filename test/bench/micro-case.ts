@@ -2,9 +2,10 @@
 import { NOT_BOUND } from '../../src/core/binding.ts'
 import type { Case } from '../../src/core/checks/check.ts'
 import type { Condition } from '../../src/core/condition.ts'
-import { type AnchorView, effective } from '../../src/core/effective.ts'
-import type { Elevation, ElevationId } from '../../src/core/elevation.ts'
+import { effective } from '../../src/core/effective.ts'
+import { type Elevation, type ElevationId, PLAIN } from '../../src/core/elevation.ts'
 import type { Evaluation } from '../../src/core/evaluation.ts'
+import type { AnchorView } from '../../src/core/footing.ts'
 import { NO_LOCKS } from '../../src/core/locks.ts'
 import { pathPattern } from '../../src/core/path-pattern.ts'
 import { baselineOf, type Policy, type Profile } from '../../src/core/policy.ts'
@@ -12,6 +13,7 @@ import type { Claims, Principal } from '../../src/core/principal.ts'
 import { placeOf, type Route, routeTable, type Rule } from '../../src/core/route.ts'
 import { LIVE, NO_CAP, type Session, type SessionId, type SessionKey } from '../../src/core/session.ts'
 import { duration, FOREVER, instant } from '../../src/core/time.ts'
+import { PLAIN_CONTEXT, PLAIN_PROFILE, PLAIN_RULE } from '../support/plain.ts'
 
 /** The real present: admission reads the system's clock. */
 export const NOW = instant(Date.now())
@@ -19,10 +21,10 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const HOST = 'api.internal'
 
-const condition: Condition = { source: 'subject.kind == "ci" && request.method == "GET" && elevation.profile == "release"', readsElevation: true, test: () => 'true' }
+const condition: Condition = { source: 'subject.kind == "ci" && request.method == "GET" && elevation.profile == "release"', readsElevation: true, readsBody: false, test: () => 'true' }
 
 const rule = (name: string, methods: readonly string[], paths: readonly string[], scope: string | null, asks: Condition | null): Rule => ({
-  name, effect: 'allow', methods: new Set(methods), paths: paths.map(pathPattern), upgrade: null, anonymous: false, scope, condition: asks, messages: null, requireAuth: null,
+  name, effect: 'allow', methods: new Set(methods), paths: paths.map(pathPattern), upgrade: null, anonymous: false, scope, condition: asks, messages: null, requireAuth: null, ...PLAIN_RULE,
 })
 
 const route = (i: number): Route => ({
@@ -43,7 +45,7 @@ const route = (i: number): Route => ({
 })
 
 const profile = (name: string, adds: readonly string[]): Profile => ({
-  name, title: name, adds, eligible: null, params: new Map(), for: duration(HOUR), max: duration(2 * HOUR), purposes: ['ticket'], endWhen: [], approval: null,
+  ...PLAIN_PROFILE, name, title: name, adds, for: duration(HOUR), max: duration(2 * HOUR), purposes: ['ticket'],
 })
 
 function makePolicy(): Policy {
@@ -55,13 +57,15 @@ function makePolicy(): Policy {
     routes,
     table: routeTable(routes),
     profiles: new Map([release, deploy].map(p => [p.name, p])),
-    purposes: new Map([['ticket', { kind: 'ticket', from: { is: 'header', header: 'narrowgate-ticket' }, manual: true }]]),
+    purposes: new Map([['ticket', { kind: 'ticket', from: { is: 'header', header: 'narrowgate-ticket' }, source: 'manual' }]]),
     sessions: {
       key: [], credentialEnd: 'cut', bind: { key: 'required', workload: 'required', device: 'required', source: 'off', tenant: 'required' }, idle: duration(10 * MINUTE), max: duration(8 * HOUR), frozenFor: duration(15 * MINUTE),
       baseline: [{ when: null, scopes: ['artifacts:list', 'artifacts:read'] }], exchangesPerSession: 1_000,
     },
     brokers: new Map(),
     identities: [],
+    windows: new Map(),
+    connectors: new Map(),
   }
 }
 
@@ -70,11 +74,12 @@ export const principal: Principal = { kind: 'ci', issuer: 'https://ci.example', 
 export const claims: Claims = { repository: 'acme/shop', ref: 'refs/heads/main' }
 
 const elevation = (id: string, { name, adds }: Profile, ticket: string, until: number): Elevation => ({
+  ...PLAIN,
   id: id as ElevationId, // ids are made outside core
   profile: name,
   adds,
   purposes: { ticket },
-  ties: [{ anchor: { kind: 'ticket', name: `manual/acme/${ticket}` }, generation: instant(0), reason: 'ticket_closed' }],
+  ties: [{ anchor: { kind: 'ticket', name: `manual/acme/${ticket}` }, generation: instant(0), reason: 'ticket_closed', position: null }],
   params: {},
   for: duration(HOUR),
   max: duration(2 * HOUR),
@@ -83,10 +88,6 @@ const elevation = (id: string, { name, adds }: Profile, ticket: string, until: n
   requestedBy: 'https://ci.example|pipeline-1',
   barred: [],
   because: 'bench',
-  approvalsNeeded: 0,
-  approvals: [],
-  keyThumbprint: null,
-  workload: null,
   state: { is: 'active', since: NOW, until: instant(NOW + until) },
 })
 
@@ -122,7 +123,7 @@ function evaluation(i: number): Evaluation {
     evidence: { provider: 'login', fingerprint: 'f', credential: 'credential-1', issuer: principal.issuer, keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR), keyThumbprint: null, device: null, claimed: {} },
     action: { method: 'GET', upgrade: null },
     resource: { host: HOST, path: `/${segments.join('/')}`, segments, query: '' },
-    context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: { ticket: 'OPS-1' }, headers: ['accept', 'application/json', 'user-agent', 'bench'] },
+    context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: { ticket: 'OPS-1' }, ...PLAIN_CONTEXT, headers: ['accept', 'application/json', 'user-agent', 'bench'] },
   }
 }
 

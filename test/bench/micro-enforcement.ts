@@ -26,7 +26,7 @@ const nothing = (): void => undefined
 
 const recorder: Recorder = {
   opened: nothing, flush: nothing, intended: () => Promise.resolve(), notDispatched: nothing, completed: nothing,
-  regranted: nothing, frozen: nothing, resumed: nothing, cut: nothing,
+  regranted: nothing, frozen: nothing, resumed: nothing, finishing: nothing, cut: nothing,
 }
 
 class SilentUpstream {
@@ -52,6 +52,7 @@ class SilentRelay implements Relay {
   }
 
   obstacle(): null { return null }
+  inspect(): Promise<null> { return Promise.resolve(null) }
 
   dispatch(): void {
     this.#silent.dispatch()

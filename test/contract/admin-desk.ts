@@ -36,6 +36,7 @@ import type { LiveSession } from '../../src/sessions/live-session.ts'
 import { Mirror } from '../../src/sessions/mirror.ts'
 import type { SessionStore } from '../../src/sessions/store.ts'
 import { Intake } from '../../src/signals/intake.ts'
+import { PLAIN_CONTEXT } from '../support/plain.ts'
 
 const NOON = 1_800_000_000_000
 
@@ -84,7 +85,7 @@ export type Asked = { readonly token?: string | null; readonly headers?: Readonl
 export type Recorded = { readonly who: string; readonly action: string; readonly target: string; readonly note: string }
 
 const channel: Channel = { status: 200, freeze: () => {}, resume: () => {}, cut: () => {}, tick: () => {} }
-const witness = { regranted: () => {}, frozen: () => {}, resumed: () => {}, cut: () => {} }
+const witness = { regranted: () => {}, frozen: () => {}, resumed: () => {}, finishing: () => {}, cut: () => {} }
 
 export type Plan = { /** Default `:memory:`. */ readonly file?: string; readonly wrapStore?: (store: SessionStore) => SessionStore; readonly room?: (room: AdminRoom) => AdminRoom }
 
@@ -141,7 +142,7 @@ export class AdminDesk {
   #room(): AdminRoom {
     const log = openLog('silent')
     return {
-      intake: new Intake(this.ledger, this.store, this.clock, () => undefined), mirror: this.mirror, store: this.store, inflight: this.inflight, metrics: this.metrics, clock: this.clock, log, closing: this.closing.signal,
+      intake: new Intake(this.ledger, this.store, this.clock, () => undefined), mirror: this.mirror, store: this.store, inflight: this.inflight, metrics: this.metrics, clock: this.clock, log, lookUp: ref => this.mirror.anchor(ref), unreviewed: () => 0, objection: async () => null, closing: this.closing.signal,
       authorizer: new Authorizer({ tokenFile: this.tokenFile, breakGlassTokenFile: this.breakGlassFile, first: null }, { clock: this.clock, log }),
       sessionTokens: new SessionTokens(Buffer.alloc(32, 7)), vouchedIssuer: issuer => issuer === 'https://idp.test',
       config: {
@@ -149,7 +150,7 @@ export class AdminDesk {
         validate: text => this.#checked(text),
         reload: async () => ({ ...this.#checked(CONFIG), digest: this.policy.digest }),
       },
-      timeline: async () => ({ session: null, gap: null, lines: [], left: 0 }),
+      timeline: async () => ({ session: null, gap: null, lines: [], left: 0 }), trailSoFar: async () => [],
       refused: refused => void this.refusals.push(refused),
       record: (who, action, target, note) => void this.records.push({ who, action, target, note }),
       head: () => ({ file: 'trail.jsonl', seq: 7, hash: 'abc' }), trailFile: '/nowhere/trail.jsonl',
@@ -195,7 +196,7 @@ export class AdminDesk {
     const route = routeOf(this.policy.table, resource)
     if (typeof route === 'string') throw new Error(route)
     const evidence = { provider: 'login', fingerprint: 'f', credential: live.record.credential.id, issuer: live.record.principal.issuer, keyId: null, issuedAt: live.record.credential.issuedAt, expiresAt: live.record.credential.expiresAt, keyThumbprint: null, device: null, claimed: {} }
-    const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: ticket === null ? {} : { ticket }, headers: [] } } as const
+    const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: ticket === null ? {} : { ticket }, ...PLAIN_CONTEXT, headers: [] } } as const
     const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {}, vouchedUntil: FOREVER }
     const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))
     if (decision.effect === 'refuse') return null
@@ -217,6 +218,12 @@ export class AdminDesk {
     for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk) // without an encoding chunks are Buffers
     const answered = Buffer.concat(chunks).toString()
     return { status: response.statusCode ?? 0, headers: response.headers, text: answered, json: answered.startsWith('{') ? (JSON.parse(answered) as Record<string, unknown>) : {} } // an object by its first letter
+  }
+
+  /** An approver's word on a request as it is now. */
+  async approve(path: string, body: object = {}, role: Role = 'approver'): Promise<Answer> {
+    const { shown } = (await this.operate('GET', path)).json
+    return this.ask(role, 'POST', `${path}/approve`, { shown, reason: 'looked at it', ...body })
   }
 
   operate(method: string, path: string, body: unknown = null): Promise<Answer> { return this.ask('operator', method, path, body) }

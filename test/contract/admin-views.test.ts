@@ -28,10 +28,10 @@ test('[ADM12] the list of sessions shows what a lock leaves of each, and counts 
 test('[APR2, ADM12] an approval for longer than asked is refused and says what was asked; what was asked is given whole', async () => {
   const { id } = (await desk.session('approved')).record
   const elevation = String((await desk.operate('POST', '/v1/elevations', { session: id, profile: 'approved', for: '5m', reason: 'x' })).json['id'])
-  const longer = await desk.ask('approver', 'POST', `/v1/elevations/${elevation}/approve`, { for: '10m', reason: 'x' })
+  const longer = await desk.approve(`/v1/elevations/${elevation}`, { for: '10m' })
   expect([longer.status, longer.json['detail']]).toEqual([400, 'an approval gives at most what was asked: 5m'])
   expect((await desk.operate('GET', `/v1/elevations/${elevation}`)).json['state']).toBe('requested')
-  expect((await desk.ask('approver', 'POST', `/v1/elevations/${elevation}/approve`, { for: '5m', reason: 'x' })).status).toBe(200)
+  expect((await desk.approve(`/v1/elevations/${elevation}`, { for: '5m' })).status).toBe(200)
 })
 
 test('[ENF8] a lock on a route or profile nobody configured stands, and the answer warns', async () => {

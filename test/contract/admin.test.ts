@@ -50,7 +50,7 @@ describe('who may do what', () => {
     'session.narrow': ['operator', 'admin'], 'session.widen': ['operator', 'admin'], 'session.freeze': ['operator', 'admin'], 'session.resume': ['operator', 'admin'],
     'session.terminate': ['operator', 'admin'], 'session.shorten': ['operator', 'admin'], 'lock.set': ['operator', 'admin'], 'lock.lift': ['operator', 'admin'], 'anchor.word': ['operator', 'admin'],
     'config.validate': ['operator', 'admin'], 'config.reload': ['operator', 'admin'], 'elevation.request': ['operator', 'admin', 'broker'], 'elevation.withdraw': ['operator', 'admin', 'broker'],
-    'elevation.release': ['operator', 'admin', 'broker'], 'elevation.extend': ['operator', 'admin', 'broker', 'approver'], 'elevation.approve': ['approver'],
+    'elevation.release': ['operator', 'admin', 'broker'], 'elevation.extend': ['operator', 'admin', 'broker', 'approver'], 'elevation.approve': ['approver', 'operator', 'admin'], 'window.override': ['operator', 'admin'], 'window.restore': ['operator', 'admin'], 'review.give': ['approver'],
     'elevation.deny': ['approver', 'operator', 'admin'], 'elevation.revoke': ['approver', 'operator', 'admin'],
   }
 
@@ -77,7 +77,7 @@ describe('who may do what', () => {
     expect((await desk.metrics.operatorsRefused.get()).values.map(({ labels, value }) => [labels['why'], value])).toEqual([['unauthenticated', 2], ['forbidden', 1]])
   })
 
-  test('[ADM18] each role does what is its own and reads the rest; admin never approves', async () => {
+  test('[ADM18] each role does what is its own and reads the rest', async () => {
     const desk = await opened()
     const changes = OPERATION_NAMES.filter(name => OPERATIONS[name].method !== 'GET')
     expect(changes.toSorted()).toEqual(Object.keys(CHANGES).toSorted())
@@ -313,7 +313,7 @@ describe('reading', () => {
 
   test('[ADM12] profiles, routes, configuration and checkpoint are what runs', async () => {
     const desk = await opened()
-    expect((await desk.operate('GET', '/v1/profiles')).json['profiles']).toMatchObject([{ name: 'fix', adds: ['base:write'], for: '15m', max: '1h', approval: null }, { name: 'ticketed', purpose: ['ticket'] }, { name: 'approved', approval: { count: 1, within: '10m', extend: false } }, { eligible: 'subject.claims.team == "core"' }])
+    expect((await desk.operate('GET', '/v1/profiles')).json['profiles']).toMatchObject([{ name: 'fix', adds: ['base:write'], for: '15m', max: '1h', approval: null }, { name: 'ticketed', purpose: ['ticket'] }, { name: 'approved', approval: { stages: [{ role: 'approver', count: 1 }], within: '10m' } }, { eligible: 'subject.claims.team == "core"' }])
     expect((await desk.operate('GET', '/v1/routes')).json['routes']).toMatchObject([{ name: 'api', host: 'api.test', mode: 'enforce', rules: [{ name: 'api#1', effect: 'allow', methods: ['GET'], scope: 'base:read' }, { name: 'api#2' }] }])
     expect((await desk.operate('GET', '/v1/config')).json).toMatchObject({ digest: desk.policy.digest, file: 'gateway.yaml', warnings: [] })
     expect((await desk.operate('GET', '/v1/audit/checkpoint')).json).toEqual({ file: 'trail.jsonl', seq: 7, hash: 'abc', path: '/nowhere/trail.jsonl' })
@@ -385,13 +385,29 @@ describe('elevations', () => {
     expect(desk.exchange(live, 'POST')).toBeNull()
     desk.writeTokens({ approver: { identity: 'corp|operator' } })
     desk.clock.advance(1_000)
-    const own = await desk.ask('approver', 'POST', `${path}/approve`, { reason: 'mine' })
+    const own = await desk.approve(path)
     expect([own.status, own.json['reason']]).toEqual([403, 'denied'])
     desk.writeTokens()
     desk.clock.advance(1_000)
-    expect((await desk.ask('approver', 'POST', `${path}/approve`, { adds: ['base:write', 'base:more'], for: '5m', reason: 'fine' })).status).toBe(200)
+    expect((await desk.approve(path, { adds: ['base:write', 'base:more'], for: '5m' })).status).toBe(200)
     expect((await desk.operate('GET', path)).json).toMatchObject({ state: 'active', adds: ['base:write'], for: '5m', approvals: [{ by: 'corp|approver' }] })
-    expect((await desk.ask('approver', 'POST', `${path}/approve`, { reason: 'again' })).status).toBe(409)
+    expect((await desk.approve(path)).status).toBe(409)
+  })
+
+  test('[ADM18, APR5] whoever the open stage does not ask for gives no word, an operator and an admin neither', async () => {
+    const desk = await opened()
+    const path = `/v1/elevations/${await elevated(desk, (await desk.session('a')).record.id, 'approved')}`
+    for (const role of ['operator', 'admin'] as const) expect([role, (await desk.approve(path, {}, role)).status]).toEqual([role, 403])
+    expect((await desk.operate('GET', path)).json).toMatchObject({ state: 'requested', approvals: [] })
+  })
+
+  test('[APR4, ADM12] an approval is for what was shown: of a request that is not that any more it is none', async () => {
+    const desk = await opened()
+    const path = `/v1/elevations/${await elevated(desk, (await desk.session('a')).record.id, 'approved')}`
+    expect((await desk.ask('approver', 'POST', `${path}/approve`, { reason: 'x' })).status).toBe(400)
+    expect((await desk.approve(path, { shown: 'another digest' })).status).toBe(409)
+    expect((await desk.operate('GET', path)).json).toMatchObject({ state: 'requested', approvals: [] })
+    expect((await desk.approve(path)).status).toBe(200)
   })
 
   test('[APR2] the caller is barred under every name it is known by', async () => {
@@ -400,7 +416,7 @@ describe('elevations', () => {
     const id = await elevated(desk, live.record.id, 'approved')
     desk.writeTokens({ approver: { identity: 'corp|dana' } })
     desk.clock.advance(1_000)
-    expect((await desk.ask('approver', 'POST', `/v1/elevations/${id}/approve`, { reason: 'x' })).status).toBe(403)
+    expect((await desk.approve(`/v1/elevations/${id}`)).status).toBe(403)
   })
 
   test('[ADM12] revoking tells who took it away: the approver who gave it, or an operator; another approver may not', async () => {
@@ -408,7 +424,7 @@ describe('elevations', () => {
     const live = await desk.session('a')
     const approved = async () => {
       const id = await elevated(desk, live.record.id, 'approved')
-      await desk.ask('approver', 'POST', `/v1/elevations/${id}/approve`, { reason: 'x' })
+      await desk.approve(`/v1/elevations/${id}`)
       return `/v1/elevations/${id}`
     }
     const [first, second] = [await approved(), await approved()]
@@ -445,7 +461,7 @@ describe('elevations', () => {
     const desk = await opened()
     const live = await desk.session('a')
     const path = `/v1/elevations/${await elevated(desk, live.record.id, 'approved')}`
-    await desk.ask('approver', 'POST', `${path}/approve`, { reason: 'x' })
+    await desk.approve(path)
     expect((await desk.operate('POST', `${path}/extend`, { for: '1m', reason: 'x' })).status).toBe(403)
     expect((await desk.ask('approver', 'POST', `${path}/extend`, { for: '1m', reason: 'x' })).status).toBe(200)
   })

@@ -12,6 +12,7 @@ import { Inflight } from '../../src/enforcement/inflight.ts'
 import { Reassessor } from '../../src/enforcement/reassess.ts'
 import { Ledger } from '../../src/sessions/ledger.ts'
 import { Mirror } from '../../src/sessions/mirror.ts'
+import { PLAIN_CONTEXT, PLAIN_RULE } from '../support/plain.ts'
 import { openMember } from '../support/redis-members.ts'
 import { RedisServer } from '../support/redis-server.ts'
 import { elevation, policyOf, profile, SESSION } from '../unit/core/world.ts'
@@ -25,11 +26,11 @@ const ROOM = 500
 const ticket: AnchorRef = { kind: 'ticket', name: 'manual//T-1' }
 const route: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
-  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null }],
+  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 }
 const policy = { ...policyOf(profile('fix', ['db:write'])), routes: [route], table: routeTable([route]) }
-const quiet = { regranted() {}, frozen() {}, resumed() {}, cut() {} }
-const evaluation = { evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, certified: null, purposes: {}, headers: [] } } as const
+const quiet = { regranted() {}, frozen() {}, finishing() {}, resumed() {}, cut() {} }
+const evaluation = { evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
 
 test('[STORE-36R, STO6, ELV6, ENF3] the end of a ticket behind 100,000 sessions is one entry of the log, and all that stood on it is cut', { timeout: 120_000 }, async () => {
   const server = await RedisServer.start()
@@ -41,12 +42,12 @@ test('[STORE-36R, STO6, ELV6, ENF3] the end of a ticket behind 100,000 sessions 
   await mirror.start()
   const word = { by: 'test', note: '' }
   const ledger = new Ledger(store, mirror, clock)
-  await ledger.applyToAnchor(ticket, { kind: 'anchor.opened', id: 'sig_1' as SignalId, ...word }) // a test word
+  await ledger.applyToAnchor(ticket, { kind: 'anchor.opened', matter: null, id: 'sig_1' as SignalId, ...word }) // a test word
   const [now, until] = [clock.now(), after(clock.now(), HOUR)]
-  const fix = elevation('elv_1', { ties: [{ anchor: ticket, generation: instant(0), reason: 'ticket_closed' }], state: { is: 'active', since: now, until } })
+  const fix = elevation('elv_1', { ties: [{ anchor: ticket, generation: instant(0), reason: 'ticket_closed', position: null }], state: { is: 'active', since: now, until } })
   let cut = 0
   const channel = { status: 200, freeze() {}, resume() {}, tick() {}, cut: () => void cut++ }
-  const permit = { effect: 'permit', grant: { is: 'elevation', elevation: fix }, until, would: null } as unknown as Permit // stands for one the judge made
+  const permit = { effect: 'permit', grant: { is: 'elevation', elevation: fix, schedules: [] }, until, would: null } as unknown as Permit // stands for one the judge made
   for (let first = 0; first < SESSIONS; first += AT_ONCE) {
     const lives = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => mirror.adopt({ ...SESSION, key: `key_${first + i}` as SessionKey, id: `ses_${first + i}` as SessionId, openedAt: now, endsAt: until, elevations: [fix] }, () => true))) // test words
     if (first < STREAMS) for (const live of lives) if (live !== null) inflight.add(new Exchange({ id: `exc_${live.record.id}`, policy, place: { route, rule: route.rules[0] ?? null, params: {} }, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER }, permit, channel, keeper, now))
@@ -63,7 +64,7 @@ test('[STORE-36R, STO6, ELV6, ENF3] the end of a ticket behind 100,000 sessions 
   }
   const entries = Number(await server.command('XLEN', 'ng:{0}:L'))
   const started = performance.now()
-  const { position } = await ledger.applyToAnchor(ticket, { kind: 'anchor.ended', id: 'sig_2' as SignalId, ...word }) // a test word
+  const { position } = await ledger.applyToAnchor(ticket, { kind: 'anchor.ended', matter: null, id: 'sig_2' as SignalId, ...word }) // a test word
   if (position === null) throw new Error('nothing was committed')
   const { exchanges, gateways } = await store.enforced(position)
   const [toStamps, toCut] = [closedAt - heardAt, performance.now() - started]

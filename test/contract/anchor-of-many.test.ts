@@ -13,19 +13,20 @@ import { duration, FOREVER, instant } from '../../src/core/time.ts'
 import { openEmbeddedStore } from '../../src/sessions/embedded-store.ts'
 import { Ledger } from '../../src/sessions/ledger.ts'
 import { Mirror } from '../../src/sessions/mirror.ts'
+import { PLAIN_CONTEXT, PLAIN_RULE } from '../support/plain.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from '../unit/core/world.ts'
 
 const SESSIONS = 100_000
 const STREAMS = 2_000
 const ticket: AnchorRef = { kind: 'ticket', name: 'manual//T-1' }
-const fix = elevation('elv_1', { ties: [{ anchor: ticket, generation: instant(0), reason: 'ticket_closed' }] })
+const fix = elevation('elv_1', { ties: [{ anchor: ticket, generation: instant(0), reason: 'ticket_closed', position: null }] })
 const route: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
-  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null }],
+  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 }
 const policy = { ...policyOf(profile('fix', ['db:write'])), routes: [route], table: routeTable([route]) }
 const clock = { now: () => at(1), elapsed: () => 0 }
-const quiet = { regranted() {}, frozen() {}, resumed() {}, cut() {} }
+const quiet = { regranted() {}, frozen() {}, finishing() {}, resumed() {}, cut() {} }
 
 test('[ELV6, ENF3, STORE-36] the end of a ticket behind 100,000 sessions is one announcement, and all that stood on it is cut', async () => {
   const store = openEmbeddedStore({ file: ':memory:', clock, ephemeral: true })
@@ -36,13 +37,13 @@ test('[ELV6, ENF3, STORE-36] the end of a ticket behind 100,000 sessions is one 
   await mirror.start()
   const word = { id: 'sig_1' as SignalId, by: 'test', note: '' } // a test word
   const ledger = new Ledger(store, mirror, clock)
-  await ledger.applyToAnchor(ticket, { kind: 'anchor.opened', ...word })
+  await ledger.applyToAnchor(ticket, { kind: 'anchor.opened', matter: null, ...word })
   let cut = 0
   for (let i = 0; i < SESSIONS; i++) {
     const live = await mirror.adopt({ ...SESSION, key: `key_${i}` as SessionKey, id: `ses_${i}` as SessionId, elevations: [fix] }, () => true) // test words
     if (live === null || i >= STREAMS) continue
-    const evaluation = { evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, certified: null, purposes: {}, headers: [] } } as const
-    const permit = { effect: 'permit', grant: { is: 'elevation', elevation: fix }, until: at(600), would: null } as unknown as Permit // stands for one the judge made
+    const evaluation = { evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
+    const permit = { effect: 'permit', grant: { is: 'elevation', elevation: fix, schedules: [] }, until: at(600), would: null } as unknown as Permit // stands for one the judge made
     const channel = { status: 200, freeze() {}, resume() {}, tick() {}, cut: () => void cut++ }
     inflight.add(new Exchange({ id: `exc_${i}`, policy, place: { route, rule: route.rules[0] ?? null, params: {} }, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER }, permit, channel, keeper, NOW))
   }
@@ -55,7 +56,7 @@ test('[ELV6, ENF3, STORE-36] the end of a ticket behind 100,000 sessions is one 
   }
 
   const started = performance.now()
-  const { position } = await ledger.applyToAnchor(ticket, { kind: 'anchor.ended', ...word, id: 'sig_2' as SignalId }) // a test word
+  const { position } = await ledger.applyToAnchor(ticket, { kind: 'anchor.ended', matter: null, ...word, id: 'sig_2' as SignalId }) // a test word
   if (position === null) throw new Error('nothing was committed')
   const { exchanges } = await store.enforced(position)
   const toStamps = announcedAt - started

@@ -2,7 +2,7 @@
 // of a real gateway.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { asks, brokerPlan, identityOf, type Json, opened, opens, type Person, type Told } from '../support/brokers.ts'
+import { approves, asks, brokerPlan, identityOf, type Json, opened, opens, type Person, type Told } from '../support/brokers.ts'
 import { TestGateway } from '../support/gateway.ts'
 import { sessionsOf } from '../support/possession.ts'
 
@@ -77,7 +77,7 @@ describe('whose tenant a child is of', () => {
 })
 
 describe('who approves nothing for a child', () => {
-  const approve = (person: Person, elevation: unknown): Promise<Told> => asks(gate, person, 'POST', `/v1/elevations/${String(elevation)}/approve`, { reason: 'ok' })
+  const approve = (person: Person, elevation: unknown): Promise<Told> => approves(gate, person, elevation)
   const waitingOf = (json: Json): unknown => (json['elevations'] as readonly Json[])[0]?.['id'] // as the contract has it
 
   test('[APR2, SES21] the owner of its parent, and of what is above that', async () => {

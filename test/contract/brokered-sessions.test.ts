@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runCommandLine } from '../../src/cli/command-line.ts'
 import type { Commit } from '../../src/sessions/store.ts'
 import { StoreFault } from '../../src/sessions/store-fault.ts'
-import { asks, BROKERS, brokerPlan, identityOf, type Json, opened, opens, type Person, type Told, wanted } from '../support/brokers.ts'
+import { approves, asks, brokerPlan, BROKERS, identityOf, type Json, opened, opens, type Person, type Told, wanted } from '../support/brokers.ts'
 import { type GatewayPair, TestGateway } from '../support/gateway.ts'
 import { AheadClock, sessionsOf } from '../support/possession.ts'
 import { RecordingUpstream } from '../support/recording-upstream.ts'
@@ -206,7 +206,7 @@ describe('elevations a session begins with', () => {
     expect(status).toBe(202)
     const waiting = (json['elevations'] as readonly Json[]).find(({ profile }) => profile === 'approved') // as the contract has it
     expect(waiting).toMatchObject({ state: 'requested', carries: [], requestedBy: identityOf('flows'), because: 'task T-1' })
-    const approve = (person: Person): Promise<Told> => asks(gate, person, 'POST', `/v1/elevations/${String(waiting?.['id'])}/approve`, { reason: 'ok' })
+    const approve = (person: Person): Promise<Told> => approves(gate, person, waiting?.['id'])
     for (const person of ['flows', 'other'] as const) expect([person, (await approve(person)).status]).toEqual([person, 403])
     expect((await approve('approver')).status).toBe(200)
   })
@@ -221,7 +221,7 @@ describe('elevations a session begins with', () => {
       await asks(own, 'operator', 'POST', '/v1/anchors/task/T-3', { state: 'ended', tenant: 'acme' })
       expect((await asks(own, 'loose', 'GET', `/v1/sessions/${session}`)).json['elevations']).toMatchObject([{ lost: null }, { lost: 'purpose_over' }])
       const late = await opens(own, 'loose', { purpose: { task: 'T-3' }, profiles: [{ profile: 'ticketed' }] })
-      expect(late).toMatchObject({ status: 403, json: { reason: 'purpose_mismatch' } })
+      expect(late).toMatchObject({ status: 403, json: { reason: 'purpose_over' } })
     } finally {
       await own.stop()
     }

@@ -179,7 +179,7 @@ test('[STO19] the journal does not say again what changed nothing: a ticket clos
   const first = await Journal.open(path, () => one.clock.now())
   const ledger = new Ledger(one.store, one.mirror, one.clock, first)
   const sent = ['anchor.ended', 'anchor.ended', 'anchor.opened'] as const
-  for (const kind of sent) await ledger.applyToAnchor(ticket, word({ kind }))
+  for (const kind of sent) await ledger.applyToAnchor(ticket, word({ kind, matter: null }))
   expect(first.recent).toHaveLength(1)
   await first.close()
   const second = await Journal.open(path, () => one.clock.now())
@@ -214,7 +214,7 @@ test('[STO13, SIG4] a gateway that stops does not wait for thousands of sessions
   const tap = new StoreTap()
   const one = await gateway({ wrap: store => tap.wrap(store) })
   const ticket = { kind: 'ticket', name: 'T' } as const
-  await one.ledger.applyToAnchor(ticket, word({ kind: 'anchor.opened' as const }))
+  await one.ledger.applyToAnchor(ticket, word({ kind: 'anchor.opened' as const, matter: null }))
   const sessions: Session[] = []
   for (let i = 0; i < 30; i++) {
     const session = await one.opened(`s${i}`)
@@ -223,7 +223,7 @@ test('[STO13, SIG4] a gateway that stops does not wait for thousands of sessions
   }
   const begun = Promise.withResolvers<void>()
   tap.listen(({ name, side, first }) => { if (side === 'before' && name === 'commitRestrictive' && (first as Commit).ref.kind === 'session') begun.resolve() }) // its first argument
-  await one.ledger.applyToAnchor(ticket, word({ kind: 'anchor.ended' as const }))
+  await one.ledger.applyToAnchor(ticket, word({ kind: 'anchor.ended' as const, matter: null }))
   await begun.promise
   one.ledger.stop()
   await one.ledger.settled()

@@ -199,7 +199,7 @@ describe('a debt that cannot be paid', () => {
     const tickets = ['owed', 'said'].map(name => ({ kind: 'ticket', name }) as const)
     await end(true, sessionRef(session.key), word(END))
     await end(false, sessionRef(session.key), word(END))
-    for (const ref of tickets) await end(ref.name === 'owed', ref, word({ kind: 'anchor.ended' }))
+    for (const ref of tickets) await end(ref.name === 'owed', ref, word({ kind: 'anchor.ended', matter: null }))
     const ledger = new Ledger(behind.store, behind.mirror, behind.clock, journal)
     onTestFinished(() => ledger.stop())
     await ledger.recall()

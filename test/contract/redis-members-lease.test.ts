@@ -103,7 +103,7 @@ describe('a history that is not the known one', () => {
     const refs: readonly RecordRef[] = [sessionRef(key), ticket, lockRef(selector)]
     const ends = [
       await one.ledger.applyToSession(key, signal('sig_end', END)),
-      await other.ledger.applyToAnchor(ticket, { kind: 'anchor.ended', id: newSignalId(), by: 'operator', note: '' }),
+      await other.ledger.applyToAnchor(ticket, { kind: 'anchor.ended', matter: null, id: newSignalId(), by: 'operator', note: '' }),
       await one.ledger.applyToLock(selector, { kind: 'lock.set', lock: newLockId(), selector, effect: 'deny', reason: 'locked', until: null, id: newSignalId(), by: 'operator', note: '' }),
     ]
     for (const { position } of ends) expect(position && (await one.store.enforced(position))).toMatchObject({ gateways: { total: 2, acknowledged: 2 } })

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { AnchorRef, Selector } from '../../src/core/anchor.ts'
 import { NOT_BOUND } from '../../src/core/binding.ts'
-import type { ElevationId } from '../../src/core/elevation.ts'
+import { type ElevationId, PLAIN } from '../../src/core/elevation.ts'
 import { indexOf, lockRef, type RecordRef, sessionRef, type StoredRecord, tiesOf } from '../../src/core/record.ts'
 import type { Session, SessionId, SessionKey } from '../../src/core/session.ts'
 import { type AnchorSignal, isRestrictive, type SessionNews, type SessionSignal, type Signal, type SignalId } from '../../src/core/signal.ts'
@@ -55,7 +55,7 @@ export function commitOf(session: Session | null, news: SessionSignal, now: Inst
 }
 
 export function anchorCommit(id: string, anchor: AnchorRef, kind: 'anchor.opened' | 'anchor.ended', now: Instant, changes: Partial<Commit> = {}): Commit {
-  const news: AnchorSignal = { id: id as SignalId, by: 'operator', note: '', kind } // a test word
+  const news: AnchorSignal = { id: id as SignalId, by: 'operator', note: '', kind, matter: null } // a test word
   const { record, facts } = transitionAnchor(anchor, null, news, now)
   if (record === null) throw new Error('the news made no record')
   return {
@@ -66,10 +66,10 @@ export function anchorCommit(id: string, anchor: AnchorRef, kind: 'anchor.opened
 
 /** Asks for an elevation that stands on a ticket. */
 export const asking = (id: string, anchor: AnchorRef, now: Instant): SessionSignal => signal(`sig_ask_${id}`, {
-  kind: 'elevation.requested', askedUntil: null,
+  kind: 'elevation.requested', startsAt: null,
   elevation: {
-    id: `elv_${id}` as ElevationId, profile: 'fix', adds: ['db:write'], purposes: {}, ties: [{ anchor, generation: instant(0), reason: 'ticket_closed' }], params: {}, // a test word
-    for: duration(60_000), max: HOUR, startsAt: null, requestedAt: now, requestedBy: 'someone', barred: [], because: '', approvalsNeeded: 0, approvals: [], keyThumbprint: null, workload: null,
+    id: `elv_${id}` as ElevationId, profile: 'fix', adds: ['db:write'], purposes: {}, ties: [{ anchor, generation: instant(0), reason: 'ticket_closed', position: null }], params: {}, // a test word
+    for: duration(60_000), max: HOUR, startsAt: null, requestedAt: now, requestedBy: 'someone', barred: [], because: '', ...PLAIN,
     state: { is: 'requested', expiresAt: null },
   },
 })
@@ -497,6 +497,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(await Promise.all(requests.map((each, i) => (both[(i + 1) % 2] ?? store).take(each)))).toEqual(given)
         expect(await store.take(taking('req_late'))).toBe(0)
         expect(await store.take(taking('req_0', { counter: 'elv_2' }))).toBe(3)
+        expect(await Promise.all(['elv_1', 'elv_2', 'elv_3'].map(counter => store.taken(counter)))).toEqual([10, 3, 0])
       })
 
       test('[STO12, STORE-29] §11.29 a lower limit gives no more than is left under it, and none takes anything back', async () => {
@@ -633,7 +634,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
   })
 }
 
-const keyOf = (who: string): SessionKey => `key-${who}` as SessionKey // a test word
+export const keyOf = (who: string): SessionKey => `key-${who}` as SessionKey // a test word
 const byName = (a: Announcement, b: Announcement): number => (a.ref.name < b.ref.name ? -1 : 1)
 
 /** Settles when what the store announced is known to be all there is. */

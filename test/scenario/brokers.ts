@@ -9,9 +9,10 @@ import { call, type DpopKey, seconds, type Sent, type Way } from '../support/pos
 import { RedisServer } from '../support/redis-server.ts'
 import type { Certificate } from '../support/tls.ts'
 import { until } from '../wire/support.ts'
+import type { Setting } from './callers.ts'
 import { asHolder } from './operators.ts'
 import type { Raised } from './pair.ts'
-import { APPROVER, type Headers, type Line, listeners, type Staging, useKeys } from './stage.ts'
+import { type Adapted, APPROVER, type Headers, type Line, listeners, type Staging, useKeys } from './stage.ts'
 
 const EXAMPLES = new URL('../../config/examples/', import.meta.url)
 const OPERATOR = `nga_${'b'.repeat(43)}`
@@ -29,13 +30,14 @@ type Example = { stateDir?: string; server?: object; telemetry?: object; admin?:
 async function planOf(name: string, staging: Staging): Promise<GatewayPlan> {
   const server = { listeners: await listeners(staging, { protocols: ['http1', 'http2'] }) }
   return {
-    routes: '', tls: staging.clientsCaFile !== undefined,
+    ...(staging.clock === undefined ? {} : { clock: staging.clock }), routes: '', tls: staging.clientsCaFile !== undefined,
     config: ({ directory, upstream, issuer }) => {
       const example = parse(readFileSync(new URL(name, EXAMPLES), 'utf8')) as Example // our own file
       const tokenFile = join(directory, 'operators.json')
       Object.assign(example, { stateDir: join(directory, 'state'), server, telemetry: { logs: { level: 'silent' } }, admin: { auth: { tokenFile } } })
       useKeys(example.authn, staging, issuer.issuer, join(directory, 'jwks.json'))
       for (const route of example.routes) route.upstream = upstream.origin
+      staging.adapt?.(example as Adapted, directory)
       mkdirSync(join(directory, 'state'), { recursive: true })
       writeFileSync(join(directory, 'state', 'admin.token'), OPERATOR, { mode: 0o600 })
       writeFileSync(tokenFile, JSON.stringify(OPERATORS), { mode: 0o600 })
@@ -58,6 +60,12 @@ export async function raiseBrokeredPair(name: string, staging: Staging = {}): Pr
   const pair: GatewayPair = await TestGateway.pair(server, { ...(await planOf(name, staging)), store: STORE })
   return bornBefore({ ...pair, server, stop: () => pair.stop().then(() => server.dispose()) })
 }
+
+/** Where a story with a broker is played. */
+export const BROKERED_SETTINGS = [
+  ['on one gateway with the embedded store', (name: string, staging: Staging = {}): Promise<Setting> => raiseBrokered(name, staging).then(gate => ({ a: gate, b: gate, trail: () => gate.trail(), stop: () => gate.stop() }))],
+  ['on two gateways over Redis', (name: string, staging: Staging = {}): Promise<Setting> => raiseBrokeredPair(name, staging)],
+] as const
 
 /** The broker's word, and what it is told. */
 export const asBroker = (gate: TestGateway, path: string, body: Line = {}): Promise<{ readonly status: number; readonly json: Line }> => asHolder(gate, BROKER, path, body)

@@ -1,5 +1,6 @@
 // Callers of a scenario with what each of them has: a certificate on its connection, a token, an address. And where a story is played: on one gateway with the
 // embedded store, then on two over Redis. For tests only.
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type ClientHttp2Session, connect as connect2 } from 'node:http2'
 import { tmpdir } from 'node:os'
@@ -82,7 +83,8 @@ export async function elevatedAt(gate: TestGateway, caller: Caller, ask: object)
 }
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
-const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo=' // of that key (RFC 6455 §1.3)
+/** What an answer shows of a key (RFC 6455 §1.3). */
+const acceptOf = (key: string): string => createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
 const UPGRADE = { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': KEY }
 
 /** Asks for a WebSocket: `101`, or what refused it. */
@@ -94,10 +96,10 @@ export async function upgraded(gate: TestGateway, caller: Caller, path: string):
 /** The upstream takes every upgrade. The paths of those it took, as they come. */
 export function takesUpgrades({ upstream }: TestGateway): readonly string[] {
   const taken: string[] = []
-  upstream.upgrades(({ url }, socket) => {
+  upstream.upgrades(({ url, headers }, socket) => {
     taken.push(url ?? '')
     socket.on('error', () => undefined) // the caller goes first
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${ACCEPT}\r\n\r\n`)
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${acceptOf(String(headers['sec-websocket-key']))}\r\n\r\n`)
   })
   return taken
 }

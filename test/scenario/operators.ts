@@ -12,9 +12,10 @@ export async function asHolder(gate: TestGateway, token: string, path: string, b
   return { status: answer.status, json: (await answer.json()) as Line } // the API answers objects
 }
 
-/** Somebody on call approves; anything but 200 is a fault. */
+/** Somebody on call approves what the request shows now; anything but 200 is a fault. */
 export async function approve(gate: TestGateway, elevation: string): Promise<void> {
-  const { status, json } = await asHolder(gate, APPROVER, `/v1/elevations/${elevation}/approve`)
+  const { json: { shown } } = await gate.admin('GET', `/v1/elevations/${elevation}`)
+  const { status, json } = await asHolder(gate, APPROVER, `/v1/elevations/${elevation}/approve`, { shown })
   if (status !== 200) throw new Error(`not approved: ${status} ${JSON.stringify(json)}`)
 }
 

@@ -7,12 +7,12 @@ import { expect } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { type GatewayPair, TestGateway } from '../support/gateway.ts'
 import { eventually, RedisServer } from '../support/redis-server.ts'
-import { APPROVER, type Headers, listeners, outcome, speaksTls, type Staging, useKeys } from './stage.ts'
+import { APPROVER, OWNER, type Headers, listeners, outcome, speaksTls, type Staging, useKeys } from './stage.ts'
 
 const EXAMPLES = new URL('../../config/examples/', import.meta.url)
 const OPERATOR = `nga_${'p'.repeat(43)}`
 const entry = (name: string, token: string, role: string, identity: string) => ({ name, sha256: createHash('sha256').update(token).digest('hex'), roles: [role], identity })
-const OPERATORS = { tokens: [entry('operator', OPERATOR, 'operator', 'https://login.example|olga'), entry('on-call', APPROVER, 'approver', 'https://login.example|ann')] }
+const OPERATORS = { tokens: [entry('operator', OPERATOR, 'operator', 'https://login.example|olga'), entry('on-call', APPROVER, 'approver', 'https://login.example|ann'), entry('owner', OWNER, 'approver', 'https://login.example|omar')] }
 /** Callers need not wait long for a store that is gone; a server that a busy machine leaves waiting for a second is not gone. */
 const STORE = 'lease: 2s, hold: { requests: 200ms, streams: 30s }'
 
@@ -37,6 +37,7 @@ function configOf(name: string, staging: Staging, server: object, { directory, u
   example.admin = { auth: { tokenFile } }
   useKeys(example.authn, staging, issuer.issuer, join(directory, 'jwks.json'))
   for (const route of example.routes) route.upstream = upstream.origin
+  staging.adapt?.(example, directory)
   mkdirSync(example.stateDir, { recursive: true })
   writeFileSync(join(example.stateDir, 'admin.token'), OPERATOR, { mode: 0o600 })
   writeFileSync(tokenFile, JSON.stringify(OPERATORS), { mode: 0o600 })

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { TestGateway } from '../support/gateway.ts'
 import { RawClient, request, type RawResponse } from '../support/raw-client.ts'
-import { APPROVER, bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { approve } from './operators.ts'
+import { bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const HOST = { host: 'db.prod.internal' }
 const SHORT = 1_500
@@ -27,18 +28,8 @@ const ask = async (method: string, path: string, headers: Headers = dba): Promis
 async function approved(body: object): Promise<string> {
   const id = await elevate(gate, dba, { profile: 'maintenance', ...body })
   seen.waiting = await ask('GET', '/sql/tables')
-  const answer = await asApprover(`/v1/elevations/${id}/approve`)
-  expect(answer, id).toBe(200)
+  await approve(gate, id)
   return id
-}
-
-async function asApprover(path: string): Promise<number> {
-  const { port } = gate.gateway.front.bound.get('admin')?.address ?? { port: 0 }
-  const client = await RawClient.connect({ port })
-  await client.send(request('POST', path, { Host: `127.0.0.1:${port}`, Authorization: `Bearer ${APPROVER}`, 'Content-Type': 'application/json' }, JSON.stringify({ reason: 'maintenance 7' })))
-  const { status } = await client.response()
-  client.close()
-  return status
 }
 
 async function onConnection(client: RawClient, path: string): Promise<RawResponse> {
@@ -110,7 +101,7 @@ async function outlives(): Promise<void> {
   const old = performance.now() + SHORT
   const report = await OpenStream.open(gate, '/reports/daily', dba)
   await word(gate, `/v1/elevations/${id}/extend`, { for: '1h' })
-  seen.extended.tooFar = (await gate.admin('POST', `/v1/elevations/${id}/extend`, { for: '2h', reason: 'too far' })).status
+  seen.extended.tooFar = (await gate.admin('POST', `/v1/elevations/${id}/extend`, { for: '4h', reason: 'too far' })).status
   const stop = rows()
   await report.client.until(() => performance.now() > old + 200 && lastRow(report) > old + 200)
   const written = stop()
@@ -140,8 +131,7 @@ beforeAll(async () => {
   session = String((await gate.ask('GET', '/.narrowgate/session', dba)).json['id'])
   const second = await tokenFor(gate.issuer, 'svc-dba', { sid: 'second' })
   other = bearer(second, HOST)
-  const granted = await elevate(gate, other, { profile: 'maintenance' })
-  expect(await asApprover(`/v1/elevations/${granted}/approve`)).toBe(200)
+  await approve(gate, await elevate(gate, other, { profile: 'maintenance' }))
   seen.atRest = [await ask('GET', '/sql/tables'), await ask('POST', '/sql/query'), await ask('GET', '/reports/daily'), await ask('DELETE', '/sql/tables')]
   await endsByTheClock()
   await endsEarly()

@@ -3,7 +3,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { TokenClaims } from '../support/token-issuer.ts'
 import { asked, both, type Caller, connect, driftsKept, driftsOf, elevatedAt, on, sessionAt, type Setting, SETTINGS, takesUpgrades, through, upgraded } from './callers.ts'
-import { bearer, factsIn, loadsAsItStands, outcome, tokenFor, word } from './stage.ts'
+import { Psa } from './psa.ts'
+import { bearer, factsIn, loadsAsItStands, outcome, tokenFor } from './stage.ts'
 
 const HOST = { host: 'firewalls.internal', 'narrowgate-ticket': 'CHG-88' }
 const ASK = { profile: 'change', purpose: { ticket: 'CHG-88' } }
@@ -24,13 +25,18 @@ describe.each(SETTINGS)('%s', (_, raised) => {
   let setting: Setting
   let consoles: readonly string[] = []
   let turn = 0
+  let psa: Psa
   beforeAll(async () => {
-    setting = await raised('s20.yaml', {})
+    psa = await Psa.start()
+    psa.has('c1', 'CHG-88', 'open')
+    setting = await raised('s20.yaml', { adapt: psa.stands })
     setting.a.upstream.plays.set('/v1/c1/status', '/ok').set('/v1/c2/status', '/ok')
     consoles = takesUpgrades(setting.a)
-    await word(setting.a, '/v1/anchors/ticket/CHG-88', { state: 'open', tenant: 'c1' })
   }, 30_000)
-  afterAll(() => setting.stop())
+  afterAll(async () => {
+    await setting.stop()
+    await psa.close()
+  })
   beforeEach(() => { turn++ })
 
   /** A token of the engineer's session in this test. */

@@ -11,6 +11,7 @@ import { verifyTrail } from '../../src/audit/verify.ts'
 import { load } from '../../src/config/load.ts'
 import { type Answer, TestGateway } from '../support/gateway.ts'
 import { RawClient, type RawHead, request, type RawResponse } from '../support/raw-client.ts'
+import type { ShiftedClock } from '../support/shifted-clock.ts'
 import { testAuthority } from '../support/tls.ts'
 import type { TokenClaims, TokenIssuer } from '../support/token-issuer.ts'
 
@@ -38,14 +39,21 @@ export type Staging = {
   readonly trustDomains?: { readonly [domain: string]: string }
   /** Files with the keys of providers whose issuer is not the stage's own, by their names. */
   readonly keySets?: { readonly [provider: string]: string }
+  /** What time it is on the stage; never with a store that gateways share, whose time is its own. Tokens are issued by it too (`issuedIn`). */
+  readonly clock?: ShiftedClock
+  /** What else of the example stands for something outside: addresses, secrets, keys. Nothing of what it decides. */
+  readonly adapt?: (example: Adapted, directory: string) => void
 }
+
+/** The example as it was parsed: any of its sections. */
+export type Adapted = { [section: string]: any }
 
 export const speaksTls = ({ clientsCaFile, trustDomains }: Staging): boolean => clientsCaFile !== undefined || trustDomains !== undefined
 
 /** Listeners of addresses of their own. @param more of the data listener */
 export async function listeners(staging: Staging, more: object = {}): Promise<readonly object[]> {
   const at = (name: string, serves: readonly string[], rest: object = {}): object => ({ name, address: '127.0.0.1:0', serves, ...rest })
-  const plain = [at('admin', ['admin']), at('ops', ['health', 'metrics'])]
+  const plain = [at('news', ['signals']), at('admin', ['admin']), at('ops', ['health', 'metrics'])]
   if (!speaksTls(staging)) return [at('main', ['proxy', 'keys'], more), ...plain]
   const { clientsCaFile: caFile, trustDomains } = staging
   const { server: { certFile, keyFile } } = await testAuthority()
@@ -70,17 +78,20 @@ export function loadsAsItStands(name: string): void {
 
 const OPERATOR = `nga_${'o'.repeat(43)}`
 export const APPROVER = `nga_${'a'.repeat(43)}`
+/** Approves too, and answers for some of the callers. */
+export const OWNER = `nga_${'w'.repeat(43)}`
 const digest = (token: string): string => createHash('sha256').update(token).digest('hex')
 const OPERATORS = { tokens: [
   { name: 'operator', sha256: digest(OPERATOR), roles: ['operator'], identity: 'https://login.example|olga' },
   { name: 'on-call', sha256: digest(APPROVER), roles: ['approver'], identity: 'https://login.example|ann' },
+  { name: 'owner', sha256: digest(OWNER), roles: ['approver'], identity: 'https://login.example|omar' },
 ] }
 
 /** Starts the gateway with the example. The names of its upstreams do not exist here: one upstream plays them all. */
 export async function raise(name: string, staging: Staging = {}): Promise<TestGateway> {
-  const server = { listeners: await listeners(staging) }
+  const server = { listeners: await listeners(staging, { protocols: ['http1', 'http2'] }) }
   return TestGateway.start({
-    routes: '', tls: speaksTls(staging),
+    ...(staging.clock === undefined ? {} : { clock: staging.clock }), routes: '', tls: speaksTls(staging),
     config: ({ directory, upstream, issuer }) => {
       const example = parse(readFileSync(new URL(name, EXAMPLES), 'utf8')) as Example // our own file
       example.stateDir = join(directory, 'state')
@@ -90,6 +101,7 @@ export async function raise(name: string, staging: Staging = {}): Promise<TestGa
       for (const route of example.routes) route.upstream = upstream.origin
       mkdirSync(example.stateDir, { recursive: true })
       writeFileSync(join(example.stateDir, 'admin.token'), OPERATOR, { mode: 0o600 })
+      staging.adapt?.(example, directory)
       if (example.admin !== undefined) {
         example.admin.auth.tokenFile = join(directory, 'operators.json')
         writeFileSync(example.admin.auth.tokenFile, JSON.stringify(OPERATORS), { mode: 0o600 })
@@ -187,6 +199,21 @@ export function recordsAreWhole(lines: readonly Line[], session: string, { tenan
     filled(line, [...everywhere, 'reason', 'evaluation'])
     expect(line).toMatchObject({ decision: 'refuse', tenant })
   }
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('base64url')
+
+/** 'Each record has the digest of the arguments', by this one among a session's requests: of its query when it was admitted, of its body when that had gone upstream. */
+export function argumentsAreDigested(lines: readonly Line[], session: string, { path, query, body }: { readonly path: string; readonly query: string; readonly body: string }): void {
+  const opened = lines.filter(line => line['kind'] === 'exchange.opened' && line['session'] === session)
+  for (const line of opened) for (const name of ['queryDigest', 'bodyDigest']) expect(line).toHaveProperty(name)
+  const asked = opened.filter(line => line['path'] === path && line['queryDigest'] === sha256(query))
+  expect(asked, `${path}${query}`).toHaveLength(1)
+  const closed = lines.filter(({ kind, exchange }) => kind === 'exchange.closed' && exchange === asked[0]?.['exchange'])
+  expect(closed).toMatchObject([{ requestDigest: sha256(body), answerDigest: expect.stringMatching(/^[\w-]{43}$/) }])
+  const others = opened.filter(line => line !== asked[0])
+  expect([...new Set(others.map(({ queryDigest }) => queryDigest))]).toEqual([null]) // none of them has a query
+  expect(JSON.stringify(opened)).not.toContain(query)
 }
 
 /** `narrowgate audit verify` with what the operator fetched before; then without each record in turn. */

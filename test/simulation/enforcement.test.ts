@@ -8,7 +8,7 @@ import { type AnchorRef, LOCK_EFFECTS, type LockEffect, type Selector, SELECTOR_
 import { type Bindings, NOT_BOUND } from '../../src/core/binding.ts'
 import { grantName } from '../../src/core/decision.ts'
 import { evaluate } from '../../src/core/evaluate.ts'
-import type { Elevation, ElevationId } from '../../src/core/elevation.ts'
+import { type Elevation, type ElevationId, PLAIN as PLAIN_ELEVATION } from '../../src/core/elevation.ts'
 import type { Evaluation } from '../../src/core/evaluation.ts'
 import type { Evidence } from '../../src/core/evidence.ts'
 import { pathPattern } from '../../src/core/path-pattern.ts'
@@ -32,6 +32,7 @@ import { Mirror } from '../../src/sessions/mirror.ts'
 import { Timekeeper } from '../../src/sessions/timekeeper.ts'
 import { Intake, type Word } from '../../src/signals/intake.ts'
 import { type Ask, type Life, Model, newer, type Raise, type Shown, type Variant } from './enforcement-model.ts'
+import { PLAIN_CONTEXT, PLAIN_PROFILE, PLAIN_RULE } from '../support/plain.ts'
 
 const START = 1_800_000_000_000
 const WORD: Word = { by: 'operator', note: 'test', id: null }
@@ -45,15 +46,15 @@ const PLAIN: Variant = { baseline: ['a:read', 'b:read'], profiles: PROFILES, clo
 // ---- what the model calls by plain words, as the gateway knows it
 
 function policyOf({ baseline, profiles, closed, credentialEnd }: Variant): Policy {
-  const rule = (path: string, i: number): Rule => ({ name: `r#${i}`, effect: 'allow', methods: null, paths: [pathPattern(path)], upgrade: null, anonymous: path === '/public', scope: SCOPES[path] ?? null, condition: null, messages: null, requireAuth: null })
+  const rule = (path: string, i: number): Rule => ({ name: `r#${i}`, effect: 'allow', methods: null, paths: [pathPattern(path)], upgrade: null, anonymous: path === '/public', scope: SCOPES[path] ?? null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE })
   const route = (name: string, path: string, own: readonly string[]): Route => ({
     name, host: { is: 'any' }, path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
     rules: own.filter(each => !closed.includes(each)).map(rule),
   })
   const routes = [route('api', '/**', PATHS.filter(path => !path.startsWith('/other'))), route('other', '/other/**', ['/other/b'])]
-  const profile = ([name, adds]: readonly [string, readonly string[]]) => ({ name, title: name, adds, eligible: null, params: new Map(), for: duration(60_000), max: duration(60_000), purposes: [], endWhen: [], approval: null })
+  const profile = ([name, adds]: readonly [string, readonly string[]]) => ({ ...PLAIN_PROFILE, name, title: name, adds, for: duration(60_000), max: duration(60_000) })
   return {
-    digest: JSON.stringify([baseline, profiles, closed]), routes, table: routeTable(routes), profiles: new Map(Object.entries(profiles).map(entry => [entry[0], profile(entry)])), purposes: new Map(), brokers: new Map(), identities: [],
+    digest: JSON.stringify([baseline, profiles, closed]), routes, table: routeTable(routes), profiles: new Map(Object.entries(profiles).map(entry => [entry[0], profile(entry)])), purposes: new Map(), brokers: new Map(), identities: [], windows: new Map(), connectors: new Map(),
     sessions: { key: [], credentialEnd, bind: { key: 'required', workload: 'required', device: 'off', source: 'off', tenant: 'required' }, idle: duration(86_400_000), max: duration(86_400_000), frozenFor: duration(86_400_000), baseline: [{ when: null, scopes: baseline }], exchangesPerSession: 1_000 },
   }
 }
@@ -70,7 +71,7 @@ const evidenceOf = (who: number, { id, keys: [keyId], issued, ends }: Shown): Ev
 const evaluationOf = ({ who, path, ticket, credential }: Ask): Evaluation => ({
   evidence: credential === null || who === null ? null : evidenceOf(who, credential),
   action: { method: 'GET', upgrade: null }, resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
-  context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: who === null ? null : shownBy(who).workload, certified: null, purposes: ticket === null ? {} : { ticket }, headers: [] },
+  context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: who === null ? null : shownBy(who).workload, certified: null, purposes: ticket === null ? {} : { ticket }, ...PLAIN_CONTEXT, headers: [] },
 })
 const nullable = (ms: number | null): Instant | null => (ms === null ? null : instant(ms))
 const credentialOf = ({ id, keys: [keyId], issued, ends }: Shown): Credential => ({ id, keyId: keyId ?? null, issuedAt: nullable(issued), expiresAt: nullable(ends) })
@@ -104,7 +105,7 @@ const seen = new Map<string, number>()
 const count = (what: string): void => void seen.set(what, (seen.get(what) ?? 0) + 1)
 
 const counted = (what: string) => ({ permit }: Exchange): void => count(`${what} ${permit.grant.is}`)
-const WITNESS: Witness = { regranted: counted('regranted'), frozen: counted('froze'), resumed: counted('resumed'), cut: ({ exchange }) => counted('ended')(exchange) }
+const WITNESS: Witness = { regranted: counted('regranted'), frozen: counted('froze'), resumed: counted('resumed'), finishing: counted('finishing'), cut: ({ exchange }) => counted('ended')(exchange) }
 
 // ---- the two worlds side by side
 
@@ -214,18 +215,18 @@ class Twin {
     if (life.frozen !== null || this.raises(who).length >= 16 || tied?.state === 'ended') return
     const raise: Raise = { id: this.#id('elv'), who, life: life.id, profile, adds: PROFILES[profile], ticket, for: seconds * 1_000, until: null, over: false }
     const elevation: Elevation = {
-      id: raise.id as ElevationId, profile, adds: raise.adds, purposes: ticket === null ? {} : { ticket }, params: {}, for: duration(raise.for), max: duration(raise.for), startsAt: null, requestedAt: this.clock.now(), requestedBy: 'a|b', because: '', // a test word
-      ties: ticket === null ? [] : [{ anchor: anchorOf(ticket), generation: tied?.generation ?? instant(0), reason: 'ticket_closed' }],
-      approvalsNeeded: 0, approvals: [], barred: [], keyThumbprint: null, workload: null, state: { is: 'requested', expiresAt: null },
+      ...PLAIN_ELEVATION, id: raise.id as ElevationId, profile, adds: raise.adds, purposes: ticket === null ? {} : { ticket }, params: {}, for: duration(raise.for), max: duration(raise.for), startsAt: null, requestedAt: this.clock.now(), requestedBy: 'a|b', because: '', // a test word
+      ties: ticket === null ? [] : [{ anchor: anchorOf(ticket), generation: tied?.generation ?? instant(0), reason: 'ticket_closed', position: null }],
+      barred: [], state: { is: 'requested', expiresAt: null },
     }
-    await this.news(who, { kind: 'elevation.requested', elevation, askedUntil: null })
+    await this.news(who, { kind: 'elevation.requested', elevation, startsAt: null })
     await nextTurn()
     if (!life.toBaseline && !life.barred.includes(profile)) raise.until = this.model.now + raise.for
     this.model.raises.push(raise)
   }
 
   async anchor(ticket: string, state: 'opened' | 'ended'): Promise<void> {
-    await this.intake.anchor(anchorOf(ticket), { kind: `anchor.${state}` }, WORD)
+    await this.intake.anchor(anchorOf(ticket), { kind: `anchor.${state}`, matter: null }, WORD)
     if (state === 'ended') for (const raise of this.model.raises) if (raise.ticket === ticket) raise.over = true
     this.check()
     await this.ledger.settled()

@@ -1,7 +1,7 @@
 // Whole lives against a second, smaller account of what must be: once pure, once through a store, with gateways that act on what they last read. SPEC: SIG2, SIG4, SES4, ELV3, STO1, STO2, AUD1
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Elevation, ElevationId } from '../../src/core/elevation.ts'
+import type { Elevation, ElevationId, Then } from '../../src/core/elevation.ts'
 import type { SessionFact } from '../../src/core/fact.ts'
 import { indexOf, sessionRef, tiesOf } from '../../src/core/record.ts'
 import { replaySession } from '../../src/core/replay.ts'
@@ -30,6 +30,9 @@ type Account = {
   mayRun: Map<ElevationId, number>
 }
 
+/** Ends behind which a profile may have something put in order. */
+const UNASKED: readonly string[] = ['ticket_closed', 'window_closed', 'limit_reached']
+
 const fresh = (): Account => ({ life: null, ended: true, mark: null, endsAt: 0, frozen: false, baselineOnly: false, only: null, barred: new Set(), mayRun: new Map() })
 
 function begin(account: Account, signal: Extract<SessionSignal, { kind: 'session.opened' }>, accepted: boolean): void {
@@ -54,13 +57,33 @@ function narrow(account: Account, before: Session, { to, elevations }: Extract<S
   }
 }
 
+/** It is over by itself; only what ran, or was held back, leaves something behind. */
+function endsUnasked(account: Account, { id, state, afterEnd }: { readonly id: ElevationId; readonly state: Elevation['state']; readonly afterEnd: Then | null }): void {
+  account.mayRun.delete(id)
+  if (afterEnd !== null && (state.is === 'active' || state.is === 'suspended')) account.mayRun.set(afterEnd.id, Infinity)
+}
+
+/** Whatever of these time alone has ended. */
+function late(account: Account, before: Session | null, of: readonly Elevation['state']['is'][], now: Instant): void {
+  for (const elevation of before?.elevations ?? []) {
+    const { state, endsBy } = elevation
+    if ((state.is === 'active' || state.is === 'suspended') && of.includes(state.is) && ((state.until ?? Infinity) <= now || (endsBy ?? Infinity) <= now)) endsUnasked(account, elevation)
+  }
+}
+
 /** An upper bound of what may run: from request to end, never past its longest time after the first instant it could have started. */
 function follow(account: Account, before: Session | null, signal: SessionSignal, now: Instant): void {
   if (before === null && signal.kind !== 'session.opened') return
   if (account.ended && signal.kind !== 'session.terminated' && signal.kind !== 'mark.cleared') return
   switch (signal.kind) {
     case 'session.narrowed': { if (before !== null) narrow(account, before, signal); return }
-    case 'session.widened': { account.baselineOnly = false; account.only = null; account.barred.clear(); return }
+    case 'session.widened': {
+      if (account.baselineOnly || account.only !== null || account.barred.size > 0) late(account, before, ['suspended'], now)
+      account.baselineOnly = false
+      account.only = null
+      account.barred.clear()
+      return
+    }
     case 'session.frozen': { account.frozen = true; return }
     case 'session.resumed': { account.frozen = false; return }
     case 'session.shortened': { account.endsAt = Math.min(account.endsAt, signal.endsAt); return }
@@ -71,23 +94,29 @@ function follow(account: Account, before: Session | null, signal: SessionSignal,
       if (before?.elevations.find(({ id }) => id === signal.elevation)?.state.is === 'requested') account.mayRun.delete(signal.elevation)
       return
     }
-    case 'elevation.ended': { account.mayRun.delete(signal.elevation); return }
+    case 'elevation.ended': {
+      const ended = before?.elevations.find(({ id }) => id === signal.elevation)
+      if (ended !== undefined && UNASKED.includes(signal.reason)) endsUnasked(account, ended)
+      else account.mayRun.delete(signal.elevation)
+      return
+    }
     case 'elevation.requested': { if (!account.frozen && !before?.elevations.some(({ id }) => id === signal.elevation.id)) account.mayRun.set(signal.elevation.id, Infinity); return }
     case 'time.passed': {
       if (account.endsAt <= now) end(account, now, false, false, null)
       else if (before?.frozen?.until != null && before.frozen.until <= now) end(account, now, true, false, before.credential.issuedAt)
+      else late(account, before, ['active', 'suspended'], now)
       return
     }
-    case 'session.opened': case 'binding.drifted': case 'credential.renewed': case 'elevation.approved': case 'elevation.extended':
+    case 'session.opened': case 'binding.drifted': case 'credential.renewed': case 'elevation.approved': case 'elevation.started': case 'elevation.deferred': case 'elevation.spent': case 'elevation.extended':
   }
 }
 
 function bounded(account: Account, elevation: Elevation): void {
-  const { id, state, profile, max } = elevation
+  const { id, state, profile, max, endsBy } = elevation
   if (state.is !== 'active') return
   expect(account.mayRun.has(id), `${id} runs though it was ended or never asked for`).toBe(true)
   expect([account.ended, account.baselineOnly, account.barred.has(profile)]).toEqual([false, false, false])
-  const limit = Math.min(account.mayRun.get(id) ?? 0, state.since + max)
+  const limit = Math.min(account.mayRun.get(id) ?? 0, state.since + max, endsBy ?? Infinity)
   expect(state.until).toBeLessThanOrEqual(limit)
   account.mayRun.set(id, limit) // whatever comes later, it stays within the first start's longest time
 }
@@ -124,7 +153,7 @@ describe('core alone', () => {
       fc.pre(session !== null && taking.length > 0)
       let record: Session | null = session
       for (const pick of picks) record = transition(record, taking[pick % taking.length] ?? taking[0] as SessionSignal, now).record // not empty: see above
-      const running = (of: Session | null): readonly ElevationId[] => of?.elevations.filter(({ state }) => state.is === 'active').map(({ id }) => id) ?? []
+      const running = (of: Session | null): readonly ElevationId[] => of?.elevations.filter(({ state, follows }) => state.is === 'active' && follows === null).map(({ id }) => id) ?? []
       expect(running(session)).toEqual(expect.arrayContaining([...running(record)]))
       if (session?.state.is !== 'live') expect(record?.state.is).not.toBe('live')
       expect(record?.endsAt ?? 0).toBeLessThanOrEqual(session?.endsAt ?? 0)

@@ -41,7 +41,7 @@ export function endAt({ ledger }: Desk, how: End, { key, life, elevation: id }: 
   switch (how) {
     case 'terminate': return ledger.applyToSession(key, { ...word(), life, kind: 'session.terminated', reason: 'session_ended' })
     case 'elevation': return ledger.applyToSession(key, { ...word(), life, kind: 'elevation.ended', elevation: id ?? ('' as ElevationId), reason: 'revoked', because: 'test' }) // only rights that have one are ended so
-    case 'ticket': return ledger.applyToAnchor(TICKET, { ...word(), kind: 'anchor.ended' })
+    case 'ticket': return ledger.applyToAnchor(TICKET, { ...word(), kind: 'anchor.ended', matter: null })
     case 'lock': {
       const selector = { kind: 'subject', value: subjectOf(key) } as const
       return ledger.applyToLock(selector, { ...word(), kind: 'lock.set', lock: newLockId(), selector, effect: 'deny', reason: 'locked', until: null })
@@ -62,8 +62,8 @@ export async function elevateAt({ ledger, mirror }: Desk, right: Right, id: Elev
   const tied = await mirror.anchor(TICKET)
   if (tied?.state === 'ended') return
   right.generation = tied?.generation ?? 0
-  const asked = elevation(id, { for: duration(HOUR), max: duration(HOUR), ties: [{ anchor: TICKET, generation: instant(right.generation), reason: 'ticket_closed' }], state: { is: 'requested', expiresAt: null } })
-  await ledger.applyToSession(key, { ...word(), life, kind: 'elevation.requested', elevation: asked, askedUntil: null })
+  const asked = elevation(id, { for: duration(HOUR), max: duration(HOUR), ties: [{ anchor: TICKET, generation: instant(right.generation), reason: 'ticket_closed', position: null }], state: { is: 'requested', expiresAt: null } })
+  await ledger.applyToSession(key, { ...word(), life, kind: 'elevation.requested', elevation: asked, startsAt: null })
 }
 
 export class World {
@@ -144,7 +144,7 @@ export class World {
     this.#doing(at, ({ desk }) => elevateAt(desk, right, id))
   }
 
-  reopenTicket(at: number): void { this.#doing(at, ({ desk }) => desk.ledger.applyToAnchor(TICKET, { ...word(), kind: 'anchor.opened' })) }
+  reopenTicket(at: number): void { this.#doing(at, ({ desk }) => desk.ledger.applyToAnchor(TICKET, { ...word(), kind: 'anchor.opened', matter: null })) }
 
   /** An end, acknowledged when every gateway has enforced it. */
   end(at: number, how: End, pick: number): void {

@@ -102,6 +102,12 @@ export async function asks(gate: TestGateway, person: Person | { readonly token:
 
 /** What anybody may ask for; members given take the place of these. */
 export const wanted = (more: Json = {}): Json => ({ subject: { kind: 'agent', subject: 'triage', tenant: 'acme' }, bind: { source: '127.0.0.1' }, reason: 'task T-1', ...more })
+/** A person's word on a request as it is now. */
+export async function approves(gate: TestGateway, person: Person, elevation: unknown): Promise<Told> {
+  const { shown } = (await asks(gate, 'operator', 'GET', `/v1/elevations/${String(elevation)}`)).json
+  return asks(gate, person, 'POST', `/v1/elevations/${String(elevation)}/approve`, { shown, reason: 'ok' })
+}
+
 export const opens = (gate: TestGateway, person: Person, more: Json = {}, headers: { readonly [name: string]: string | string[] } = {}): Promise<Told> => asks(gate, person, 'POST', '/v1/sessions', wanted(more), headers)
 
 export type Opened = { readonly token: string; readonly session: string; readonly json: Json }

@@ -16,7 +16,7 @@ type Plan = {
 }
 
 const LIMITS: LimitSettings = {
-  headerBytes: 16_384, headers: 128, bodyBytes: 0, headersTimeout: duration(2_000), idleTimeout: duration(5_000), connections: 100, streamsPerConnection: 128, exchanges: 1_000, mirroredSessions: 100,
+  headerBytes: 16_384, headers: 128, bodyBytes: 0, inspectTotal: 1e9, headersTimeout: duration(2_000), idleTimeout: duration(5_000), connections: 100, streamsPerConnection: 128, exchanges: 1_000, mirroredSessions: 100,
 }
 
 export const whole = ({ answer, headers }: Arrival, status = 200): void => {

@@ -2,29 +2,31 @@
 // A new room, package or long file is one line here, with its reason.
 
 /** Each room with the rooms it may import. Rooms of one layer do not know each other; gateway.ts, main.ts and cli compose. */
-const BELOW_CONFIG = ['core', 'runtime', 'conditions']
+const BELOW_CONFIG = ['core', 'runtime', 'conditions', 'calendar']
 const TO_LAYER_1 = [...BELOW_CONFIG, 'config', 'http1']
 const TO_LAYER_2 = [...TO_LAYER_1, 'identity', 'sessions', 'audit', 'upstream']
-const TO_LAYER_3 = [...TO_LAYER_2, 'signals', 'approvals', 'enforcement']
-const ALL = [...TO_LAYER_3, 'proxy', 'admin', 'console', 'workers', 'cli', 'version.ts', 'front.ts', 'telling.ts', 'waiting.ts', 'gateway.ts', 'main.ts']
+const TO_LAYER_3 = [...TO_LAYER_2, 'signals', 'approvals', 'notify', 'enforcement']
+const ALL = [...TO_LAYER_3, 'proxy', 'admin', 'console', 'workers', 'cli', 'version.ts', 'front.ts', 'following.ts', 'outside.ts', 'telling.ts', 'waiting.ts', 'gateway.ts', 'main.ts']
 
 export const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['core', []],
   ['version.ts', []],
   ['runtime', ['core']],
   ['conditions', ['core']],
+  ['calendar', ['core']],
   ['http1', []],
   ['config', BELOW_CONFIG],
   ...['identity', 'sessions', 'audit', 'upstream'].map(room => [room, TO_LAYER_1] as const),
-  ...['signals', 'approvals', 'enforcement'].map(room => [room, TO_LAYER_2] as const),
+  ...['signals', 'approvals', 'notify', 'enforcement'].map(room => [room, TO_LAYER_2] as const),
   ...['proxy', 'admin', 'console'].map(room => [room, TO_LAYER_3] as const),
   ['workers', TO_LAYER_1],
-  ...['cli', 'front.ts', 'telling.ts', 'waiting.ts', 'gateway.ts', 'main.ts'].map(room => [room, ALL] as const),
+  ...['cli', 'front.ts', 'following.ts', 'outside.ts', 'telling.ts', 'waiting.ts', 'gateway.ts', 'main.ts'].map(room => [room, ALL] as const),
 ])
 
 /** Prefixes of paths under src that may import a package or builtin. `demo` is the demo's own upstream, issuer and client. */
 export const DOORS: ReadonlyMap<string, readonly string[]> = new Map([
   ['@marcbachmann/cel-js', ['conditions/']],
+  ['temporal-polyfill', ['calendar/zone']],
   ['yaml', ['config/']],
   ['zod', ['config/', 'signals/', 'proxy/self-service', 'admin/contract']],
   ['jose', ['identity/', 'upstream/', 'cli/demo/']],
@@ -41,7 +43,7 @@ export const DOORS: ReadonlyMap<string, readonly string[]> = new Map([
   ['node:crypto', ['runtime/', 'identity/', 'audit/', 'upstream/', 'proxy/websocket/', 'proxy/certificate']],
   ['node:dns', ['upstream/']],
   ['node:dns/promises', ['upstream/']],
-  ['node:http', ['proxy/', 'admin/', 'cli/demo/']],
+  ['node:http', ['proxy/', 'admin/', 'cli/demo/', 'signals/hooks', 'signals/message-body', 'outside']],
   ['node:https', ['proxy/', 'admin/']],
   ['node:http2', ['proxy/', 'upstream/http2/']],
   ['node:net', ['proxy/', 'admin/', 'upstream/']],

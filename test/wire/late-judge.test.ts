@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, type MockInstance, test, vi } from 'vitest'
-import { manualAnchor } from '../../src/approvals/asking.ts'
+import { manualAnchor } from '../../src/approvals/task.ts'
 import type { ElevationId } from '../../src/core/elevation.ts'
 import type { RecordRef } from '../../src/core/record.ts'
 import type { SessionKey } from '../../src/core/session.ts'
@@ -61,7 +61,7 @@ const news = async (gate: TestGateway, { key }: Caller, told: SessionNews): Prom
 const CHANGES: readonly Change[] = [
   { what: 'terminate', reasons: ['revoked', 'credential_revoked'], cuts: ['revoked'], commit: (gate, caller) => news(gate, caller, { kind: 'session.terminated', reason: 'revoked' }) },
   { what: 'lock', reasons: ['locked'], cuts: ['locked'], commit: (gate, { subject }) => taken(gate.parts.intake.lock({ kind: 'subject', value: subject }, { kind: 'lock.set', lock: newLockId(), selector: { kind: 'subject', value: subject }, effect: 'deny', reason: 'locked', until: null }, WORD)) },
-  { what: 'ticket end', reasons: ['elevation_required'], cuts: ['ticket_closed'], commit: (gate, { ticket }) => taken(gate.parts.intake.anchor(manualAnchor('ticket', '', ticket), { kind: 'anchor.ended' }, WORD)) },
+  { what: 'ticket end', reasons: ['ticket_closed'], cuts: ['ticket_closed'], commit: (gate, { ticket }) => taken(gate.parts.intake.anchor(manualAnchor('ticket', '', ticket), { kind: 'anchor.ended', matter: null }, WORD)) },
   { what: 'elevation revoked', reasons: ['elevation_required'], cuts: ['revoked'], commit: (gate, caller) => news(gate, caller, { kind: 'elevation.ended', elevation: caller.elevation as ElevationId, reason: 'revoked', because: 'test' }) } /* as the gateway told it */,
   { what: 'narrow', reasons: ['narrowed'], cuts: ['narrowed'], commit: (gate, caller) => news(gate, caller, { kind: 'session.narrowed', to: 'baseline', elevations: [] }) },
   { what: 'freeze', reasons: ['frozen'], cuts: ['frozen'], commit: (gate, caller) => news(gate, caller, { kind: 'session.frozen', until: null }) },
@@ -117,7 +117,7 @@ describe('on a gateway that knows the session', () => {
   test('[ENF2] the declared list of steps holds the one that waits for the disk, and a request runs what it needs', async () => {
     const { steps } = gate.parts
     expect(steps.length).toBeGreaterThan(0)
-    expect(steps.map(({ name }) => name)).toContain('intent')
+    expect(steps.map(({ name }) => name)).toEqual(expect.arrayContaining(['inspect', 'intent']))
     const runs = steps.map(step => vi.spyOn(step, 'run'))
     const caller = await elevated(gate)
     expect((await write(gate, caller)).status).toBe(200)
@@ -134,8 +134,9 @@ describe('on a gateway that knows the session', () => {
         const needed = vi.spyOn(step, 'needed').mockImplementation(({ done }) => !done.has(step.name))
         const run = vi.spyOn(step, 'run').mockImplementation(async gathering => {
           if (side === 'before') expect(await change.commit(gate, caller)).toBe(true)
-          if (own.needed(gathering)) await own.run(gathering)
+          const reason = own.needed(gathering) ? await own.run(gathering) : null
           if (side === 'after') expect(await change.commit(gate, caller)).toBe(true)
+          return reason
         })
         const answer = await write(gate, caller)
         expect(run, step.name).toHaveBeenCalledOnce()
@@ -152,8 +153,9 @@ describe('on a gateway that knows the session', () => {
     const caller = await elevated(gate)
     const own = intent.run
     vi.spyOn(intent, 'run').mockImplementation(async gathering => {
-      await own(gathering)
+      const reason = await own(gathering)
       expect((await gate.admin('POST', `/v1/sessions/${caller.session}/terminate`)).status).toBe(200)
+      return reason
     })
     expect((await write(gate, caller)).status).toBe(403)
     const lines = await gate.trail()
@@ -187,8 +189,9 @@ describe('on a gateway that knows the session', () => {
       const own = { needed: step.needed, run: step.run }
       const needed = vi.spyOn(step, 'needed').mockImplementation(({ done }) => !done.has(step.name))
       const run = vi.spyOn(step, 'run').mockImplementation(async gathering => {
-        if (own.needed(gathering)) await own.run(gathering)
+        const reason = own.needed(gathering) ? await own.run(gathering) : null
         await reloadWithout(gate, RULE)
+        return reason
       })
       const answer = await write(gate, caller)
       needed.mockRestore()
@@ -268,16 +271,17 @@ routes: [{ name: api, match: { host: api.test }, upstream: api, rules: [{ allow:
 elevations: { ${PLAN.elevations} }
 ${PLAN.more}` })
   const caller = await elevated(gate)
-  const [step] = gate.parts.steps
-  if (step === undefined) throw new Error('no steps')
+  const step = gate.parts.steps.find(({ name }) => name === 'intent')
+  if (step === undefined) throw new Error('no intent step')
   const terminate = CHANGES.find(({ what }) => what === 'terminate')
   if (terminate === undefined) throw new Error('no terminate')
   const own = step.run
   vi.spyOn(step, 'run').mockImplementationOnce(async gathering => {
-    await own(gathering)
+    const reason = await own(gathering)
     for (let i = 0; i < 8; i++) await gate.ask('GET', '/public/x', { authorization: `Bearer ${await gate.token({ sub: `crowd-${i}` })}` })
     expect(gate.parts.mirror.byId(caller.session)).toBeNull()
     expect(await terminate.commit(gate, caller)).toBe(true)
+    return reason
   })
   const answer = await write(gate, caller)
   await isRefused(gate, caller, answer, { ...terminate, reasons: ['credential_revoked', 'revoked'] })

@@ -87,6 +87,11 @@ async function operate(path: string, body: Claims = {}, who: Who = 'operator') {
   return { status: response.status, json: (await response.json()) as Claims } // an answer of the API
 }
 
+async function view(elevation: string): Promise<Claims> {
+  const response = await fetch(`http://${gate.gateway.front.address('admin')}/v1/elevations/${elevation}`, { headers: bearer(tokenOf('operator')) })
+  return (await response.json()) as Claims // an answer of the API
+}
+
 async function lock(selector: Claims, effect = 'deny'): Promise<void> {
   const { status, json } = await operate('/v1/locks', { selector, effect })
   expect(status, JSON.stringify(json)).toBe(200)
@@ -269,8 +274,9 @@ test('[APR2] whom only a later credential of the session names does not approve 
   const asked = await ask(await again({ act: { sub: 'bob' } }), { profile: 'guarded' })
   expect([asked.status, elevationsOf(id)?.length]).toEqual([202, 1])
   const elevation = String(asked.json['id'])
-  const own = await operate(`/v1/elevations/${elevation}/approve`, {}, 'bob')
+  const shown = (await view(elevation))['shown']
+  const own = await operate(`/v1/elevations/${elevation}/approve`, { shown }, 'bob')
   expect([own.status, own.json['reason']]).toEqual([403, 'denied'])
-  expect((await operate(`/v1/elevations/${elevation}/approve`, {}, 'ann')).status).toBe(200)
+  expect((await operate(`/v1/elevations/${elevation}/approve`, { shown }, 'ann')).status).toBe(200)
   expect((await gate.ask('GET', `/.narrowgate/elevations/${elevation}`, bearer(token))).json['state']).toBe('active')
 })

@@ -334,7 +334,7 @@ describe('purposes', () => {
     await word('T-1', 'ended')
     expect((await visit('/write/x', 'T-1')).status).toBe(403)
     expect((await visit('/write/x', 'T-2')).status).toBe(200)
-    refused(await own('POST', 'elevations', { profile: 'writer', purpose: { ticket: 'T-1' } }), 403, 'purpose_mismatch')
+    refused(await own('POST', 'elevations', { profile: 'writer', purpose: { ticket: 'T-1' } }), 403, 'ticket_closed')
     await word('T-1', 'open')
     expect((await visit('/write/x', 'T-1')).status).toBe(403)
     await eventually(async () => (await stateOf(one.id)) === 'ended', 'the end to be settled')
@@ -407,9 +407,13 @@ describe('extending and ending', () => {
 
 // ---- approvals
 
-describe('approval', () => {
-  const approve = (who: Who, id: string, body: Record<string, unknown> = {}) => admin(who, 'POST', `/v1/elevations/${id}/approve`, { reason: 'looked at it', ...body })
+/** A word on a request as it is now. */
+async function approve(who: Who, id: string, body: Record<string, unknown> = {}) {
+  const { shown } = (await admin('operator', 'GET', `/v1/elevations/${id}`)).json
+  return admin(who, 'POST', `/v1/elevations/${id}/approve`, { shown, reason: 'looked at it', ...body })
+}
 
+describe('approval', () => {
   test('[APR2, ELV1] 202 until one approver agrees; never the requester, under any of its names', async () => {
     const { id, state } = await asked({ profile: 'guarded' }, 202)
     expect(state).toBe('requested')
@@ -569,7 +573,7 @@ describe('frozen and terminated', () => {
     await verb('narrow')
     expect((await own('GET', 'session')).json).toMatchObject({ state: 'live', cap: 'baseline', scopes: { baseline: ['base:read'], elevated: [] } })
     expect(reasonOf(await visit('/extra/x'))).toBe('403 narrowed')
-    await did(admin('ann', 'POST', `/v1/elevations/${waiting.id}/approve`, { reason: 'fine' }))
+    await did(approve('ann', waiting.id))
     expect(await stateOf(waiting.id)).toBe('suspended')
     refused(await own('POST', 'session/widen'), 404, 'no_route')
     expect(reasonOf(await visit('/guarded/x'))).toBe('403 narrowed')

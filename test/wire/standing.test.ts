@@ -218,7 +218,7 @@ short: { adds: [extra:use], for: 3s }`
   function meanwhile(path: string, happens: () => Promise<unknown>): void {
     const steps = gate.parts.steps as GatherStep[] // the list is made once and given to whoever asks
     const mine = ({ inquiry, done }: Gathering): boolean => inquiry.evaluation.resource.path === path && !done.has('test')
-    steps.push({ name: 'test', failure: 'internal_error', needed: mine, run: async () => void (await happens()), undo: () => undefined })
+    steps.push({ name: 'test', failure: 'internal_error', needed: mine, run: () => happens().then(() => null), undo: () => undefined })
   }
 
   const contextOf = (tap: Tap): { readonly grant: string; readonly exp: number } => {

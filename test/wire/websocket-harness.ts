@@ -14,7 +14,7 @@ import { SystemClock } from '../../src/runtime/clock.ts'
 import type { AnswerHead } from '../../src/upstream/handler.ts'
 
 const LIMITS: LimitSettings = {
-  headerBytes: 16_384, headers: 128, bodyBytes: 0, headersTimeout: duration(5_000), idleTimeout: duration(5_000), connections: 1_000, streamsPerConnection: 1, exchanges: 1_000, mirroredSessions: 1,
+  headerBytes: 16_384, headers: 128, bodyBytes: 0, inspectTotal: 1e9, headersTimeout: duration(5_000), idleTimeout: duration(5_000), connections: 1_000, streamsPerConnection: 1, exchanges: 1_000, mirroredSessions: 1,
 }
 
 type Plan = { readonly messages?: MessageRules; readonly timeout?: number; readonly idle?: number; readonly extra?: readonly string[]; readonly upstream?: Partial<TunnelUpstream> }

@@ -1,7 +1,8 @@
 // Opening a session for somebody else's task, and saying that the task is done. The token is in one answer and nowhere else: not stored, not logged,
 // not told again. SPEC: SES20, SES21, BND7, PUR4, ADM23
-import { prepare } from '../../approvals/asking.ts'
-import type { Elevation } from '../../core/elevation.ts'
+import { type Prepared, prepare } from '../../approvals/asking.ts'
+import { isDeclined } from '../../approvals/declined.ts'
+import { requestElevation } from '../../approvals/requesting.ts'
 import type { Broker } from '../../core/policy.ts'
 import { PURPOSE_KINDS, type Purposes } from '../../core/purpose.ts'
 import { sessionRef } from '../../core/record.ts'
@@ -18,6 +19,7 @@ import { claimsOf } from '../directory.ts'
 import { enforced } from '../enforced.ts'
 import { AdminFault, faultOf } from '../fault.ts'
 import { isFirstUse } from '../once.ts'
+import { repeatKeyOf } from '../repeat-key.ts'
 import { mayDo } from '../roles.ts'
 import { elevationOf, principalView, scopesOf } from '../session-view.ts'
 import { countRequest } from './elevations.ts'
@@ -32,7 +34,6 @@ const DAY = 86_400_000
 const VALUES_REMEMBERED = 28 * DAY
 const VALUE_OUTLIVES = 7 * DAY
 const REPEATS_REMEMBERED = duration(DAY)
-const REPEAT_KEY = /^[\x21-\x7e]{1,255}$/
 
 /** The session as it would be opened now. @throws AdminFault */
 async function drafted(call: Opening, broker: Broker, key: SessionKey, now: Instant): Promise<Draft> {
@@ -58,20 +59,19 @@ function purposesFor({ room }: Opening, { profile }: Profile, all: Purposes): Pu
   return Object.fromEntries(PURPOSE_KINDS.filter(kind => all[kind] !== undefined && asked.includes(kind)).map(kind => [kind, all[kind]])) as Purposes // kinds of the list
 }
 
-async function elevationFor(call: Opening, wanted: Profile, { principal, bindings, brokered }: Draft, now: Instant): Promise<Elevation> {
+async function elevationFor(call: Opening, wanted: Profile, { session, principal, bindings, brokered }: Draft, now: Instant): Promise<Prepared> {
   const { room, caller, body } = call
-  const ask = { profile: wanted.profile, for: wanted.for ?? null, purposes: purposesFor(call, wanted, brokered.purposes), params: wanted.params ?? {}, note: body.reason, startsAt: null }
-  const asker = { principal, claims: brokered.claims, keyThumbprint: bindings.key, workload: bindings.workload, holds: { brokered }, filedBy: caller.identity }
-  const prepared = await prepare(ask, asker, room.mirror.policy, room.mirror, now)
-  if (!('declined' in prepared)) return prepared
+  const ask = { profile: wanted.profile, for: wanted.for ?? null, purposes: purposesFor(call, wanted, brokered.purposes), params: wanted.params ?? {}, note: body.reason, startsAt: null, held: false }
+  const asker = { principal, claims: brokered.claims, keyThumbprint: bindings.key, workload: bindings.workload, shown: null, holds: { id: session, brokered, elevations: [] }, filedBy: caller.identity }
+  const prepared = await prepare(ask, asker, { policy: room.mirror.policy, look: room.lookUp, now, unreviewed: room.unreviewed })
+  if (!isDeclined(prepared)) return prepared
   countRequest(room, wanted.profile, prepared.declined)
   throw faultOf({ rejected: prepared.declined, says: prepared.says })
 }
 
 /** The last question, asked when everything else is right: what is used up here is not given back. */
-async function assertFirst({ room, caller, repeatKeys }: Opening, { name, max, once }: Broker, { principal, brokered }: Draft, now: Instant): Promise<void> {
-  const [repeatKey] = repeatKeys
-  if (repeatKey !== undefined && !(await isFirstUse(room.store, ['repeat', caller.identity, repeatKey], REPEATS_REMEMBERED, now))) {
+async function assertFirst({ room, caller }: Opening, repeatKey: string | null, { name, max, once }: Broker, { principal, brokered }: Draft, now: Instant): Promise<void> {
+  if (repeatKey !== null && !(await isFirstUse(room.store, ['repeat', caller.identity, repeatKey], REPEATS_REMEMBERED, now))) {
     throw new AdminFault('conflict', 'this `Idempotency-Key` was used already: a token is shown once, and never again')
   }
   if (once === null) return
@@ -81,11 +81,6 @@ async function assertFirst({ room, caller, repeatKeys }: Opening, { name, max, o
   if (above?.broker === name && above.purposes[once] === value) return // a part of what was opened for it
   const memory = duration(VALUES_REMEMBERED * Math.ceil((max + VALUE_OUTLIVES) / VALUES_REMEMBERED))
   if (!(await isFirstUse(room.store, ['once', name, principal.tenant, once, value], memory, now))) throw new AdminFault('conflict', `${name} has opened a session for this ${once} already`)
-}
-
-/** Before anything is looked up. */
-function assertAsked({ repeatKeys }: Opening): void {
-  if (repeatKeys.length > 1 || repeatKeys.some(key => !REPEAT_KEY.test(key))) throw new AdminFault('bad_request', '`Idempotency-Key` is one line of at most 255 visible characters')
 }
 
 /** By itself, or by its parent. */
@@ -104,17 +99,18 @@ async function commit({ room, caller, body }: Opening, draft: Draft): Promise<Li
   return live
 }
 
-async function elevate({ room, directory, caller, body }: Opening, live: LiveSession, elevation: Elevation): Promise<void> {
-  const { rejected } = await room.intake.session(live.record.key, { kind: 'elevation.requested', elevation, askedUntil: null }, wordOf(caller, body.reason))
+async function elevate({ room, directory, caller, body }: Opening, live: LiveSession, prepared: Prepared): Promise<void> {
+  const { elevation } = prepared
+  const { rejected } = await requestElevation({ intake: room.intake, now: room.clock.now(), sessionAt: async key => (await room.mirror.load(key))?.record ?? null }, live.record.key, prepared, wordOf(caller, body.reason))
   countRequest(room, elevation.profile, rejected?.rejected ?? 'taken')
   if (rejected !== null) throw faultOf(rejected)
   directory.note(elevation.id, live.record.key)
 }
 
 /** All of them, or no session: whoever asked never learns its token then. */
-async function elevateAll(call: Opening, live: LiveSession, elevations: readonly Elevation[]): Promise<void> {
+async function elevateAll(call: Opening, live: LiveSession, elevations: readonly Prepared[]): Promise<void> {
   try {
-    for (const elevation of elevations) await elevate(call, live, elevation)
+    for (const prepared of elevations) await elevate(call, live, prepared)
   } catch (error) {
     await call.room.intake.session(live.record.key, { kind: 'session.terminated', reason: 'revoked' }, { ...wordOf(call.caller, 'an elevation it was to begin with was not taken'), life: live.record.id })
     throw error
@@ -137,14 +133,14 @@ function answerOf({ room }: Opening, token: string, live: LiveSession, draft: Dr
 async function open(call: Opening): Promise<Answer> {
   const { room, body } = call
   const broker = brokerFor(call)
-  assertAsked(call)
+  const repeatKey = repeatKeyOf(call.repeatKeys)
   const now = room.clock.now()
   const { token, key } = room.sessionTokens.issue()
   const draft = await drafted(call, broker, key, now)
   assertNamed(broker, draft)
-  const elevations: Elevation[] = []
+  const elevations: Prepared[] = []
   for (const wanted of body.profiles ?? []) elevations.push(await elevationFor(call, wanted, draft, now))
-  await assertFirst(call, broker, draft, now)
+  await assertFirst(call, repeatKey, broker, draft, now)
   const live = await commit(call, draft)
   await elevateAll(call, live, elevations)
   return answerOf(call, token, live, draft)

@@ -17,7 +17,7 @@ const routeView = ({ name, host, path, upstream, authn, mode, rules }: Route) =>
 const profileView = (profile: Profile) => ({
   name: profile.name, title: profile.title, adds: profile.adds, eligible: profile.eligible?.source ?? null, for: spanText(profile.for), max: spanText(profile.max), purpose: profile.purposes,
   params: Object.fromEntries(profile.params), endWhen: profile.endWhen,
-  approval: profile.approval && { count: profile.approval.count, within: profile.approval.within === null ? null : spanText(profile.approval.within), extend: profile.approval.extend },
+  approval: profile.approval && { stages: profile.approval.stages.map(({ role, count, who }) => ({ role, count, who: who?.source ?? null })), breakGlass: profile.approval.breakGlass !== null, within: profile.approval.within === null ? null : spanText(profile.approval.within), extend: typeof profile.approval.extend === 'string' ? profile.approval.extend : { once: spanText(profile.approval.extend.once) } },
 })
 
 const problemView = (problem: Problem) => {

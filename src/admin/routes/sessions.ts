@@ -20,6 +20,21 @@ async function apply(call: Pick<Call<Verb>, 'room' | 'directory' | 'caller' | 'p
   return enforced(room.intake.session(record.key, newsAt(room.clock.now()), { ...wordOf(caller, body.reason), life: record.id }), params.id, givenReason(body.reason))
 }
 
+/** What was approved under a cap and never ran starts with it: it is looked at again first. */
+async function endObjected({ room, directory, caller, params }: Call<'session.widen'>): Promise<void> {
+  const { record } = await directory.session(params.id)
+  for (const elevation of record.elevations) {
+    if (elevation.state.is !== 'suspended' || elevation.state.since !== null) continue
+    const reason = await room.objection(record, elevation)
+    if (reason !== null) await room.intake.session(record.key, { kind: 'elevation.ended', elevation: elevation.id, reason, because: 'approval' }, { ...wordOf(caller, 'an approval counts no more'), life: record.id })
+  }
+}
+
+async function widen(call: Call<'session.widen'>): Promise<Answer> {
+  await endObjected(call)
+  return apply(call, () => ({ kind: 'session.widened' }))
+}
+
 /** Without arguments everything but the baseline goes; elevations alone leave the rest. */
 const narrowTo = ({ to, elevations }: Call<'session.narrow'>['body']): 'baseline' | readonly string[] | null => to ?? (elevations === undefined ? 'baseline' : null)
 
@@ -36,7 +51,7 @@ export const SESSION_HANDLERS: Handlers<Verb | 'session.list' | 'session.get' | 
     return told({ session: params.id, version: session?.version ?? null, ...(await compared(room, session)), complete: gap === null && left === 0, gap, left, lines })
   },
   'session.narrow': call => apply(call, () => ({ kind: 'session.narrowed', to: narrowTo(call.body), elevations: call.body.elevations ?? [] })),
-  'session.widen': call => apply(call, () => ({ kind: 'session.widened' })),
+  'session.widen': widen,
   'session.freeze': call => apply(call, now => ({ kind: 'session.frozen', until: call.body.until ?? after(now, call.body.for ?? call.room.mirror.policy.sessions.frozenFor) })),
   'session.resume': call => apply(call, () => ({ kind: 'session.resumed' })),
   'session.terminate': call => apply(call, () => ({ kind: 'session.terminated', reason: 'revoked' })),

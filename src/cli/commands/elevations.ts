@@ -1,4 +1,4 @@
-// elevate, approve, deny, withdraw, extend, release, revoke; and an operator's word on an anchor. SPEC: ADM10, ELV1
+// elevate, deny, withdraw, extend, release, revoke; and an operator's word on an anchor. SPEC: ADM10, ELV1
 import { type Command, Option } from 'commander'
 import { PURPOSE_KINDS } from '../../core/purpose.ts'
 import { Failure } from '../exit-code.ts'
@@ -6,7 +6,7 @@ import { openClient, remoteCommand, type RemoteOptions, show } from '../remote.t
 import type { Terminal } from '../terminal.ts'
 import { told } from './verbs.ts'
 
-type Options = RemoteOptions & { readonly reason?: string; readonly for?: string; readonly adds?: readonly string[]; readonly tenant?: string }
+type Options = RemoteOptions & { readonly reason?: string; readonly for?: string; readonly tenant?: string }
 type AskOptions = Options & { readonly purpose: readonly string[]; readonly param: readonly string[]; readonly startAt?: string; readonly dryRun?: boolean }
 
 export const reasonOption = () => new Option('--reason <text>', 'why; it stands in the audit trail')
@@ -60,14 +60,6 @@ function elevate(terminal: Terminal): Command {
 const ID = '<elevation>'
 const ID_SAYS = 'id of the elevation'
 
-function approve(terminal: Terminal): Command {
-  return remoteCommand('approve', 'approve a request, as asked or less').argument(ID, ID_SAYS).option('--adds <scopes...>', 'fewer scopes').option('--for <duration>', 'less time').addOption(reasonOption().makeOptionMandatory())
-    .action(async (id: string, options: Options) => {
-      const body = { reason: options.reason ?? '', ...(options.adds === undefined ? {} : { adds: [...options.adds] }), ...(options.for === undefined ? {} : { for: options.for }) }
-      told(terminal, options, await (await openClient(terminal, options)).ask('elevation.approve', { params: { id }, body, query: {} }))
-    })
-}
-
 function extend(terminal: Terminal): Command {
   return remoteCommand('extend', 'give more time').argument(ID, ID_SAYS).requiredOption('--for <duration>', 'how much longer').addOption(reasonOption().makeOptionMandatory())
     .action(async (id: string, options: Options) => {
@@ -85,7 +77,7 @@ function taking(terminal: Terminal, name: keyof typeof TAKING): Command {
 }
 
 export const elevationCommands = (terminal: Terminal): readonly Command[] =>
-  [elevate(terminal), approve(terminal), taking(terminal, 'deny'), taking(terminal, 'withdraw'), extend(terminal), taking(terminal, 'release'), taking(terminal, 'revoke')]
+  [elevate(terminal), taking(terminal, 'deny'), taking(terminal, 'withdraw'), extend(terminal), taking(terminal, 'release'), taking(terminal, 'revoke')]
 
 function word(terminal: Terminal, name: 'open' | 'end', summary: string): Command {
   return remoteCommand(name, summary).argument('<kind>', PURPOSE_KINDS.join(', ')).argument('<name>', 'its id').option('--tenant <tenant>', 'the tenant it belongs to')

@@ -14,9 +14,11 @@ type Columns = readonly (readonly [heading: string, path: string])[]
 
 const KINDS: { readonly [kind: string]: { readonly list: string; readonly columns: Columns } } = {
   sessions: { list: 'sessions', columns: [['id', 'id'], ['state', 'state'], ['kind', 'principal.kind'], ['subject', 'principal.subject'], ['tenant', 'principal.tenant'], ['elevations', 'elevations'], ['open', 'exchanges'], ['ends', 'endsAt'], ['version', 'version']] },
-  elevations: { list: 'elevations', columns: [['id', 'id'], ['state', 'state'], ['profile', 'profile'], ['purpose', 'purposes'], ['adds', 'adds'], ['until', 'until'], ['open', 'exchanges'], ['session', 'session']] },
+  elevations: { list: 'elevations', columns: [['id', 'id'], ['state', 'state'], ['profile', 'profile'], ['subject', 'principal.subject'], ['purpose', 'purposes'], ['adds', 'adds'], ['until', 'until'], ['open', 'exchanges'], ['session', 'session']] },
   profiles: { list: 'profiles', columns: [['name', 'name'], ['adds', 'adds'], ['for', 'for'], ['max', 'max'], ['purpose', 'purpose'], ['approval', 'approval'], ['title', 'title']] },
   locks: { list: 'locks', columns: [['id', 'id'], ['selector', 'selector'], ['effect', 'effect'], ['reason', 'reason'], ['by', 'by'], ['since', 'since'], ['until', 'until'], ['note', 'note']] },
+  reviews: { list: 'reviews', columns: [['elevation', 'elevation'], ['verdict', 'verdict'], ['due', 'dueAt'], ['profile', 'profile'], ['subject', 'subject'], ['by', 'by'], ['session', 'session']] },
+  windows: { list: 'windows', columns: [['name', 'name'], ['open', 'open'], ['opens', 'opens'], ['closes', 'closes'], ['override', 'override'], ['time zone', 'timeZone'], ['version', 'version']] },
   routes: { list: 'routes', columns: [['name', 'name'], ['host', 'host'], ['path', 'path'], ['upstream', 'upstream'], ['authn', 'authn'], ['mode', 'mode'], ['rules', 'rules.length']] },
 }
 
@@ -46,6 +48,8 @@ export function getCommand(get: Command, terminal: Terminal): Command {
     .addCommand(listing(terminal, 'elevations', 'elevations that are not over, or those in one state', (client, options) => client.ask('elevation.list', { ...NO, query: stated<'elevation.list'>(options) })).addOption(LIMIT).option('--state <state>', 'requested, scheduled, active, suspended, ended, denied, withdrawn or expired').option('--session <id>', 'of one session'))
     .addCommand(listing(terminal, 'profiles', 'what can be asked for', client => client.ask('profile.list', NO)))
     .addCommand(listing(terminal, 'locks', 'standing locks, and marks on sessions', client => client.ask('lock.list', NO)))
+    .addCommand(listing(terminal, 'reviews', 'emergencies that wait for their review, or were missed', (client, { limit }) => client.ask('review.list', { ...NO, query: { limit } as QueryFor<'review.list'> })).addOption(LIMIT))
+    .addCommand(listing(terminal, 'windows', 'windows, and when they open and close', client => client.ask('window.list', NO)))
     .addCommand(listing(terminal, 'routes', 'routes', client => client.ask('route.list', NO)))
 }
 

@@ -5,28 +5,32 @@ import { absolute } from '../environment.ts'
 import type { Settings } from '../settings.ts'
 import { adminOf } from './admin.ts'
 import { brokersOf } from './brokers.ts'
+import { connectorsOf } from './connectors.ts'
 import { type Compilation, existingOrNone } from './context.ts'
 import { listenersOf, trustedProxiesOf } from './listeners.ts'
+import { channelsOf, publicUrlOf } from './notify.ts'
 import { profilesOf } from './profiles.ts'
 import { providersOf } from './providers.ts'
-import { purposesOf } from './purposes.ts'
+import { purposesOf, signedPurposesOf } from './purposes.ts'
 import { routesOf } from './routes.ts'
 import { sessionRules } from './sessions.ts'
 import { storeOf, workersOf } from './store.ts'
 import { namedUpstreams } from './upstreams.ts'
 import { warn } from './warnings.ts'
+import { windowsOf } from './windows.ts'
 
 function auditOf({ config, report }: Compilation, inState: (file: string) => string): Settings['audit'] {
-  const { trail, noise } = config.audit
-  const same = inState(trail.file) === inState(noise.file)
-  if (same) report.error(['audit', 'noise', 'file'], 'trail and noise need a file each')
-  return { trail: { ...trail, file: inState(trail.file) }, noise: { ...noise, file: inState(noise.file) } }
+  const { trail, noise, recording } = config.audit
+  const same = new Set([trail, noise, recording].map(({ file }) => inState(file))).size < 3
+  if (same) report.error(['audit', 'noise', 'file'], 'trail, noise and recording need a file each')
+  return { trail: { ...trail, file: inState(trail.file) }, noise: { ...noise, file: inState(noise.file) }, recording: { ...recording, file: inState(recording.file) } }
 }
 
-function policyOf(c: Compilation, digest: string, routes: Policy['routes']): Policy {
+function policyOf(c: Compilation, digest: string, routes: Policy['routes'], connectors: Policy['connectors']): Policy {
+  const windows = windowsOf(c)
   const purposes = purposesOf(c)
-  const profiles = profilesOf(c, purposes)
-  return { digest, routes, table: routeTable(routes), purposes, profiles, sessions: sessionRules(c), brokers: brokersOf(c, profiles), identities: c.config.identities }
+  const profiles = profilesOf(c, { purposes, windows })
+  return { digest, routes, table: routeTable(routes), purposes, profiles, sessions: sessionRules(c), brokers: brokersOf(c, profiles), identities: c.config.identities, windows, connectors }
 }
 
 /** What it returns may be used only where nothing was reported as an error. */
@@ -34,7 +38,8 @@ export function compile(c: Compilation, digest: string): Settings {
   const { config } = c
   const providers = providersOf(c)
   const upstreams = namedUpstreams(c)
-  const policy = policyOf(c, digest, routesOf(c, providers, upstreams))
+  const connectors = connectorsOf(c)
+  const policy = policyOf(c, digest, routesOf(c, providers, upstreams), connectors)
   const stateDir = absolute(c.environment, config.stateDir)
   const inState = (file: string): string => (file.startsWith('/') ? file : `${stateDir}/${file}`)
   const { exchangesPerSession: _, ...limits } = config.server.limits
@@ -49,8 +54,10 @@ export function compile(c: Compilation, digest: string): Settings {
     dpopNonces: c.config.server.dpopNonces,
     limits,
     drain: { delay: config.server.drain.delay, timeout: config.server.drain.timeout },
-    providers, upstreams,
+    providers, upstreams, connectors,
+    signedPurposes: signedPurposesOf(c),
     admin: adminOf(c),
+    notify: { channels: channelsOf(c), publicUrl: publicUrlOf(c) },
     store,
     context: { keyFile: existingOrNone(c, ['context', 'keyFile'], config.context.keyFile), issuer: config.context.issuer },
     audit: auditOf(c, inState),

@@ -1,10 +1,10 @@
 // Conditions of the file: compiled by their room, faults shown at their column in the text. SPEC: CFG4, CFG5
-import { type Compiled, compileCondition, compileIdentityCondition, compileSubjectCondition, compileText } from '../../conditions/compile.ts'
-import type { Condition, SubjectCondition, TextExpression } from '../../core/condition.ts'
+import { type Compiled, compileCondition, compileIdentityCondition, compileSubjectCondition, compileTaskCondition, compileText } from '../../conditions/compile.ts'
+import type { Condition, SubjectCondition, TaskCondition, TextExpression } from '../../core/condition.ts'
 import type { Path } from '../source-map.ts'
 import type { Compilation } from './context.ts'
 
-function checked<T>({ report }: Compilation, path: Path, compiled: Compiled<T>): T | null {
+export function checked<T>({ report }: Compilation, path: Path, compiled: Compiled<T>): T | null {
   if (compiled.ok) return compiled.condition
   for (const { message, at, hint } of compiled.faults) report.errorInside(path, at, `condition, column ${at + 1}: ${message}`, hint)
   return null
@@ -22,3 +22,6 @@ export const subjectCondition = (c: Compilation, path: Path, source: string | un
   source === undefined ? null : checked(c, path, compileSubjectCondition(source))
 
 export const identityCondition = (c: Compilation, path: Path, source: string): SubjectCondition | null => checked(c, path, compileIdentityCondition(source))
+
+export const taskCondition = (c: Compilation, path: Path, source: string | undefined): TaskCondition | null =>
+  source === undefined ? null : checked(c, path, compileTaskCondition(source))

@@ -79,6 +79,7 @@ function listener(c: Compilation, written: Written, path: Path): ListenerSetting
   if (address !== null && written.serves.includes('admin') && tls === null && !isLoopback(host)) {
     c.report.error([...path, 'address'], 'an admin listener that is not on a loopback address needs `tls`')
   }
+  if (written.serves.includes('signals') && new Set(written.serves).size > 1) c.report.error([...path, 'serves'], 'a listener that serves `signals` serves nothing else', 'whoever sends news has a listener of its own')
   const callers = written.serves.find(service => service === 'proxy' || service === 'keys')
   const others = written.serves.find(service => service !== 'proxy' && service !== 'keys')
   if (callers !== undefined && others !== undefined) c.report.error([...path, 'serves'], `a listener does not serve both \`${callers}\` and \`${others}\``, 'callers and operators have listeners of their own')

@@ -1,6 +1,7 @@
 // The rules of one route: selectors, what they need, and the combinations that would not mean what they say. SPEC: CFG3, DEC2, DEC4
 import { methodFault } from '../../core/method.ts'
 import type { RequiredAuthentication } from '../../core/authentication.ts'
+import type { Condition } from '../../core/condition.ts'
 import { type PathPattern, pathPattern } from '../../core/path-pattern.ts'
 import type { Rule } from '../../core/route.ts'
 import type { Path } from '../source-map.ts'
@@ -20,7 +21,7 @@ export function pathAt({ report }: Compilation, path: Path, written: string): Pa
   return null
 }
 
-const NEEDS_SESSION = ['scope', 'if', 'requireAuth'] as const
+const NEEDS_SESSION = ['scope', 'if', 'requireAuth', 'inspect'] as const
 
 function combinations({ report }: Compilation, path: Path, rule: WrittenRule): void {
   if ((rule.allow === undefined) === (rule.deny === undefined)) report.error(path, 'a rule has exactly one of `allow` and `deny`')
@@ -65,6 +66,19 @@ function grpcPaths({ report }: Compilation, selector: Selector, place: Path): re
   })
 }
 
+function inspectOf({ config, report }: Compilation, { inspect }: WrittenRule, { upgrade, grpc }: Selector, path: Path): Rule['inspect'] {
+  if (inspect === undefined) return null
+  if (upgrade !== undefined || grpc !== undefined) report.errorAtKey([...path, 'inspect'], 'only bodies of plain requests are JSON that can be read whole')
+  const { inspectBytes, inspectTimeout } = config.server.limits
+  return { maxBytes: inspectBytes, timeout: inspectTimeout }
+}
+
+function conditionOf(c: Compilation, written: WrittenRule, path: Path, params: ReadonlySet<string>): Condition | null {
+  const condition = ruleCondition(c, [...path, 'if'], written.if, params)
+  if (condition?.readsBody === true && written.inspect === undefined) c.report.errorAtKey([...path, 'if'], 'nobody reads the `body` that it asks for', 'add `inspect: json`')
+  return condition
+}
+
 function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, written: WrittenRule, path: Path, position: number): Rule {
   combinations(c, path, written)
   const effect = written.deny === undefined ? 'allow' : 'deny'
@@ -81,9 +95,12 @@ function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, writ
     upgrade: selector.upgrade ?? null,
     anonymous: written.anonymous,
     scope: written.scope ?? null,
-    condition: ruleCondition(c, [...path, 'if'], written.if, params),
+    condition: conditionOf(c, written, path, params),
     messages: messagesOf(c, written, [...path, 'messages']),
     requireAuth: authenticationOf(c, written, [...path, 'requireAuth']),
+    inspect: inspectOf(c, written, selector, path),
+    atEnd: written.atEnd === 'cut' ? null : written.atEnd.finish,
+    record: written.record, label: written.label ?? null,
   }
 }
 

@@ -19,5 +19,6 @@ export const admin = z.strictObject({
     oidc: z.strictObject({ ...jwtWords, roles: roles() }).optional().describe('Operators by the signed tokens (JWT) of an OpenID provider; never those of somebody who acts for another, nor tokens bound to a key'),
     mtls: z.strictObject({ ...mtlsWords, roles: roles() }).optional().describe('Operators by client certificates, where no `Authorization` header is sent; needs a listener that serves `admin` with `tls.clients`'),
   }).prefault({}).describe('How operators show who they are'),
+  publicUrl: z.string().max(1024).optional().describe('Where people reach the admin listener, an https URL; links in notices begin with it, and there are none without it'),
   breakGlassTokenFile: filePath().optional().describe('Tokens for emergencies, JSON like `auth.tokenFile`, which count beside every other way; every use of one alarms'),
 })

@@ -3,12 +3,15 @@ import { z } from 'zod'
 import { admin } from './admin.ts'
 import { authn } from './authn.ts'
 import { elevations } from './elevations.ts'
+import { notify } from './notify.ts'
 import { audit, context, telemetry } from './outputs.ts'
 import { routes } from './routes.ts'
 import { server } from './server.ts'
 import { brokers, identities, purposes, sessions } from './sessions.ts'
 import { store } from './store.ts'
+import { signals, tickets } from './tickets.ts'
 import { upstreams } from './upstreams.ts'
+import { windows } from './windows.ts'
 
 export const document = z.strictObject({
   version: z.literal(1, { error: 'this version reads `version: 1`' }).describe('Version of this form'),
@@ -25,6 +28,10 @@ export const document = z.strictObject({
   upstreams: upstreams.prefault({}).describe('What can be reached, by name'),
   routes: routes.describe('Which requests are known'),
   elevations: elevations.prefault({}).describe('What can be added for a while, by profile name'),
+  windows: windows.prefault({}).describe('When something may be open, by name: days and times of a time zone, less exceptions'),
+  tickets: tickets.prefault({}).describe('Where tickets are asked about, by connector name'),
+  signals: signals.prefault({}).describe('News from outside'),
+  notify: notify.prefault({}).describe('Where people are told about elevations, by channel name'),
   context: context.prefault({}).describe('What upstreams are told about the caller'),
   audit: audit.prefault({}).describe('What is put on record'),
   telemetry: telemetry.prefault({}).describe('What is told about the gateway itself'),

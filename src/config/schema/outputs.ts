@@ -17,6 +17,10 @@ export const audit = z.strictObject({
     file: filePath().prefault('noise.jsonl').describe('Refusals without a session; relative to `stateDir`'),
     maxBytes: size(4096).prefault('256MiB').describe('Size at which it starts anew'),
   }).prefault({}).describe('The noise'),
+  recording: z.strictObject({
+    file: filePath().prefault('recording.jsonl').describe('Every byte of what profiles with `recording: required` carry; relative to `stateDir`'),
+    maxBytes: size(1024 * 1024).prefault('1GiB').describe('Size at which a file is rotated'),
+  }).prefault({}).describe('The recording'),
 })
 
 export const telemetry = z.strictObject({

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { BINDING_MODES } from '../../core/binding.ts'
 import { PURPOSE_KINDS } from '../../core/purpose.ts'
-import { condition, duration, headerName, list, name, named, scope } from './scalar.ts'
+import { condition, duration, filePath, headerName, list, name, named, scope } from './scalar.ts'
 
 const bound = (by: 'required' | 'off') => z.enum(BINDING_MODES).prefault(by)
 
@@ -26,10 +26,19 @@ export const sessions = z.strictObject({
   }), { error: 'expected a list' }).max(256).prefault([]).describe('What sessions may do without elevation: the union of all entries that hold'),
 })
 
+const signed = z.strictObject({
+  header: headerName().describe('A request header that holds a compact JWS'),
+  jwksFile: filePath().describe('Public keys of the orchestrator that signs it, as a JSON Web Key Set'),
+  claim: z.string().min(1).max(256).optional().describe('The claim that holds the value; default the kind, such as `turn`'),
+  within: z.string().min(1).max(256).optional().describe('The claim within whose value turns or steps follow each other, such as `conversation_id`; default the session'),
+  audience: z.string().min(1).max(1024).optional().describe('What its `aud` must name; without it none is asked'),
+})
+
 const purpose = z.strictObject({
   header: headerName().optional().describe('A request header (proof `stated`)'),
   claim: z.string().min(1).optional().describe('A claim of the token (proof `claimed`)'),
-  source: z.enum(['manual']).optional().describe('Where news of its end comes from: `manual` takes an operator’s word'),
+  signed: signed.optional().describe('A header that an orchestrator signed (proof `signed`): with `exp`, and with `seq` or a whole number as value where turns and steps follow each other; a later one ends what the earlier ones carry'),
+  source: z.union([z.literal('manual'), name()]).optional().describe('Where news of its end comes from: `manual` takes an operator’s word, any other is a connector of `tickets` or `signals.webhooks`'),
 })
 
 export const purposes = z.partialRecord(z.enum(PURPOSE_KINDS), purpose)

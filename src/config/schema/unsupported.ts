@@ -3,23 +3,18 @@
 const UPSTREAM = ['credential.exchange']
 
 const KEYS: ReadonlySet<string> = new Set([
-  'include', 'windows', 'risk', 'signals', 'tickets', 'notify', 'tests',
-  'server.limits.inspectBytes', 'server.limits.inspectTimeout',
+  'include', 'risk', 'signals.ssf', 'tests',
   'admin.console',
-  'purposes.*.signed',
   ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),
   'routes.*.mcp',
-  ...['label', 'onHit', 'inspect', 'inspectBytes', 'atEnd', 'record', 'recording', 'after'].map(key => `routes.*.rules.*.${key}`),
+  ...['onHit', 'inspectBytes', 'recording', 'after'].map(key => `routes.*.rules.*.${key}`),
   'routes.*.rules.*.allow.tools', 'routes.*.rules.*.deny.tools',
-  ...['require', 'within', 'limits', 'cooldown', 'afterEnd'].map(key => `elevations.*.${key}`),
-  ...['notify', 'autoWhen', 'mode', 'reviewWithin'].map(key => `elevations.*.approval.${key}`),
   'audit.trail.reserve', 'audit.sign', 'audit.onSinkFailure', 'telemetry.traces', 'introspection',
 ])
 
 const VALUES: readonly { readonly at: string; readonly value: RegExp }[] = [
-  { at: 'server.listeners.*.serves.*', value: /^(signals|decisions)$/ },
-  { at: 'elevations.*.endWhen.*', value: /^(risk|window|device|key)\./ },
-  { at: 'elevations.*.proof', value: /^signed$/ },
+  { at: 'server.listeners.*.serves.*', value: /^decisions$/ },
+  { at: 'elevations.*.endWhen.*', value: /^(risk|device|key)\./ },
   ...['upstreams.*.protocol', 'routes.*.upstream.protocol'].map(at => ({ at, value: /^mcp$/ })),
 ]
 

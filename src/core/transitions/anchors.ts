@@ -1,19 +1,59 @@
 // The total tables of anchors and locks. Restrictive news on an absent record creates it: the end is known before the thing was. SPEC: SIG3, SIG4
-import { type Anchor, type AnchorRef, type Lock, stronger } from '../anchor.ts'
+import { type Anchor, type AnchorRef, type Lock, type Matter, stronger } from '../anchor.ts'
 import type { AnchorHappening, LockHappening } from '../fact.ts'
 import type { AnchorSignal, LockSignal, SignalOf } from '../signal.ts'
-import type { Instant } from '../time.ts'
-import { NOTHING, type Outcome } from './rule.ts'
+import { type Instant, later } from '../time.ts'
+import { NOTHING, type Outcome, reject } from './rule.ts'
 
-type AnchorRule = (ref: AnchorRef) => Outcome<AnchorHappening>
-const opens: AnchorRule = ({ kind, name }) => [{ what: 'anchor.opened', kind, name }]
-const ends: AnchorRule = ({ kind, name }) => [{ what: 'anchor.ended', kind, name }]
-const same: AnchorRule = () => NOTHING
+type AnchorRule<K extends AnchorSignal['kind']> = (ref: AnchorRef, anchor: Anchor | null, signal: SignalOf<K>, now: Instant) => Outcome<AnchorHappening>
+type AnchorRow = { readonly [K in AnchorSignal['kind']]: AnchorRule<K> }
 
-export const ANCHOR_TABLE: { readonly [S in Anchor['state'] | 'absent']: { readonly [K in AnchorSignal['kind']]: AnchorRule } } = {
-  absent: { 'anchor.opened': opens, 'anchor.ended': ends },
-  open: { 'anchor.opened': same, 'anchor.ended': ends },
-  ended: { 'anchor.opened': opens, 'anchor.ended': same },
+const isSame = (a: Matter | null, b: Matter | null): boolean => JSON.stringify(a) === JSON.stringify(b)
+const tells = ({ kind, name }: AnchorRef, matter: Matter): Outcome<AnchorHappening> => [{ what: 'anchor.told', kind, name, matter }]
+
+const opens: AnchorRule<'anchor.opened'> = ({ kind, name }, _, { matter }) => [{ what: 'anchor.opened', kind, name, matter }]
+const ends: AnchorRule<'anchor.ended'> = ({ kind, name }, _, { matter }) => [{ what: 'anchor.ended', kind, name, matter }]
+/** Open or over already: only what is known of it may be new. */
+const same = (ref: AnchorRef, anchor: Anchor | null, { matter }: { readonly matter: Matter | null }): Outcome<AnchorHappening> =>
+  matter === null || isSame(matter, anchor?.matter ?? null) ? NOTHING : tells(ref, matter)
+
+/** Only ever forward. */
+const advances: AnchorRule<'anchor.advanced'> = (ref, anchor, { position, value }) =>
+  anchor?.matter?.is === 'progress' && anchor.matter.position >= position ? NOTHING : tells(ref, { is: 'progress', position, value })
+
+const isHeldByOther = (held: Matter | null, wanted: Matter, now: Instant): boolean =>
+  held?.is === 'resource' && wanted.is === 'resource' && held.holder !== null && wanted.holder !== null && held.holder.elevation !== wanted.holder.elevation && held.holder.until > now
+
+/** What is further stays. A pause that runs is never made shorter; one that is over makes way. */
+function merged(held: Matter | null, told: Matter, now: Instant): Matter {
+  if (held?.is === 'progress' && told.is === 'progress') return held.position >= told.position ? held : told
+  if (held?.is === 'window' && told.is === 'window') return { ...told, reopened: later(held.reopened, told.reopened) }
+  if (held?.is !== 'principal' || told.is !== 'principal') return told
+  const running = Object.entries({ ...held.cooling, ...told.cooling }).map(([profile, until]) => [profile, Math.max(until, held.cooling[profile] ?? 0) as Instant] as const)
+  return { is: 'principal', cooling: Object.fromEntries(running.filter(([, until]) => until > now)) }
+}
+
+type Review = Extract<Matter, { is: 'review' }>
+
+/** What was given stays; one that was missed may still be given. Nothing else of it ever changes. */
+function reviewed(ref: AnchorRef, held: Review, { verdict, by }: Review): Outcome<AnchorHappening> {
+  if (verdict === 'pending' || (held.verdict === verdict && held.by === by)) return NOTHING
+  const isGiven = held.verdict !== 'pending' && (held.verdict !== 'missed' || verdict === 'missed')
+  return isGiven ? reject('conflict', `the review is done: ${held.verdict}`) : tells(ref, { ...held, verdict, by })
+}
+
+const told: AnchorRule<'anchor.told'> = (ref, anchor, { matter }, now) => {
+  const held = anchor?.matter ?? null
+  if (isHeldByOther(held, matter, now)) return reject('conflict', 'another elevation holds it')
+  if (held?.is === 'review' && matter.is === 'review') return reviewed(ref, held, matter)
+  const next = merged(held, matter, now)
+  return isSame(held, next) ? NOTHING : tells(ref, next)
+}
+
+export const ANCHOR_TABLE: { readonly [S in Anchor['state'] | 'absent']: AnchorRow } = {
+  absent: { 'anchor.opened': opens, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told },
+  open: { 'anchor.opened': same, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told },
+  ended: { 'anchor.opened': opens, 'anchor.ended': same, 'anchor.advanced': advances, 'anchor.told': told },
 }
 
 type LockRule<S> = (lock: Lock, signal: S, now: Instant) => Outcome<LockHappening>

@@ -1,6 +1,6 @@
 // narrow, widen, freeze, resume, shorten. Cap and freeze are independent; clocks run on; nothing that ended meanwhile revives. SPEC: ENF5-ENF7
 import type { SessionHappening } from '../fact.ts'
-import { type Cap, cappedTo, type Session } from '../session.ts'
+import { type Cap, cappedTo, NO_CAP, type Session } from '../session.ts'
 import type { SignalOf } from '../signal.ts'
 import { intersection, scopeOf } from '../scope.ts'
 import { resumeAll, suspendFor } from './elevations.ts'
@@ -30,7 +30,7 @@ export const narrow: SessionRule<Narrowing> = (session, signal) => {
 const isCapped = ({ cap, barred }: Session): boolean => cap.is !== 'none' || barred.length > 0
 
 export const widen: SessionRule<SignalOf<'session.widened'>> = (session, _signal, now) =>
-  isCapped(session) ? [{ what: 'session.widened' }, ...resumeAll(session, now)] : NOTHING
+  isCapped(session) ? [{ what: 'session.widened' }, ...resumeAll({ ...session, cap: NO_CAP, barred: [] }, now)] : NOTHING
 
 export const freeze: SessionRule<SignalOf<'session.frozen'>> = (session, { until }) =>
   session.frozen === null ? [{ what: 'session.frozen', until }] : NOTHING

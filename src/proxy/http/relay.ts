@@ -10,6 +10,7 @@ import type { AnswerHead, Sending, UpstreamFault, UpstreamHandler, UpstreamReque
 import type { Upstream } from '../../upstream/upstream.ts'
 import { type Answer, type Arrival, WITH_HEAD } from '../arrival.ts'
 import type { Departing } from '../departures.ts'
+import type { Inspection } from './inspection.ts'
 import type { RelayOwner } from './relay-owner.ts'
 import { interimHead, type ResponseHead, trailersOf } from './response-head.ts'
 import { Upload } from './upload.ts'
@@ -25,7 +26,8 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
   readonly #answer: Answer
   readonly #owner: RelayOwner
   readonly #path: string
-  readonly #contentLength: number | null
+  readonly #inspection: Inspection | null
+  readonly #announced: number | null
   readonly #limits: { readonly body: number; readonly idle: number }
   #sending: Sending | null = null
   #upload: Upload | null = null
@@ -41,12 +43,13 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
   #bytesAtTick = 0
   #thaw = 0
 
-  /** @param contentLength bytes of the request's body; null when only its end tells */
-  constructor(arrival: Arrival, contentLength: number | null, upstream: Upstream, path: string, owner: RelayOwner, limits: { readonly body: number; readonly idle: number }) {
+  /** @param contentLength bytes of the request's body; null when only its end tells @param inspection reads it before, or did; null where nobody does */
+  constructor(arrival: Arrival, contentLength: number | null, inspection: Inspection | null, upstream: Upstream, path: string, owner: RelayOwner, limits: { readonly body: number; readonly idle: number }) {
     this.arrival = arrival
     this.upstream = upstream
     this.#answer = arrival.answer
-    this.#contentLength = contentLength
+    this.#announced = contentLength
+    this.#inspection = inspection
     this.#path = path
     this.#owner = owner
     this.#limits = limits
@@ -55,6 +58,7 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
   get source(): string { return this.#owner.sourceAddress }
   get status(): number { return this.#answer.status }
   get passes(): boolean { return this.exchange?.open === true }
+  get #contentLength(): number | null { return this.#inspection === null ? this.#announced : this.#inspection.length }
   get #answered(): boolean { return this.status !== 0 }
   get #frozenLately(): boolean { return this.exchange?.state === 'frozen' || this.#thaw > 0 }
 
@@ -62,8 +66,10 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
 
   obstacle(grant: Grant): Reason | null {
     if (this.#limits.body > 0 && (this.#contentLength ?? 0) > this.#limits.body) return 'body_too_large'
-    return this.#owner.isTooEarly(grant) ? 'too_early' : null
+    return this.#owner.isTooEarly(grant) ? 'too_early' : (this.#inspection?.obstacle() ?? null)
   }
+
+  inspect(): Promise<Reason | null> { return this.#inspection?.read() ?? Promise.resolve('internal_error') }
 
   admitted(exchange: Exchange): void {
     this.exchange = exchange
@@ -95,10 +101,11 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
     const headers = this.#owner.outgoing(this)
     if (this.#over) return null
     this.#sending = sending
-    if (this.#contentLength !== 0) {
-      if (this.arrival.expectsContinue) this.#answer.proceed()
+    if (this.#contentLength === 0) exchange.whole = true
+    else {
+      if (this.arrival.expectsContinue && this.#inspection === null) this.#answer.proceed()
       process.nextTick(() => { // behind the head
-        if (!this.#over) this.#upload ??= new Upload(this.arrival.body, sending, this)
+        if (!this.#over) this.#upload ??= new Upload(this.#inspection?.stream ?? this.arrival.body, sending, this)
       })
     }
     return { method: this.arrival.method, path: this.#path, headers, bodyLength: this.#contentLength }
@@ -130,7 +137,7 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
   data(chunk: Buffer): void {
     if (this.#over) return
     if (!this.#answered && this.#held.length === 0 && chunk.length === this.#head?.length && this.#isShort) return void this.#held.push(chunk)
-    if (this.#held.length > 0 || !this.#answered || !this.passes) return this.#hold(chunk)
+    if (this.#held.length > 0 || !this.#answered || !this.passes || !this.#paysDown(chunk)) return this.#hold(chunk)
     this.#send(chunk)
   }
 
@@ -170,15 +177,15 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
   depart(): void {
     const [body] = this.#held
     if (this.#over || this.#answered || body === undefined || this.#head === null) return
-    if (!this.passes) return this.#hold(null)
+    if (!this.passes || !this.#paysDown(body)) return this.#hold(null)
     this.#held = []
-    this.exchange?.handedDown(body.length)
+    this.exchange?.passedDown(body)
     this.#owner.headSent(this)
     this.#answer.sendWhole(this.#head, body)
   }
 
   #send(chunk: Buffer): void {
-    this.exchange?.handedDown(chunk.length)
+    this.exchange?.passedDown(chunk)
     if (this.#answer.send(chunk)) return
     this.#sending?.pause()
     if (!this.#watchesDrain) this.#answer.onDrain(() => this.#roomier())
@@ -206,9 +213,9 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
     if (!this.#dispatched) return
     this.#upload?.release()
     if (this.#head !== null && !this.#answered && this.passes) this.#sendHead()
-    while (this.#held.length > 0 && this.passes && !this.#answer.full) {
-      const chunk = this.#held.shift()
-      if (chunk !== undefined) this.#send(chunk)
+    for (let next = this.#held[0]; next !== undefined && this.passes && !this.#answer.full && this.#paysDown(next); next = this.#held[0]) {
+      this.#held.shift()
+      this.#send(next)
     }
     if (this.#held.length > 0 || !this.passes) return
     if (this.#trailers !== null && this.#answered && !this.#answer.ended) this.#answer.finish(this.#trailers)
@@ -238,6 +245,12 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
     if (this.exchange?.state === 'open') this.#owner.doubt(this.exchange)
   }
 
+  pays(piece: Buffer): boolean { return this.exchange?.pays(piece.length) === true && this.exchange.taped('up', piece) }
+
+  #paysDown(piece: Buffer): boolean { return this.exchange?.pays(piece.length) === true && this.exchange.taped('down', piece) }
+
+  handing(chunk: Buffer): void { this.exchange?.digests?.up.update(chunk) }
+
   counted(bytes: number): boolean {
     const { exchange } = this
     if (exchange === null) return false
@@ -247,7 +260,10 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
     return false
   }
 
-  trailersUp(): readonly string[] { return this.#owner.trailersUp() }
+  trailersUp(): readonly string[] {
+    if (this.exchange !== null) this.exchange.whole = true
+    return this.#owner.trailersUp()
+  }
 
   /** Housekeeping, a few times a second: time limits of an exchange that stands, signs of life of one that is frozen. */
   tick(now: Instant): void {

@@ -7,8 +7,12 @@ import type { Sending } from '../../upstream/handler.ts'
 interface UploadOwner {
   /** The gate, in this turn. */
   readonly passes: boolean
+  /** May this piece be handed on? Asked last, behind an open gate; where the answer is no, `release` is called or nothing more. */
+  pays(piece: Buffer): boolean
   /** The gate was found closed while something waits. */
   doubt(): void
+  /** These bytes are handed on, in this turn. */
+  handing(chunk: Buffer): void
   /** @returns false when the body is over its limit and the relay ended the exchange */
   counted(bytes: number): boolean
   /** Those that go on; asked once, behind the body's last byte. */
@@ -38,13 +42,14 @@ export class Upload {
 
   #arrived(chunk: Buffer): void {
     if (this.#over || !this.#owner.counted(chunk.length)) return
-    if (!this.#full && this.#held.length === 0 && this.#owner.passes) return this.#hand(chunk)
+    if (!this.#full && this.#held.length === 0 && this.#owner.passes && this.#owner.pays(chunk)) return this.#hand(chunk)
     this.#held.push(chunk)
     this.#body.pause()
     if (!this.#full) this.#owner.doubt()
   }
 
   #hand(chunk: Buffer): void {
+    this.#owner.handing(chunk)
     if (this.#sending.write(chunk)) return
     this.#full = true
     this.#body.pause()
@@ -71,10 +76,11 @@ export class Upload {
 
   /** The gate is open again, or there is room: what was held goes first, in order. */
   release(): void {
-    while (!this.#over && !this.#full && this.#held.length > 0) {
+    for (let next = this.#held[0]; next !== undefined && !this.#over && !this.#full; next = this.#held[0]) {
       if (!this.#owner.passes) return this.#owner.doubt()
-      const chunk = this.#held.shift()
-      if (chunk !== undefined) this.#hand(chunk)
+      if (!this.#owner.pays(next)) return
+      this.#held.shift()
+      this.#hand(next)
     }
     if (this.#over || this.#full || this.#held.length > 0) return
     if (!this.#ended) this.#body.resume()

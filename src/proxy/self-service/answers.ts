@@ -1,6 +1,7 @@
 // What callers read of themselves: plain JSON shapes of the effective view. SPEC: ADM1
+import { approvalWord } from '../../approvals/offering.ts'
 import type { Effective } from '../../core/effective.ts'
-import type { Elevation } from '../../core/elevation.ts'
+import { approvalsNeeded, type Elevation } from '../../core/elevation.ts'
 import type { Profile } from '../../core/policy.ts'
 import type { Instant } from '../../core/time.ts'
 
@@ -13,8 +14,8 @@ export function elevationAnswer(elevation: Elevation, now: Instant) {
   return {
     id: elevation.id, profile: elevation.profile, adds: elevation.adds, purpose: elevation.purposes, params: elevation.params,
     state: state.is, reason: state.is === 'ended' ? state.reason : null, for: elevation.for / 1000, max: elevation.max / 1000,
-    requestedAt: iso(elevation.requestedAt), until: iso(until), secondsLeft: secondsTo(until, now),
-    startsAt: state.is === 'scheduled' ? iso(state.startsAt) : null, approvals: { needed: elevation.approvalsNeeded, given: elevation.approvals.length },
+    requestedAt: iso(elevation.requestedAt), since: 'since' in state ? iso(state.since) : null, until: iso(until), secondsLeft: secondsTo(until, now),
+    startsAt: state.is === 'scheduled' ? iso(state.startsAt) : null, approvals: { needed: approvalsNeeded(elevation), given: elevation.approvals.length }, held: elevation.held,
   }
 }
 
@@ -31,5 +32,5 @@ export function sessionAnswer({ session, state, reason, baseline, carriers }: Ef
 
 export const profileAnswer = (profile: Profile) => ({
   name: profile.name, title: profile.title, adds: profile.adds, for: profile.for / 1000, max: profile.max / 1000, purpose: profile.purposes,
-  approval: profile.approval === null ? 'none' : 'required', params: Object.fromEntries([...profile.params].map(([name, spec]) => [name, spec])),
+  approval: approvalWord(profile), params: Object.fromEntries([...profile.params].map(([name, spec]) => [name, spec])),
 })

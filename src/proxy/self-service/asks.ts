@@ -21,6 +21,7 @@ export const elevationAsk = z.strictObject({
   reason: z.string().max(512).optional(),
   startAt: moment.optional(),
   dryRun: z.boolean().optional(),
+  hold: z.boolean().optional(),
 })
 
 export const extensionAsk = z.strictObject({ for: span, reason: z.string().max(512).optional() })

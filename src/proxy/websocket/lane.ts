@@ -7,11 +7,13 @@ import { controlAt, FrameTracker } from './frames.ts'
 export interface LaneOwner {
   /** The gate. */
   readonly passes: boolean
+  /** May this piece be handed on? Asked last, behind an open gate; where the answer is no, `release` is called or nothing more. */
+  pays(lane: Lane, piece: Buffer): boolean
   /** Its gate was found closed. */
   doubt(): void
   /** Looks at what is about to be handed over. @returns false when it ended the exchange over it */
   agrees(lane: Lane, bytes: Buffer): boolean
-  handed(lane: Lane, bytes: number): void
+  handed(lane: Lane, bytes: Buffer): void
   broken(lane: Lane): void
   /** Answers a ping of the lane's source. @returns false when nothing can be written between two frames now */
   ponged(lane: Lane, payload: Buffer): boolean
@@ -66,7 +68,7 @@ export class Lane {
 
   arrived(bytes: Buffer): void {
     if (this.#shut) return
-    if (this.#held.length > 0 || this.#frozen || !this.#isTaken || !this.#owner.passes) return this.#hold(bytes)
+    if (this.#held.length > 0 || this.#frozen || !this.#isTaken || !this.#owner.passes || !this.#owner.pays(this, bytes)) return this.#hold(bytes)
     this.#pass(bytes)
   }
 
@@ -78,9 +80,9 @@ export class Lane {
   /** Hands over what waits, in order, as far as the gate and the socket let it; then its source is read again. */
   release(): void {
     this.#frozen = false
-    while (this.#held.length > 0 && this.#isTaken && this.#owner.passes) {
-      const bytes = this.#held.shift()
-      if (bytes !== undefined) this.#pass(bytes)
+    for (let next = this.#held[0]; next !== undefined && this.#isTaken && this.#owner.passes && this.#owner.pays(this, next); next = this.#held[0]) {
+      this.#held.shift()
+      this.#pass(next)
     }
     if (this.#shut || this.#held.length > 0 || this.#full) return
     this.#owner.emptied(this)
@@ -119,7 +121,7 @@ export class Lane {
     if (!this.#frames.follow(bytes)) return this.#owner.broken(this)
     this.between = this.#frames.between
     this.closing = this.#frames.closing
-    this.#owner.handed(this, bytes.length)
+    this.#owner.handed(this, bytes)
     if (this.#sink?.write(bytes) !== false) return
     this.#full = true
     this.stop()

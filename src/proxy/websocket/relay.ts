@@ -95,6 +95,9 @@ export class WebSocketRelay implements Relay, TunnelOwner {
 
   // ---- admission
 
+  /** There is no body. */
+  inspect(): Promise<Reason> { return Promise.resolve('body_malformed') }
+
   admitted(exchange: Exchange): void {
     this.exchange = exchange
     this.#moved = exchange.openedAt
@@ -155,7 +158,7 @@ export class WebSocketRelay implements Relay, TunnelOwner {
   answered(head: ResponseHead, body: Buffer): void {
     this.#answered = true
     this.#release(null)
-    this.exchange?.handedDown(body.length)
+    this.exchange?.passedDown(body)
     const { answer } = this.arrival
     answer.last()
     const bare = head.status === 204 || head.status === 304
@@ -164,8 +167,9 @@ export class WebSocketRelay implements Relay, TunnelOwner {
     this.#owner.headSent(this)
   }
 
-  handedUp(bytes: number): void { this.exchange?.handedUp(bytes) }
-  handedDown(bytes: number): void { this.exchange?.handedDown(bytes) }
+  pays(way: 'up' | 'down', piece: Buffer): boolean { return this.exchange?.pays(piece.length) === true && this.exchange.taped(way, piece) }
+  handedUp(bytes: Buffer): void { this.exchange?.passedUp(bytes) }
+  handedDown(bytes: Buffer): void { this.exchange?.passedDown(bytes) }
 
   left(): void {
     this.#over = true

@@ -22,8 +22,10 @@ export interface TunnelOwner {
   takeOver(headers: readonly string[]): CallerStream | null
   /** An ordinary answer, whole. Asked behind an open gate. */
   answered(head: ResponseHead, body: Buffer): void
-  handedUp(bytes: number): void
-  handedDown(bytes: number): void
+  /** May this piece be handed on? Asked last, behind an open gate; where the answer is no, the tunnel is thawed or cut. */
+  pays(way: 'up' | 'down', piece: Buffer): boolean
+  handedUp(bytes: Buffer): void
+  handedDown(bytes: Buffer): void
   /** Both sides said good-bye and are gone. */
   left(): void
 }

@@ -20,8 +20,8 @@ import type { TunnelOwner } from './tunnel-owner.ts'
 import { UpstreamAnswer } from './upstream-answer.ts'
 import { upstreamFault } from './upstream-fault.ts'
 
-/** Longest the two ends may take to part behind their Close frames. */
-const PARTING = 2_000
+const PARTING = 2_000 // longest the two ends may take to part behind their Close frames
+const NOTHING = Buffer.alloc(0)
 
 export class Tunnel extends Duplex implements Dialling, LaneOwner {
   readonly #owner: TunnelOwner
@@ -37,8 +37,8 @@ export class Tunnel extends Duplex implements Dialling, LaneOwner {
   #caller: CallerStream | null = null
   #up: Lane | null = null
   #down: Lane | null = null
-  /** Waits for the gate: the switch, or an ordinary answer. */
-  #ready: (() => void) | null = null
+  /** Waits for the gate: the switch, or an ordinary answer with so many bytes. */
+  #ready: { readonly body: Buffer; readonly act: () => void } | null = null
   #code: number | null = null
   #callerEnded = false
   #upstreamEnded = false
@@ -82,9 +82,7 @@ export class Tunnel extends Duplex implements Dialling, LaneOwner {
     if (!this.#over && !this.#owner.mayAsk()) this.#letGo()
   }
 
-  failed(error: Error): void {
-    this.#fail(upstreamFault(error))
-  }
+  failed(error: Error): void { this.#fail(upstreamFault(error)) }
 
   #fail(fault: UpstreamFault): void {
     if (!this.#over && !this.#parting) this.#owner.end(this.#owner.frozenLately ? 'frozen_peer_closed' : fault)
@@ -137,7 +135,7 @@ export class Tunnel extends Duplex implements Dialling, LaneOwner {
     if (agreed === null || (this.#reader !== null && agreed.deflate)) return this.#owner.end('upstream_malformed')
     this.#down = new Lane(this, { stop: () => undefined, go: () => this.emit('drain') }, false, agreed.deflate)
     this.#up = new Lane(this, { stop: () => this.#caller?.socket.pause(), go: () => this.#caller?.socket.resume() }, true, agreed.deflate)
-    this.#ready = () => this.#open(agreed.headers)
+    this.#ready = { body: NOTHING, act: () => this.#open(agreed.headers) }
     this.#goOn()
   }
 
@@ -147,10 +145,10 @@ export class Tunnel extends Duplex implements Dialling, LaneOwner {
     const body = this.#answer.body()
     const shown = body === null ? null : this.#owner.relayed(head)
     if (body === null || shown === null) return this.#owner.end('upstream_malformed')
-    this.#ready = () => {
+    this.#ready = { body, act: () => {
       this.#letGo()
       this.#owner.answered(shown, body)
-    }
+    } }
     this.#goOn()
   }
 
@@ -158,7 +156,8 @@ export class Tunnel extends Duplex implements Dialling, LaneOwner {
   #goOn(): void {
     if (this.#ready === null || this.#over) return
     if (!this.#owner.passes) return this.#owner.doubt()
-    const act = this.#ready
+    const { body, act } = this.#ready
+    if (!this.#owner.pays('down', body)) return
     this.#ready = null
     act()
   }
@@ -208,7 +207,8 @@ export class Tunnel extends Duplex implements Dialling, LaneOwner {
   }
 
   doubt(): void { this.#owner.doubt() }
-  handed(lane: Lane, bytes: number): void {
+  pays(lane: Lane, piece: Buffer): boolean { return this.#owner.pays(lane === this.#up ? 'up' : 'down', piece) }
+  handed(lane: Lane, bytes: Buffer): void {
     if (lane === this.#up) this.#owner.handedUp(bytes)
     else this.#owner.handedDown(bytes)
   }

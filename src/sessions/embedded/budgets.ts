@@ -15,6 +15,9 @@ const FORGETTABLE = {
   marks: 'DELETE FROM marks WHERE digest IN (SELECT digest FROM marks WHERE forget_at <= ? ORDER BY forget_at LIMIT ?)',
 } as const
 
+/** How long a request is known, in milliseconds; the count itself is kept for as long as its taker says. */
+const TAKING_KEPT = 3_600_000
+
 function assertAmount(what: string, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${what} is a whole number from 0, not ${value}`)
 }
@@ -43,13 +46,13 @@ export class Budgets {
       const rows = -this.#forget('takings', now, FORGOTTEN_PER_COMMIT)
       this.#forget('counters', now, FORGOTTEN_PER_COMMIT)
       if (this.#takings + rows >= this.#limits.takings) throw new StoreFull(`${this.#takings} takings are remembered; the limit is ${this.#limits.takings}`)
-      const taken = this.#statements.get('SELECT taken FROM counters WHERE name = ? AND forget_at > ?', counter, now)?.integer('taken') ?? 0
+      const taken = this.taken(counter, now)
       const gets = Math.max(0, Math.min(amount, limit - taken))
       this.#statements.run(
         'INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET taken = excluded.taken, forget_at = max(forget_at, excluded.forget_at)', counter, taken + gets, forgetAt,
       )
       const replaced = this.#statements.run('DELETE FROM takings WHERE counter = ? AND request = ?', counter, request)
-      this.#statements.run('INSERT INTO takings VALUES (?, ?, ?, 0, ?)', counter, request, gets, forgetAt)
+      this.#statements.run('INSERT INTO takings VALUES (?, ?, ?, 0, ?)', counter, request, gets, Math.min(forgetAt, now + TAKING_KEPT))
       return { given: gets, more: rows + 1 - replaced }
     })
     this.#takings += more
@@ -66,6 +69,10 @@ export class Budgets {
       this.#statements.run('UPDATE takings SET holds = ?, returned = 1 WHERE counter = ? AND request = ?', holds - back, counter, request)
       this.#statements.run('UPDATE counters SET taken = taken - ? WHERE name = ?', back, counter)
     })
+  }
+
+  taken(counter: string, now: Instant): number {
+    return this.#statements.get('SELECT taken FROM counters WHERE name = ? AND forget_at > ?', counter, now)?.integer('taken') ?? 0
   }
 
   /** What may be forgotten already counts as seen. @throws StoreFull */

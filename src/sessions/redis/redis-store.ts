@@ -249,15 +249,23 @@ export class RedisStore implements SessionStore {
 
   // ---- budgets
 
-  async take({ counter, request, amount, limit, forgetAt }: Taking): Promise<number> {
+  take(taking: Taking): Promise<number> { return this.#take(taking, '') }
+  async takeAgain(taking: Taking): Promise<void> { await this.#take(taking, 'again') }
+
+  async #take({ counter, request, amount, limit, forgetAt }: Taking, again: string): Promise<number> {
     assertAmount(amount, limit)
-    return Number(await this.#twice(this.#byName(counter), 'take', [counter, request, amount, limit, forgetAt]))
+    const shard = this.#byName(counter)
+    const given = Number(await this.#twice(shard, 'take', [counter, request, amount, limit, forgetAt, shard.spoken, again]))
+    if (given < 0) throw new LinkLost('a server that is new here answered; it counts when everybody has said again what was taken')
+    return given
   }
 
   async give(counter: string, request: string, amount: number): Promise<void> {
     assertAmount(amount)
     await this.#twice(this.#byName(counter), 'give', [counter, request, amount])
   }
+
+  async taken(counter: string): Promise<number> { return Number(await this.#call(this.#byName(counter), 'taken', [counter])) }
 
   async share({ bucket, wanted, limit, for: milliseconds }: Sharing): Promise<number> {
     assertAmount(wanted, limit)

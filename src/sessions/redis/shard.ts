@@ -100,6 +100,9 @@ export class Shard {
   /** `<data set>.<epoch>`: in which records known here were read. */
   get epoch(): string { return `${this.#follower.dataSet ?? ''}.${this.#follower.epoch ?? ''}` }
 
+  /** `<data set>.<epoch>` of the server that is spoken with; ahead of `epoch` while what was lost is said again. */
+  get spoken(): string { return `${this.dataSet}.${this.#reading?.epoch ?? ''}` }
+
   positionOf(id: string): Position {
     return { epoch: `${this.dataSet}.${epochOfId(id)}`, sequence: sequenceOf(id) }
   }

@@ -40,7 +40,7 @@ test('[ADM22] each role is held where its own condition is true', () => inRoom(a
   await issuer.writeJwks(file)
   const operators = await openOperators(settings(file, 'identity.team == "secops"'), TOOLS)
   const known = async (claims: { readonly [name: string]: unknown }) => operators.byToken(await issuer.sign({ sub: 'olga', ...claims }))
-  expect(await known({ team: 'secops' })).toEqual({ name: 'olga', inTokenFile: false, identity: 'https://login.example|olga', roles: ['viewer', 'operator'], breakGlass: false })
+  expect(await known({ team: 'secops' })).toMatchObject({ name: 'olga', via: 'oidc', identity: 'https://login.example|olga', roles: ['viewer', 'operator'], claims: { team: 'secops' }, breakGlass: false })
   for (const claims of [{}, { team: 'other' }, { team: ['secops'] }]) expect((await known(claims))?.roles).toEqual(['viewer'])
   expect(await known({ act: { sub: 'robot' } })).toBeNull()
 }))

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { barredFrom, namedBy } from '../../../src/approvals/barred.ts'
 import type { SignalId, SessionSignal } from '../../../src/core/signal.ts'
 import { transition } from '../../../src/core/transition.ts'
-import { elevation, NOW, policyOf, SESSION } from '../core/world.ts'
+import { AS_ASKED, elevation, NOW, policyOf, SESSION } from '../core/world.ts'
 
 const BEARER = { ...SESSION.principal, owner: 'team-7', actor: { issuer: 'https://idp.test', subject: 'bob', actsFor: { issuer: 'https://other.test', subject: 'eve', actsFor: null } } }
 const NAMED = ['https://idp.test|agent', 'https://idp.test|bob', 'https://other.test|eve', 'team-7', 'https://idp.test|team-7']
@@ -17,8 +17,8 @@ test('[APR2] whom the asking credential names is barred, though the session was 
 })
 
 test('[APR2] the core takes no approval from whom the asking credential named, whatever the signal says', () => {
-  const asked = elevation('elv_1', { requestedBy: 'corp|broker', barred: namedBy(BEARER), approvalsNeeded: 1, state: { is: 'requested', expiresAt: null } })
-  const approvedBy = (by: string): SessionSignal => ({ kind: 'elevation.approved', elevation: asked.id, adds: null, for: null, barred: [], id: 'sig_1' as SignalId, by, note: '' }) // a word of the test
+  const asked = elevation('elv_1', { requestedBy: 'corp|broker', barred: namedBy(BEARER), stages: [{ role: 'approver', count: 1 }], state: { is: 'requested', expiresAt: null } })
+  const approvedBy = (by: string): SessionSignal => ({ kind: 'elevation.approved', elevation: asked.id, ...AS_ASKED, barred: [], id: 'sig_1' as SignalId, by, note: '' }) // a word of the test
   for (const by of NAMED) expect(transition({ ...SESSION, elevations: [asked] }, approvedBy(by), NOW).rejected?.rejected, by).toBe('denied')
   expect(transition({ ...SESSION, elevations: [asked] }, approvedBy('corp|ann'), NOW).record?.elevations[0]?.state.is).toBe('active')
 })

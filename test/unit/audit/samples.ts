@@ -15,7 +15,7 @@ import { type Instant, instant } from '../../../src/core/time.ts'
 import type { Clock } from '../../../src/runtime/clock.ts'
 
 export const SESSION = 'ses_abcdefghijklmnopqrstuvwxyz'
-export const ELEVATION = { id: 'elv_abcdefghijklmnopqrstuvwxyz', profile: 'incident-write' }
+export const ELEVATION = { id: 'elv_abcdefghijklmnopqrstuvwxyz', profile: 'incident-write', schedules: [] as readonly string[] }
 
 export function folder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'narrowgate-audit-'))
@@ -39,14 +39,14 @@ export class StillClock implements Clock {
 export const opened = (changes: Partial<Records['exchange.opened']> = {}): Records['exchange.opened'] => ({
   exchange: 'exc_abcdefghijklmnopqrstuvwxyz', session: SESSION, subject: 'https://idp.example.test/|sre-bot', actors: [], tenant: 'acme',
   credential: 'Zm9vYmFyYmF6', source: '203.0.113.9', proved: null, route: 'runbooks', rule: 'write', method: 'POST', host: 'api.example.test',
-  path: '/v1/runbooks/INC-42', queryDigest: queryDigest('?dry=1'), decision: 'permit', grant: ELEVATION.id, elevation: ELEVATION,
+  path: '/v1/runbooks/INC-42', queryDigest: queryDigest('?dry=1'), bodyDigest: null, decision: 'permit', grant: ELEVATION.id, elevation: ELEVATION,
   purposes: { ticket: 'pagerduty/acme/INC-42' }, until: instant(1_790_000_900_000), upstream: 'runbooks', would: null, ...changes,
 })
 
 export const BASELINE = { grant: 'baseline', elevation: null } as const
 
 export const closed = (changes: Partial<Records['exchange.closed']> = {}): Records['exchange.closed'] => ({
-  exchange: 'exc_abcdefghijklmnopqrstuvwxyz', session: SESSION, grant: ELEVATION.id, status: 200, bytesUp: 12, bytesDown: 3400, ms: 8, reason: null, complete: true, ...changes,
+  exchange: 'exc_abcdefghijklmnopqrstuvwxyz', session: SESSION, grant: ELEVATION.id, status: 200, bytesUp: 12, bytesDown: 3400, requestDigest: null, answerDigest: null, recording: null, ms: 8, reason: null, complete: true, ...changes,
 })
 
 export const refused = (changes: Partial<Refused> = {}): Refused => ({

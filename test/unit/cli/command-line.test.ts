@@ -66,7 +66,7 @@ test('[ADM10] every way to end has its number', async () => {
     ['', 2], ['nonsense', 2], ['get', 2], ['get sessions -o xml', 2], ['get sessions --state gone', 2], ['freeze nobody', 2], ['freeze', 2], [`widen ${none}`, 2], [`shorten tenant=a --for 1h`, 2], ['get sessions --timeout soon', 2],
     ['--help', 0], ['narrow --help', 0], ['freeze tenant=x --for 1h --until 2027-01-31T00:00:00Z', 2],
     [`describe session ${none}`, 6], [`terminate ${none}`, 6], ['unlock tenant=none --reason x', 6], ['unlock lck_x --reason x', 6],
-    [`widen ${id} --reason x`, 7], [`terminate ${none}`, 5, 'viewer'], [`approve elv_x --reason x`, 5, 'operator'],
+    [`widen ${id} --reason x`, 7], [`terminate ${none}`, 5, 'viewer'], [`approve elv_x --reason x`, 6, 'operator'],
     ['get sessions', 2, 'absent'], ['get sessions', 9, 'operator', { NARROWGATE_SERVER: `http://127.0.0.1:${await freePort()}` }], ['get sessions', 2, 'operator', { NARROWGATE_SERVER: 'nowhere' }],
     ['validate -c /nowhere.yaml', 3], ['audit verify --file /nowhere/trail.jsonl', 6], ['audit show session/x', 2], ['demo', 0], ['demo --stay', 1],
   ]

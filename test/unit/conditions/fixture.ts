@@ -1,9 +1,10 @@
 // A judge's input as conditions meet it, with parts replaced by the test.
 import type { ConditionInput } from '../../../src/core/condition.ts'
-import type { Elevation, ElevationId } from '../../../src/core/elevation.ts'
+import { type Elevation, type ElevationId, PLAIN } from '../../../src/core/elevation.ts'
 import type { Principal } from '../../../src/core/principal.ts'
 import type { SessionId } from '../../../src/core/session.ts'
 import { duration, instant } from '../../../src/core/time.ts'
+import { PLAIN_CONTEXT } from '../../support/plain.ts'
 
 export const CALLER: Principal = { kind: 'ci', issuer: 'https://ci.example', tenant: 'acme', subject: 'build-7', client: 'runner', owner: null, actor: null }
 
@@ -12,7 +13,7 @@ export const ELEVATION: Elevation = {
   profile: 'release', adds: ['deploy:write'], purposes: { ticket: 'INC-7' }, ties: [],
   params: { customers: ['41', '42'], level: 3, dry: true },
   for: duration(900_000), max: duration(900_000), startsAt: null, requestedAt: instant(0), requestedBy: 'https://ci.example|build-7', barred: [], because: '',
-  approvalsNeeded: 0, approvals: [], keyThumbprint: null, workload: null, state: { is: 'active', since: instant(0), until: instant(900_000) },
+  ...PLAIN, state: { is: 'active', since: instant(0), until: instant(900_000) },
 }
 
 export const INPUT: ConditionInput = {
@@ -23,7 +24,7 @@ export const INPUT: ConditionInput = {
     evidence: null,
     action: { method: 'GET', upgrade: null },
     resource: { host: 'deploy.internal', path: '/v1/releases/42', segments: ['v1', 'releases', '42'], query: '?dry=1' },
-    context: { protocol: 'http', source: '10.20.3.4', secure: true, workload: null, certified: null, purposes: {}, headers: ['X-Tier', 'gold', 'Accept', 'a', 'accept', 'b'] },
+    context: { protocol: 'http', source: '10.20.3.4', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: ['X-Tier', 'gold', 'Accept', 'a', 'accept', 'b'] },
   },
   params: { id: '42', name: 'a%20b' },
   elevation: null,

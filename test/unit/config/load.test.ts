@@ -63,8 +63,8 @@ elevations: { release: { adds: [deploy:write], for: 15m, eligible: 'subject.clai
 purposes: { run: { claim: run_id, source: manual } }
 elevations: { release: { adds: [x], for: 15m, purpose: [run], endWhen: [run.finished, run.ended], approval: { by: approver, within: 5m } } }
 `)
-    expect(policy.profiles.get('release')).toMatchObject({ purposes: ['run'], endWhen: ['run'], approval: { count: 1, within: 300_000, extend: false } })
-    expect(policy.purposes.get('run')).toEqual({ kind: 'run', from: { is: 'claim', claim: 'run_id' }, manual: true })
+    expect(policy.profiles.get('release')).toMatchObject({ purposes: ['run'], endWhen: ['run'], approval: { stages: [{ role: 'approver', count: 1 }], within: 300_000, extend: 'approval' } })
+    expect(policy.purposes.get('run')).toEqual({ kind: 'run', from: { is: 'claim', claim: 'run_id' }, source: 'manual' })
   })
 })
 

@@ -20,11 +20,12 @@ import type { Scope } from '../../../src/core/scope.ts'
 import type { Brokered, Session, SessionId, SessionKey } from '../../../src/core/session.ts'
 import { duration, FOREVER } from '../../../src/core/time.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from './world.ts'
+import { PLAIN_CONTEXT, PLAIN_RULE } from '../../support/plain.ts'
 
 const MODES: BindingModes = { key: 'required', workload: 'required', device: 'required', source: 'required', tenant: 'required' }
 const BOUND: Bindings = { key: 'k1', workload: 'spiffe://test/a', device: 'laptop', source: '192.0.2.1' }
 const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'c', issuer: 'https://idp.test', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: 'k1', device: 'laptop', claimed: {} }
-const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:read', condition: null, messages: null, requireAuth: null }
+const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:read', condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }
 
 const BROKER: Broker = { name: 'b', who: null, may: { source: 'true', test: () => 'true' }, profiles: ['fix'], max: duration(600_000), bindRequired: false, once: null }
 
@@ -53,7 +54,7 @@ function caseOf({ session = {}, modes = {}, evidence = {}, workload = 'spiffe://
   const policy: Policy = { ...plain, brokers: new Map([['b', BROKER]]), routes: [route], table: routeTable([route]), sessions: { ...plain.sessions, credentialEnd, bind: { ...MODES, ...modes } } }
   const evaluation: Case['evaluation'] = {
     evidence: { ...EVIDENCE, ...evidence }, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path, segments: path.slice(1).split('/'), query: '' },
-    context: { protocol: 'http', source, secure: true, workload, certified: null, purposes, headers: [] },
+    context: { protocol: 'http', source, secure: true, workload, certified: null, purposes, ...PLAIN_CONTEXT, headers: [] },
   }
   const standing = effective({ ...SESSION, bindings: BOUND, ...session }, baseline, { find: () => null }, locks, policy, NOW, parent)
   return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: {}, held: null }
@@ -197,6 +198,13 @@ describe('a session that a broker opened', () => {
     expect(answer({ ...write, parent: there({}, true, ['db:read']) })).toBe('elevation_required')
     expect(answer({ ...write, parent: there({ elevations: [elevation('elv_0', { adds: ['db:write'] })] }, true, []) })).toBe('baseline')
     expect(answer({ ...write, parent: there({ elevations: [elevation('elv_0', { adds: ['db:write'], state: { is: 'ended', at: NOW, reason: 'revoked' } })] }, true, []) })).toBe('elevation_required')
+  })
+
+  test('[LIM1, SES21] does nothing by what is limited of that one: its requests would be counted by nobody', () => {
+    const write = { session: { brokered: brokered({ parent }) }, rule: { scope: 'db:write' }, baseline: ['db:write'] } as const
+    const lent = (budget: Elevation['budget']) => there({ elevations: [elevation('elv_0', { adds: ['db:write'], budget })] }, true, [])
+    expect(answer({ ...write, parent: lent(null) })).toBe('baseline')
+    expect(answer({ ...write, parent: lent({ counter: 'c', forgetAt: at(600) }) })).toBe('elevation_required')
   })
 
   const lockOn = (selector: Selector, effect: LockEffect): Lock =>

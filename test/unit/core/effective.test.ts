@@ -2,8 +2,9 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Anchor, AnchorRef, Lock, LockId, Selector } from '../../../src/core/anchor.ts'
-import { type AnchorView, effective, type Effective } from '../../../src/core/effective.ts'
+import { effective, type Effective } from '../../../src/core/effective.ts'
 import type { Elevation, Tie } from '../../../src/core/elevation.ts'
+import type { AnchorView } from '../../../src/core/footing.ts'
 import { lockIndex, NO_LOCKS } from '../../../src/core/locks.ts'
 import type { Policy } from '../../../src/core/policy.ts'
 import type { Session } from '../../../src/core/session.ts'
@@ -22,8 +23,8 @@ const shown = ({ state, reason, baseline, carriers }: Effective) => ({ state, re
 const lock = (kind: Selector['kind'], value: string, effect: Lock['effect'], until: Instant | null = null): Lock =>
   ({ record: 'lock', id: 'lck_1' as LockId, selector: { kind, value }, version: 1, state: 'set', effect, reason: 'locked', note: '', by: 'operator', since: NOW, until }) // a test word
 const TICKET: AnchorRef = { kind: 'ticket', name: 'manual//T-1' }
-const tie = (generation: number): Tie => ({ anchor: TICKET, generation: instant(generation), reason: 'ticket_closed' })
-const anchored = (state: Anchor['state'], generation: number): AnchorView => ({ find: () => ({ record: 'anchor', ...TICKET, version: 2, state, generation: instant(generation), since: NOW, note: '' }) })
+const tie = (generation: number): Tie => ({ anchor: TICKET, generation: instant(generation), reason: 'ticket_closed', position: null })
+const anchored = (state: Anchor['state'], generation: number): AnchorView => ({ find: () => ({ record: 'anchor', ...TICKET, version: 2, state, generation: instant(generation), since: NOW, note: '', matter: null }) })
 
 describe('standing', () => {
   test('[SES3] a live session has its baseline', () => {

@@ -15,14 +15,16 @@ import { baselineOf, type Policy } from '../../../src/core/policy.ts'
 import type { Claims } from '../../../src/core/principal.ts'
 import type { Purposes } from '../../../src/core/purpose.ts'
 import { placeOf, type Route, routeTable, type Rule } from '../../../src/core/route.ts'
+import type { EndReason } from '../../../src/core/reason.ts'
 import { intersection, type Scope, scopeOf } from '../../../src/core/scope.ts'
 import type { Session } from '../../../src/core/session.ts'
 import { duration, FOREVER, type Instant, instant } from '../../../src/core/time.ts'
 import { reassess } from '../../../src/core/verdict.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from './world.ts'
+import { PLAIN_CONTEXT, PLAIN_RULE } from '../../support/plain.ts'
 
 const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'cred_1', issuer: 'https://idp.test', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: null, device: null, claimed: {} }
-const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null }
+const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }
 const ROUTE: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject',
   upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, rules: [RULE],
@@ -58,7 +60,7 @@ function caseOf(world: World): Case {
   const evaluation: Evaluation = {
     evidence: evidence === null ? null : { ...EVIDENCE, ...evidence }, action: { method: world.method ?? 'GET', upgrade: null },
     resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
-    context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: world.purposes ?? {}, headers: [] },
+    context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: world.purposes ?? {}, ...PLAIN_CONTEXT, headers: [] },
   }
   const locks = lockIndex(world.locks ?? [])
   const standing = session === null ? null : effective({ ...SESSION, ...session }, world.baseline ?? [], { find: () => null }, locks, policy, now)
@@ -79,7 +81,7 @@ const permitOf = (world: World): Permit => {
 const lock = (kind: Selector['kind'], value: string, effect: LockEffect = 'deny', until: Instant | null = null): Lock =>
   ({ record: 'lock', id: 'lck_1' as LockId, selector: { kind, value }, version: 1, state: 'set', effect, reason: 'locked', note: '', by: 'operator', since: NOW, until }) // a test word
 const active = (id: string, until: number, changes: Partial<Elevation> = {}): Elevation => elevation(id, { state: { is: 'active', since: NOW, until: at(until) }, ...changes })
-const condition = (test: (input: ConditionInput) => 'true' | 'false' | 'error', readsElevation = false): Condition => ({ source: 'test', readsElevation, test })
+const condition = (test: (input: ConditionInput) => 'true' | 'false' | 'error', readsElevation = false): Condition => ({ source: 'test', readsElevation, readsBody: false, test })
 const E1 = { session: { elevations: [active('e1', 60)] } }
 const REVOKED: Partial<Session> = { state: { is: 'revoked', at: NOW, reason: 'revoked' } }
 const FROZEN: Partial<Session> = { frozen: { since: NOW, note: '', until: null } }
@@ -180,9 +182,37 @@ describe('which grant', () => {
     expect(answer({ session: three, held: 'gone' })).toBe('a')
   })
 
+  test('[LIM1, ENF3] what has limits takes over nothing that is open, as it was not paid; what it carries itself goes on, though it is spent', () => {
+    const over = elevation('e1', { state: { is: 'ended', at: NOW, reason: 'released' } })
+    const counted = { ...active('e2', 90), budget: { counter: 'c', forgetAt: at(600) } }
+    const heldBy = (id: string): Grant => ({ is: 'elevation', elevation: active(id, 60), schedules: [] })
+    expect(reassess(heldBy('e1'), caseOf({ session: { elevations: [over, counted] }, held: 'e1' }))).toEqual({ kind: 'terminate', reason: 'released' })
+    expect(reassess({ is: 'baseline' }, caseOf({ session: { elevations: [counted] } }))).toEqual({ kind: 'terminate', reason: 'elevation_required' })
+    expect(reassess(heldBy('e2'), caseOf({ session: { elevations: [counted] }, held: 'e2' }))).toMatchObject({ kind: 'continue' })
+    expect(reassess(heldBy('e2'), caseOf({ session: { elevations: [{ ...counted, spent: true }] }, held: 'e2' }))).toMatchObject({ kind: 'continue' })
+    expect(answer({ session: { elevations: [{ ...counted, spent: true }] } })).toBe('limit_reached')
+  })
+
+  test('[ELV14] what is whole finishes behind an end by time, window or limit where its rule says so, once and for so long; behind any other end it is cut', () => {
+    const rule: Partial<Rule> = { scope: 'db:write', atEnd: duration(30_000) }
+    const holding: Grant = { is: 'elevation', elevation: elevation('e1'), schedules: [] }
+    const ended = (reason: EndReason) => elevation('e1', { state: { is: 'ended', at: NOW, reason } })
+    const verdict = (reason: EndReason, progress = { whole: true, finishUntil: null as Instant | null }, more: Partial<World> = {}) =>
+      reassess(holding, caseOf({ rule, session: { elevations: [ended(reason)] }, held: 'e1', ...more }), progress)
+    for (const reason of ['time_up', 'window_closed', 'limit_reached'] as const) expect(verdict(reason)).toEqual({ kind: 'finish', reason, until: at(30) })
+    for (const reason of ['revoked', 'released', 'approval_withdrawn', 'ticket_closed', 'purpose_over', 'recording_failed'] as const) expect(verdict(reason)).toEqual({ kind: 'terminate', reason })
+    expect(verdict('time_up', { whole: false, finishUntil: null })).toEqual({ kind: 'terminate', reason: 'time_up' })
+    expect(verdict('time_up', { whole: true, finishUntil: at(10) }, { now: at(5) })).toEqual({ kind: 'finish', reason: 'time_up', until: at(10) })
+    expect(verdict('time_up', { whole: true, finishUntil: at(10) }, { now: at(10) })).toEqual({ kind: 'terminate', reason: 'time_up' })
+    expect(verdict('time_up', undefined, { rule: { scope: 'db:write' } })).toEqual({ kind: 'terminate', reason: 'time_up' })
+    expect(verdict('time_up', undefined, { session: { elevations: [ended('time_up')], endsAt: at(7) } })).toEqual({ kind: 'finish', reason: 'time_up', until: at(7) })
+    expect(verdict('time_up', undefined, { locks: [lock('subject', 'agent')] })).toMatchObject({ kind: 'terminate' })
+    expect(verdict('time_up', undefined, { session: { elevations: [ended('time_up')], frozen: { since: NOW, note: '', until: null } } })).toMatchObject({ kind: 'freeze' })
+  })
+
   test('[DEC4, ENF3] what it held is lost: it goes on under the next, or ends for the reason of the loss', () => {
     const over = elevation('e1', { state: { is: 'ended', at: NOW, reason: 'released' } })
-    const held: Grant = { is: 'elevation', elevation: active('e1', 60) }
+    const held: Grant = { is: 'elevation', elevation: active('e1', 60), schedules: [] }
     expect(reassess(held, caseOf({ session: { elevations: [active('e1', 60)] }, held: 'e1' }))).toMatchObject({ kind: 'continue' })
     expect(reassess(held, caseOf({ session: { elevations: [over, active('e2', 90)] }, held: 'e1' }))).toMatchObject({ kind: 'regrant', permit: { grant: { elevation: { id: 'e2' } }, until: at(90) } })
     expect(reassess(held, caseOf({ session: { elevations: [over] }, baseline: ['db:write'], held: 'e1' }))).toMatchObject({ kind: 'regrant', permit: { grant: { is: 'baseline' } } })
@@ -336,7 +366,7 @@ describe('locks', () => {
     ['session', 'ses_1'], ['subject', 'https://idp.test|agent'], ['subject', 'agent'], ['tenant', 'acme'], ['issuer', 'https://idp.test'], ['all', ''],
     ['route', 'api'], ['credential', 'cred_1'], ['issuedBefore', String(NOW)],
   ])('[ENF8] by %s %j: denied, frozen or kept to the baseline, new and live alike', (kind, value) => {
-    const held: Grant = { is: 'elevation', elevation: active('e1', 60) }
+    const held: Grant = { is: 'elevation', elevation: active('e1', 60), schedules: [] }
     expect(answer(world(lock(kind, value, 'deny')))).toBe('locked')
     expect(answer(world(lock(kind, value, 'freeze')))).toBe('frozen')
     expect(answer(world(lock(kind, value, 'baseline')))).toBe('narrowed')
@@ -349,17 +379,17 @@ describe('locks', () => {
     '[ENF8] by %s %j: not this one', (kind, value) => expect(answer(world(lock(kind, value)))).toBe('e1'))
 
   test('[ENF8] by profile: what it carries is lost or frozen, the rest is not', () => {
-    const onProfile = (effect: LockEffect) => reassess({ is: 'elevation', elevation: active('e1', 60) }, caseOf({ ...world(lock('profile', 'fix', effect)), held: 'e1' }))
+    const onProfile = (effect: LockEffect) => reassess({ is: 'elevation', elevation: active('e1', 60), schedules: [] }, caseOf({ ...world(lock('profile', 'fix', effect)), held: 'e1' }))
     expect((['deny', 'baseline', 'freeze'] as const).map(effect => answer(world(lock('profile', 'fix', effect))))).toEqual(['elevation_required', 'elevation_required', 'frozen'])
     expect((['deny', 'baseline', 'freeze'] as const).map(onProfile)).toEqual([{ kind: 'terminate', reason: 'locked' }, { kind: 'terminate', reason: 'locked' }, { kind: 'freeze', reason: 'frozen' }])
     expect((['deny', 'baseline', 'freeze'] as const).map(effect => answer({ ...world(lock('profile', 'fix', effect)), baseline: ['db:write'] }))).toEqual(['baseline', 'baseline', 'baseline'])
     const shrunk: World = { ...world(lock('profile', 'fix', 'freeze')), policy: { profiles: new Map([['fix', profile('fix', ['db:read'])]]) } }
-    expect(reassess({ is: 'elevation', elevation: active('e1', 60) }, caseOf({ ...shrunk, held: 'e1' }))).toEqual({ kind: 'terminate', reason: 'elevation_required' })
+    expect(reassess({ is: 'elevation', elevation: active('e1', 60), schedules: [] }, caseOf({ ...shrunk, held: 'e1' }))).toEqual({ kind: 'terminate', reason: 'elevation_required' })
     expect(answer({ session: { elevations: [active('e1', 60), active('m1', 90, { profile: 'mail', adds: ['mail:send'] })] }, rule: { scope: 'mail:send' }, locks: [lock('profile', 'fix', 'freeze')] })).toBe('m1')
   })
 
   test('[ENF8, ENF7] one that freezes hides no end of what is open', () => {
-    const held: Grant = { is: 'elevation', elevation: active('e1', 60) }
+    const held: Grant = { is: 'elevation', elevation: active('e1', 60), schedules: [] }
     const verdict = (more: World) => reassess(held, caseOf({ locks: [lock('route', 'api', 'freeze')], ...more, held: 'e1' }))
     expect(verdict(E1)).toEqual({ kind: 'freeze', reason: 'frozen' })
     expect(verdict({ session: REVOKED })).toEqual({ kind: 'terminate', reason: 'revoked' })

@@ -1,8 +1,8 @@
 // Random news about one session, for the properties of core: every kind, often about the same few elevations, at times that matter.
 import * as fc from 'fast-check'
 import type { AnchorRef } from '../../../src/core/anchor.ts'
-import { BINDING_KINDS, type Bindings } from '../../../src/core/binding.ts'
-import type { Elevation, ElevationId } from '../../../src/core/elevation.ts'
+import { BINDING_KINDS, type Bindings, NOT_BOUND } from '../../../src/core/binding.ts'
+import { type Elevation, type ElevationId, NO_LIMITS, PLAIN, type Then } from '../../../src/core/elevation.ts'
 import type { SessionFact } from '../../../src/core/fact.ts'
 import { scopeOf } from '../../../src/core/scope.ts'
 import type { Brokered, Credential, Session, SessionId, SessionKey } from '../../../src/core/session.ts'
@@ -22,6 +22,7 @@ export type Step = { readonly wait: number; readonly news: (now: Instant, turn: 
 
 // Brands of test words.
 export const elevationId = (n: number): ElevationId => `elv_${n}` as ElevationId
+export const followerOf = (id: ElevationId): ElevationId => `${id}_after` as ElevationId
 const sessionId = (turn: number): SessionId => `ses_${turn}` as SessionId
 const KEY = 'key' as SessionKey
 const at = (now: Instant, seconds: number): Instant => instant(now + seconds * 1_000)
@@ -37,20 +38,36 @@ const brokered: fc.Arbitrary<Brokered> = fc.record({
   parent: nullable(fc.record({ key: fc.constant('above' as SessionKey), id: fc.constant('ses_above' as SessionId), baseline: scope, depth: fc.integer({ min: 0, max: 3 }) })),
 })
 const which = fc.integer({ min: 0, max: 2 }).map(elevationId)
+const any = fc.oneof({ weight: 4, arbitrary: which }, { weight: 1, arbitrary: which.map(id => followerOf(id)) })
 
 type Made = (now: Instant, turn: number) => SessionNews
 const credential = (now: Instant, turn: number, issued: number | null, ends: number | null): Credential =>
   ({ id: `cred_${turn}`, keyId: null, issuedAt: issued === null ? null : at(now, issued), expiresAt: ends === null ? null : at(now, ends) })
 
 type Asked = { readonly id: ElevationId; readonly profile: string; readonly adds: readonly string[]; readonly for: number; readonly more: number; readonly needs: number; readonly starts: number | null; readonly expires: number | null }
-export const elevationOf = (asked: Asked, now: Instant): Elevation => ({
-  id: asked.id, profile: asked.profile, adds: asked.adds, purposes: {}, ties: [{ anchor: TICKET, generation: instant(0), reason: 'ticket_closed' }], params: {},
+export const elevationOf = (asked: Asked, now: Instant, changes: Partial<Elevation> = {}): Elevation => ({
+  ...PLAIN, id: asked.id, profile: asked.profile, adds: asked.adds, purposes: {}, ties: [{ anchor: TICKET, generation: instant(0), reason: 'ticket_closed', position: null }], params: {},
   for: seconds(asked.for), max: seconds(asked.for + asked.more), startsAt: asked.starts === null ? null : at(now, asked.starts), requestedAt: now, requestedBy: REQUESTER,
-  barred: [], because: 'test', approvalsNeeded: asked.needs, approvals: [], keyThumbprint: null, workload: null, state: { is: 'requested', expiresAt: asked.expires === null ? null : at(now, asked.expires) },
+  barred: [], because: 'test', stages: asked.needs === 0 ? [] : [{ role: 'approver', count: asked.needs }], state: { is: 'requested', expiresAt: asked.expires === null ? null : at(now, asked.expires) }, ...changes,
 })
 
-const asked = fc.record({ id: which, profile: fc.constantFrom('fix', 'read'), adds: scope, for: span, more: fc.integer({ min: 0, max: 60 }), needs: fc.integer({ min: 0, max: 2 }), starts: fc.option(offset, { nil: null, freq: 1 }), expires: nullable(offset) })
+const asked = fc.record({ id: which, profile: fc.constantFrom('fix', 'fix', 'read'), adds: scope, for: span, more: fc.integer({ min: 0, max: 60 }), needs: fc.constantFrom(0, 0, 1, 2), starts: fc.option(offset, { nil: null, freq: 2 }), expires: nullable(offset) })
 const reason = fc.constantFrom('revoked', 'idle', 'risk')
+const ending = fc.constantFrom('revoked', 'ticket_closed', 'window_closed', 'limit_reached')
+
+/** What only some elevations have. Of the profile `fix` one takes the place of the other. */
+type Rich = { readonly twoStages: boolean; readonly endsBy: number | null; readonly follows: boolean; readonly uses: number | null; readonly customers: readonly string[] }
+const rich: fc.Arbitrary<Rich> = fc.record({ twoStages: fc.boolean(), endsBy: fc.option(offset, { nil: null, freq: 2 }), follows: fc.boolean(), uses: nullable(fc.integer({ min: 1, max: 5 })), customers: fc.subarray(['a', 'b', 'c']) })
+
+const leaves = (id: ElevationId): Then => ({ id: followerOf(id), profile: 'tidy', adds: ['mail:send'], uses: 1, for: seconds(5), recording: true })
+
+function richly(asked: Asked, { twoStages, endsBy, follows, uses, customers }: Rich, now: Instant): Elevation {
+  return elevationOf(asked, now, {
+    endsBy: endsBy === null ? null : at(now, endsBy), alone: asked.profile === 'fix', params: { customers, amount: 10 }, limits: { ...NO_LIMITS, uses }, afterEnd: follows ? leaves(asked.id) : null,
+    ...(twoStages && asked.needs > 0 ? { stages: [{ role: 'approver', count: 1 }, { role: 'owner', count: 1 }] } : {}),
+  })
+}
+const params = fc.constantFrom({}, { customers: [] }, { customers: ['a'] }, { amount: 5 }, { amount: 10 }, { amount: 11 }, { customers: ['a', 'z'] }, { extra: 1 })
 
 const MADE: { readonly [K in SessionNews['kind']]: fc.Arbitrary<Made> } = {
   'session.opened': fc.tuple(nullable(offset), nullable(offset), offset, bindings, fc.oneof({ weight: 5, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: brokered })).map(([issued, ends, until, bound, broker]) => (now, turn) => ({
@@ -67,19 +84,23 @@ const MADE: { readonly [K in SessionNews['kind']]: fc.Arbitrary<Made> } = {
   'session.terminated': reason.map(word => () => ({ kind: 'session.terminated', reason: word })),
   'session.lapsed': reason.map(word => () => ({ kind: 'session.lapsed', reason: word })),
   'mark.cleared': fc.constant(() => ({ kind: 'mark.cleared' })),
-  'elevation.requested': asked.map(wanted => now => ({ kind: 'elevation.requested', elevation: elevationOf(wanted, now), askedUntil: null })),
-  'elevation.approved': fc.tuple(which, nullable(scope), nullable(span), fc.subarray(APPROVERS, { maxLength: 1 })).map(([elevation, adds, long, barred]) => () => ({ kind: 'elevation.approved', elevation, adds, for: long === null ? null : seconds(long), barred })),
+  'elevation.requested': fc.tuple(asked, rich).map(([wanted, more]) => now => ({ kind: 'elevation.requested', elevation: richly(wanted, more, now), startsAt: wanted.starts === null ? null : at(now, wanted.starts) })),
+  'elevation.approved': fc.record({ elevation: which, revision: fc.constantFrom(0, 0, 0, 1, 2), stage: fc.constantFrom(0, 0, 1), starts: fc.option(offset, { nil: null, freq: 2 }), adds: nullable(scope), long: nullable(span), uses: nullable(fc.integer({ min: 1, max: 5 })), params: nullable(params), barred: fc.subarray(APPROVERS, { maxLength: 1 }) })
+    .map(({ starts, long, ...word }) => now => ({ kind: 'elevation.approved', ...word, shown: `revision ${word.revision}`, claims: {}, for: long === null ? null : seconds(long), startsAt: starts === null ? null : at(now, starts) })),
+  'elevation.started': any.map(elevation => () => ({ kind: 'elevation.started', elevation })),
+  'elevation.deferred': fc.tuple(any, offset).map(([elevation, starts]) => now => ({ kind: 'elevation.deferred', elevation, startsAt: at(now, starts) })),
+  'elevation.spent': any.map(elevation => () => ({ kind: 'elevation.spent', elevation })),
   'elevation.denied': which.map(elevation => () => ({ kind: 'elevation.denied', elevation })),
   'elevation.withdrawn': which.map(elevation => () => ({ kind: 'elevation.withdrawn', elevation })),
-  'elevation.extended': fc.tuple(which, span).map(([elevation, more]) => () => ({ kind: 'elevation.extended', elevation, more: seconds(more) })),
-  'elevation.ended': fc.tuple(which, reason).map(([elevation, word]) => () => ({ kind: 'elevation.ended', elevation, reason: word, because: 'test' })),
+  'elevation.extended': fc.tuple(any, span, fc.boolean()).map(([elevation, more, once]) => () => ({ kind: 'elevation.extended', elevation, more: seconds(more), once })),
+  'elevation.ended': fc.tuple(any, fc.oneof(reason, ending)).map(([elevation, word]) => () => ({ kind: 'elevation.ended', elevation, reason: word, because: 'test' })),
   'time.passed': fc.constant(() => ({ kind: 'time.passed' })),
 }
 export const SESSION_KINDS = Object.keys(MADE) as SessionNews['kind'][] // keys of the literal above
 
 /** Ends are rare, so that lives are long enough to hold something. */
 const WEIGHT: { readonly [K in SessionNews['kind']]?: number } = {
-  'session.opened': 4, 'elevation.requested': 8, 'elevation.approved': 8, 'elevation.extended': 4, 'session.widened': 3, 'time.passed': 4, 'session.narrowed': 3, 'binding.drifted': 3,
+  'session.opened': 4, 'elevation.requested': 8, 'elevation.approved': 12, 'elevation.started': 5, 'elevation.extended': 4, 'session.widened': 3, 'time.passed': 4, 'session.narrowed': 3, 'binding.drifted': 3,
 }
 
 const stepOf = (kind: SessionNews['kind']): fc.Arbitrary<Step> =>
@@ -91,6 +112,16 @@ export const newsOf = (kind: SessionNews['kind']): fc.Arbitrary<Step> => stepOf(
 
 /** A story of one key; most begin with an opening. */
 export const story: fc.Arbitrary<readonly Step[]> = fc.tuple(stepOf('session.opened'), fc.array(anyStep, { maxLength: 60, size: 'max' })).map(([first, rest]) => [first, ...rest])
+
+const LONG: Made = (now, turn) => ({
+  kind: 'session.opened', key: KEY, session: sessionId(turn), epoch: 'e1', credential: credential(now, turn, 0, 3_600), endsAt: at(now, 3_600),
+  principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null }, bindings: NOT_BOUND, brokered: null,
+})
+const ABOUT_ELEVATIONS = [...SESSION_KINDS.filter(kind => kind.startsWith('elevation.')), 'session.narrowed', 'session.widened', 'time.passed'] as const
+
+/** A story of elevations, in a life that lasts. */
+export const elevations: fc.Arbitrary<readonly Step[]> = fc.array(fc.oneof(...ABOUT_ELEVATIONS.map(kind => ({ arbitrary: stepOf(kind), weight: WEIGHT[kind] ?? 1 }))), { maxLength: 60, size: 'max' })
+  .map(rest => [{ wait: 0, news: LONG, by: CALLER, toString: () => 'a long life' }, ...rest])
 
 export type Told = { readonly before: Session | null; readonly signal: SessionSignal; readonly now: Instant; readonly result: SessionTransition }
 export type Outcome = { readonly session: Session | null; readonly facts: readonly SessionFact[]; readonly told: readonly Told[]; readonly now: Instant }

@@ -6,7 +6,7 @@ import { isOver } from '../../../src/core/elevation.ts'
 import type { AnchorFact, LockFact, SessionFact } from '../../../src/core/fact.ts'
 import { applyToAnchor, applyToLock, applyToSession, replaySession } from '../../../src/core/replay.ts'
 import { ENDED_ELEVATIONS_KEPT, OPEN_ELEVATIONS_MAX, type Session } from '../../../src/core/session.ts'
-import type { AnchorNews, LockNews, SignalId } from '../../../src/core/signal.ts'
+import type { LockNews, SignalId } from '../../../src/core/signal.ts'
 import { duration, instant } from '../../../src/core/time.ts'
 import { transition, transitionAnchor, transitionLock } from '../../../src/core/transition.ts'
 import { elevationId, elevationOf, START, story, tell, TICKET } from './news.ts'
@@ -55,7 +55,7 @@ describe('sessions', () => {
     }
     for (let n = 0; n < 100; n += 1) {
       const elevation = elevationOf({ id: elevationId(n), profile: 'fix', adds: [], for: 60, more: 0, needs: 1, starts: null, expires: null }, START)
-      apply(n, { ...told(n), kind: 'elevation.requested', elevation, askedUntil: null })
+      apply(n, { ...told(n), kind: 'elevation.requested', elevation, startsAt: null })
       if (n % 4 !== 0) apply(n, { ...told(n), kind: 'elevation.denied', elevation: elevation.id })
     }
     const over = session?.elevations.filter(isOver) ?? []
@@ -75,7 +75,7 @@ describe('anchors and locks', () => {
   const waits = fc.integer({ min: 0, max: 5 })
 
   test('[AUD1] an anchor is the fold of its facts; its generation is the instant of its last end, and never one it had', () => {
-    const news = fc.record({ wait: waits, kind: fc.constantFrom<AnchorNews['kind']>('anchor.opened', 'anchor.ended') })
+    const news = fc.record({ wait: waits, kind: fc.constantFrom('anchor.opened' as const, 'anchor.ended' as const) })
     fc.assert(fc.property(fc.array(news), steps => {
       let anchor: Anchor | null = null
       let now = START
@@ -83,7 +83,7 @@ describe('anchors and locks', () => {
       const facts: AnchorFact[] = []
       for (const [n, { wait, kind }] of steps.entries()) {
         now = instant(now + wait)
-        const result: ReturnType<typeof transitionAnchor> = transitionAnchor(TICKET, anchor, { ...told(n), kind }, now)
+        const result: ReturnType<typeof transitionAnchor> = transitionAnchor(TICKET, anchor, { ...told(n), kind, matter: null }, now)
         if (result.facts.some(({ what }) => what === 'anchor.ended')) end = Math.max(now, end + 1)
         anchor = result.record
         facts.push(...result.facts)

@@ -5,13 +5,14 @@ import type { Evaluation, Target } from '../../../src/core/evaluation.ts'
 import { pathPattern } from '../../../src/core/path-pattern.ts'
 import { firstRule, type HostPattern, isAmbiguous, placeOf, type Route, routeOf, type Rule, routeTable } from '../../../src/core/route.ts'
 import { duration } from '../../../src/core/time.ts'
+import { PLAIN_RULE } from '../../support/plain.ts'
 
 const GET: Evaluation['action'] = { method: 'GET', upgrade: null }
 const target = (host: string, path: string): Target => ({ host, path, segments: path.slice(1).split('/'), query: '' })
 
 const rule = (changes: Partial<Rule> & { readonly path?: string | null } = {}): Rule => {
   const { path = null, ...rest } = changes
-  return { name: `r:${path ?? 'any'}`, effect: 'allow', methods: null, paths: path === null ? null : [pathPattern(path)], upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...rest }
+  return { name: `r:${path ?? 'any'}`, effect: 'allow', methods: null, paths: path === null ? null : [pathPattern(path)], upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE, ...rest }
 }
 const hostOf = (host: string | null): HostPattern => (host === null ? { is: 'any' } : host.startsWith('*') ? { is: 'suffix', suffix: host.slice(1) } : { is: 'exact', host })
 const route = (name: string, host: string | null, path = '/**', rules: readonly Rule[] = [rule()], folds = { case: true, params: true }): Route =>

@@ -8,7 +8,7 @@ import { scopeOf } from '../../../src/core/scope.ts'
 import { NO_CAP, type Session } from '../../../src/core/session.ts'
 import type { SessionNews, SignalId } from '../../../src/core/signal.ts'
 import { transition } from '../../../src/core/transition.ts'
-import { at, elevation, policyOf, profile, SESSION } from './world.ts'
+import { AS_ASKED, at, elevation, policyOf, profile, SESSION } from './world.ts'
 
 const POLICY = policyOf(profile('fix', ['db:write']), profile('mail', ['mail:send']))
 const BASELINE = ['base:read', 'base:write']
@@ -89,9 +89,9 @@ describe('narrowed twice', () => {
   })
 
   test('[ENF5, ELV7] an elevation approved under both caps waits, and runs within neither', () => {
-    const asked = elevation('e3', { approvalsNeeded: 1, state: { is: 'requested', expiresAt: null } })
+    const asked = elevation('e3', { stages: [{ role: 'approver', count: 1 }], state: { is: 'requested', expiresAt: null } })
     const narrowed = after({ ...OPEN, elevations: [asked] }, READ, ONLY_BASELINE)
-    const approved = after(narrowed, { kind: 'elevation.approved', elevation: asked.id, adds: null, for: null, barred: [] })
+    const approved = after(narrowed, { kind: 'elevation.approved', elevation: asked.id, ...AS_ASKED, barred: [] })
     expect([approved.elevations[0]?.state.is, may(approved)]).toEqual(['suspended', ['base:read']])
   })
 })

@@ -11,13 +11,14 @@ import { Inflight } from '../../../src/enforcement/inflight.ts'
 import { Reassessor } from '../../../src/enforcement/reassess.ts'
 import { Sweeper } from '../../../src/enforcement/sweeper.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
+import { PLAIN_CONTEXT, PLAIN_RULE } from '../../support/plain.ts'
 import { evidence, POLICY, World } from '../sessions/world.ts'
 
 const nothing = (): void => undefined
 const CHANNEL: Channel = { status: 0, freeze: nothing, resume: nothing, cut: nothing, tick: nothing }
 const ROUTE: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
-  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null }],
+  rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 }
 const policy: Policy = { ...POLICY, routes: [ROUTE] }
 
@@ -34,7 +35,7 @@ afterEach(() => world.close())
 function admitted(): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: '/x', segments: ['x'], query: '' }
-  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, headers: [] } } as const
+  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
   const inquiry: Inquiry = { id: 'exc_1', policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)
@@ -58,7 +59,7 @@ test('[SES5] asking the gate, being judged again and being swept is none', async
   const exchange = admitted()
   const inflight = new Inflight()
   inflight.add(exchange)
-  const reassessor = new Reassessor(keeper, inflight, { regranted: nothing, frozen: nothing, resumed: nothing, cut: nothing })
+  const reassessor = new Reassessor(keeper, inflight, { regranted: nothing, frozen: nothing, resumed: nothing, finishing: nothing, cut: nothing })
   world.mirror.onChange = change => reassessor.changed(change)
   const sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => duration(1_000), frozen: () => Infinity })
   const before = live.lastSeen

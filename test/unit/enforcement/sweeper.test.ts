@@ -13,13 +13,14 @@ import { Inflight } from '../../../src/enforcement/inflight.ts'
 import { Reassessor, type Witness } from '../../../src/enforcement/reassess.ts'
 import { Sweeper } from '../../../src/enforcement/sweeper.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
+import { PLAIN_CONTEXT, PLAIN_RULE } from '../../support/plain.ts'
 import { evidence, POLICY, World } from '../sessions/world.ts'
 
 const HELD = 1_000
 const STALENESS = 5_000
 const routeAt = (name: string, staleness: number): Route => ({
   name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
-  rules: [{ name: `${name}#1`, effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null }],
+  rules: [{ name: `${name}#1`, effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 })
 const ROUTES = { strict: routeAt('strict', 0), lenient: routeAt('lenient', STALENESS) }
 const routes = Object.values(ROUTES)
@@ -50,7 +51,7 @@ beforeEach(async () => {
   inflight = new Inflight()
   const witness: Witness = {
     regranted: ({ id }) => void told.push(`${id} regranted`), frozen: ({ id }, reason) => void told.push(`${id} frozen: ${reason}`),
-    resumed: ({ id }) => void told.push(`${id} resumed`),
+    resumed: ({ id }) => void told.push(`${id} resumed`), finishing: ({ id }, reason) => void told.push(`${id} finishing: ${reason}`),
     cut({ exchange: { id }, reason }) {
       if (id === untellable) throw new Error('cannot be told')
       told.push(`${id} cut: ${reason}`)
@@ -65,7 +66,7 @@ afterEach(() => world.close())
 function admitted(id: string, route: Route = ROUTES.strict): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: `/${route.name}/x`, segments: [route.name, 'x'], query: '' }
-  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, headers: [] } } as const
+  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
   const inquiry: Inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)

@@ -4,9 +4,9 @@ import { NO_PURPOSES, type PurposeKind } from '../../../src/core/purpose.ts'
 import { purposesClaimed } from '../../../src/identity/purposes.ts'
 
 const sources = new Map<PurposeKind, PurposeSource>([
-  ['run', { kind: 'run', from: { is: 'claim', claim: 'run_id' }, manual: false }],
-  ['conversation', { kind: 'conversation', from: { is: 'claim', claim: 'conversation_id' }, manual: false }],
-  ['ticket', { kind: 'ticket', from: { is: 'header', header: 'narrowgate-ticket' }, manual: true }],
+  ['run', { kind: 'run', from: { is: 'claim', claim: 'run_id' }, source: null }],
+  ['conversation', { kind: 'conversation', from: { is: 'claim', claim: 'conversation_id' }, source: null }],
+  ['ticket', { kind: 'ticket', from: { is: 'header', header: 'narrowgate-ticket' }, source: 'manual' }],
 ])
 
 describe('purposes a credential claims', () => {

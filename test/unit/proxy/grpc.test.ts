@@ -32,7 +32,7 @@ const told = (flat: readonly string[]): ReadonlyMap<string, string> => new Map(f
 const detailsIn = (flat: readonly string[]): ReturnType<typeof readDetails> => readDetails(Buffer.from(told(flat).get('grpc-status-details-bin') ?? '', 'base64'))
 
 /** By the gateway's promise, in the words of gRPC. */
-const EXPECTED: { readonly [status: number]: number } = { 400: 13, 401: 16, 403: 7, 404: 12, 405: 12, 408: 4, 413: 8, 417: 13, 421: 14, 425: 14, 431: 8, 500: 13, 501: 12, 502: 14, 503: 14, 504: 14, 508: 13 }
+const EXPECTED: { readonly [status: number]: number } = { 400: 13, 401: 16, 403: 7, 404: 12, 405: 12, 408: 4, 409: 9, 413: 8, 417: 13, 421: 14, 425: 14, 431: 8, 500: 13, 501: 12, 502: 14, 503: 14, 504: 14, 508: 13 }
 const OTHERS: { readonly [R in Reason]?: number } = { limit_reached: 8, upstream_malformed: 13, revoked: 16 }
 
 describe('a refusal', () => {
@@ -52,9 +52,9 @@ describe('a refusal', () => {
 
   test('[WIRE17] tells nobody\'s session and evaluation where it is told without them, and what may be asked for where it is', () => {
     expect(detailsIn(grpcTrailers('narrowed', null)).told).toEqual({})
-    const offers = [{ profile: 'writer', purpose: ['ticket'], approval: 'none' }] as const
-    const { told: map } = detailsIn(grpcTrailers('elevation_required', refusalText('elevation_required', { offers })))
-    expect(JSON.parse(map['access_request'] ?? '')).toEqual({ endpoint: '/.narrowgate/elevations', offers })
+    const access = { endpoint: '/.narrowgate/elevations', template: { profile: 'writer', purpose: {} }, expires_at: null, offers: [{ profile: 'writer', purpose: ['ticket'], approval: 'none' }] } as const
+    const { told: map } = detailsIn(grpcTrailers('elevation_required', refusalText('elevation_required', { access })))
+    expect(JSON.parse(map['access_request'] ?? '')).toEqual(access)
   })
 
   test('[WIRE17] any sentence is percent-encoded in the trailer, so that it decodes to itself, and stands in the details as it is', () => {

@@ -1,14 +1,17 @@
 // Purposes stated in headers: exactly one value each, as one word.
 import { expect, test } from 'vitest'
 import type { PurposeSource } from '../../../src/core/policy.ts'
-import type { PurposeKind } from '../../../src/core/purpose.ts'
-import { shownPurposes } from '../../../src/proxy/describe/purposes.ts'
+import { NO_PURPOSES, type PurposeKind, type Purposes } from '../../../src/core/purpose.ts'
+import { purposesShown } from '../../../src/proxy/describe/purposes.ts'
+import { policyOf } from '../core/world.ts'
 
 const SOURCES: ReadonlyMap<PurposeKind, PurposeSource> = new Map<PurposeKind, PurposeSource>([
-  ['ticket', { kind: 'ticket', from: { is: 'header', header: 'narrowgate-ticket' }, manual: true }],
-  ['run', { kind: 'run', from: { is: 'header', header: 'x-run' }, manual: false }],
-  ['task', { kind: 'task', from: { is: 'claim', claim: 'task_id' }, manual: false }],
+  ['ticket', { kind: 'ticket', from: { is: 'header', header: 'narrowgate-ticket' }, source: 'manual' }],
+  ['run', { kind: 'run', from: { is: 'header', header: 'x-run' }, source: null }],
+  ['task', { kind: 'task', from: { is: 'claim', claim: 'task_id' }, source: null }],
 ])
+
+const shownPurposes = (purposes: typeof SOURCES, headers: readonly string[]): Purposes | null => purposesShown({ ...policyOf(), purposes }, headers, NO_PURPOSES, null)?.purposes ?? null
 
 test('[PUR1] what is shown is told by kind; a claim is not read from headers', () => {
   expect(shownPurposes(SOURCES, [])).toEqual({})

@@ -56,9 +56,10 @@ describe('every reason', () => {
 })
 
 test('[WIRE9] what may be asked for is told where there is an offer, and the session only where it is its own', async () => {
-  const { body } = await told(refusalText('elevation_required', { offers: [{ profile: 'writer', purpose: ['ticket'], approval: 'required' }, { profile: 'root', purpose: [], approval: 'none' }] }))
+  const access = { endpoint: '/.narrowgate/elevations', template: { profile: 'writer', purpose: { ticket: 'T-1' } }, expires_at: null, offers: [{ profile: 'writer', purpose: ['ticket'], approval: 'required' }, { profile: 'root', purpose: [], approval: 'none' }] } as const
+  const { body } = await told(refusalText('elevation_required', { access }))
   const parsed = JSON.parse(body) as Record<string, unknown>
-  expect(parsed['access_request']).toEqual({ endpoint: '/.narrowgate/elevations', template: 'writer', expires_at: null, offers: [{ profile: 'writer', purpose: ['ticket'], approval: 'required' }, { profile: 'root', purpose: [], approval: 'none' }] })
+  expect(parsed['access_request']).toEqual(access)
   expect(parsed).not.toHaveProperty('session')
   expect((await told(refusalText('elevation_required'))).headers['www-authenticate']).toBe('Bearer realm="narrowgate", error="insufficient_scope"')
 })

@@ -1,7 +1,6 @@
 // Anchors that sessions in memory are tied to, while the store fails: nothing is carried on what is not known, and it is asked for until it is.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Anchor } from '../../../src/core/anchor.ts'
-import type { AnchorNews } from '../../../src/core/signal.ts'
 import { instant } from '../../../src/core/time.ts'
 import { newSignalId } from '../../../src/runtime/id.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
@@ -25,7 +24,7 @@ afterEach(async () => {
   await world.close()
 })
 
-const anchor = (kind: AnchorNews['kind']) => world.ledger.applyToAnchor(TICKET, { kind, id: newSignalId(), by: 'operator', note: '' })
+const anchor = (kind: 'anchor.opened' | 'anchor.ended') => world.ledger.applyToAnchor(TICKET, { kind, matter: null, id: newSignalId(), by: 'operator', note: '' })
 const carried = (): number => world.mirror.effective(live, world.clock.now()).carriers.length
 /** The store cannot say how the ticket is, `times` times; then it can. */
 function failing(times: number): () => number {
@@ -84,7 +83,7 @@ test('[ELV6, SIG4] one that ended is not opened by the word before, though the c
   await world.tell('a', asks('e1'))
   await turns()
   const heard = (version: number, state: Anchor['state'], since: number): void => {
-    const record: Anchor = { record: 'anchor', ...TICKET, version, state, generation: instant(0), since: instant(world.clock.now() + since), note: '' }
+    const record: Anchor = { record: 'anchor', ...TICKET, version, state, generation: instant(0), since: instant(world.clock.now() + since), note: '', matter: null }
     void world.mirror.heard({ position: { epoch: '', sequence: 0 }, ref: TICKET, record, facts: [] })
   }
   expect(carried()).toBe(1)

@@ -179,7 +179,7 @@ describe('moved with its parent', () => {
       world.valve.onCommit = down
       return world.tell('p', END)
     }],
-    ['the end of an anchor', () => world.ledger.applyToAnchor(TICKET, { kind: 'anchor.ended', id: newSignalId(), by: 'operator', note: '' })],
+    ['the end of an anchor', () => world.ledger.applyToAnchor(TICKET, { kind: 'anchor.ended', matter: null, id: newSignalId(), by: 'operator', note: '' })],
     ['the mere passing of time', () => world.mirror.touched([parent])],
     ['claims seen first', async () => world.mirror.learn(parent, {}, evidence('cred', NOW, null))],
     ['a record that is asked for', async () => {

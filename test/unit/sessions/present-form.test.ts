@@ -3,18 +3,28 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { approvalsNeeded, type Elevation, PLAIN } from '../../../src/core/elevation.ts'
 import { sessionRef } from '../../../src/core/record.ts'
+import type { Session } from '../../../src/core/session.ts'
 import { openEmbeddedStore } from '../../../src/sessions/embedded-store.ts'
 import { placement } from '../../../src/sessions/placement.ts'
 import { bodyOf, recordOf } from '../../../src/sessions/redis/entry.ts'
 import { elevation, NOW, SESSION } from '../core/world.ts'
 import { SystemClock } from '../../../src/runtime/clock.ts'
 
-const now = { ...SESSION, elevations: [elevation('elv_1')] }
+const STAGES = [{ role: 'approver', count: 2 }]
+const now: Session = {
+  ...SESSION,
+  elevations: [
+    elevation('elv_1', { ties: [{ anchor: { kind: 'ticket', name: 'manual//T-1' }, generation: NOW, reason: 'ticket_closed', position: null }] }),
+    elevation('elv_2', { stages: STAGES, approvals: [{ by: 'corp|ann', at: NOW, stage: 0, shown: '', claims: {} }], state: { is: 'requested', expiresAt: null } }),
+  ],
+}
 /** As it was written before. */
 const before = (): unknown => {
   const { bindings: _, brokered: __, drifts: ___, ...session } = now
-  return { ...session, elevations: now.elevations.map(({ workload: ____, ...rest }) => rest) }
+  const members = (elevation: Elevation): object => Object.fromEntries(Object.entries(elevation).filter(([name]) => !(name in PLAIN) || name === 'approvals' || name === 'keyThumbprint'))
+  return { ...session, elevations: now.elevations.map(elevation => ({ ...members(elevation), ties: elevation.ties.map(({ position: ____, ...tie }) => tie), approvals: elevation.approvals.map(({ by, at }) => ({ by, at })), approvalsNeeded: approvalsNeeded(elevation) })) }
 }
 
 test('[STO14] a record that was written without bindings is read as one that is bound to nothing, from either form', () => {
@@ -40,4 +50,9 @@ test('[STO11] so is one in a file', async () => {
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
+})
+
+test('[STO14] an anchor from before anything was known of one has nothing known of it', () => {
+  const { matter: _, ...anchor } = { record: 'anchor', kind: 'ticket', name: 'manual//T-1', version: 3, state: 'open', generation: NOW, since: NOW, note: '', matter: null } as const
+  expect(recordOf({ kind: 'ticket', name: anchor.name }, JSON.stringify(anchor))).toEqual({ ...anchor, matter: null })
 })

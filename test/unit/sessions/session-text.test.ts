@@ -20,7 +20,7 @@ const reason = fc.constantFrom('revoked', 'idle', 'max_reached', 'state_lost')
 const state: fc.Arbitrary<Session['state']> = fc.oneof(fc.constant({ is: 'live' } as const), fc.record({ is: fc.constant('lapsed'), at: time, reason }), fc.record({ is: fc.constant('revoked'), at: time, reason }))
 const cap: fc.Arbitrary<Session['cap']> = fc.oneof(fc.constant({ is: 'none' } as const), fc.record({ is: fc.constant('baseline'), scopes: orNull(scope) }), fc.record({ is: fc.constant('scopes'), scopes: scope }))
 const elevations = fc.array(fc.record({ id: text, adds: scope, until: time, params: fc.dictionary(text, fc.jsonValue({ maxDepth: 1 })) }), { maxLength: 2 })
-  .map(all => all.map(({ id, adds, until, params }) => elevation(id, { adds, params, purposes: { ticket: id }, ties: [{ anchor: { kind: 'ticket', name: id }, generation: until, reason: 'ticket_closed' }], for: duration(1), state: { is: 'active', since: NOW, until } })))
+  .map(all => all.map(({ id, adds, until, params }) => elevation(id, { adds, params, purposes: { ticket: id }, ties: [{ anchor: { kind: 'ticket', name: id }, generation: until, reason: 'ticket_closed', position: null }], for: duration(1), state: { is: 'active', since: NOW, until } })))
 
 const bindings: fc.Arbitrary<Session['bindings']> = fc.oneof(fc.constant(NOT_BOUND), fc.record({ key: orNull(text), workload: orNull(text), device: orNull(text), source: orNull(text) }))
 const brokered: fc.Arbitrary<Session['brokered']> = orNull(fc.record({
@@ -68,7 +68,7 @@ test('[STO14] instants whose differences are not exact are written as they are',
 })
 
 test('[STO14] other records, and sessions written out whole, are read as they stand', () => {
-  const anchor = { record: 'anchor', kind: 'ticket', name: 'm//T-1', version: 3, state: 'ended', generation: NOW, since: NOW, note: '[' } as const
+  const anchor = { record: 'anchor', kind: 'ticket', name: 'm//T-1', version: 3, state: 'ended', generation: NOW, since: NOW, note: '[', matter: null } as const
   expect(recordOf({ kind: 'ticket', name: anchor.name }, bodyOf(anchor))).toEqual(anchor)
   expect(recordOf(refOf(SESSION), JSON.stringify(SESSION))).toEqual(SESSION)
 })

@@ -48,16 +48,16 @@ test('[SIG5] news told again under its id is one event, also when it would mean 
 })
 
 test('[SIG5] one id may touch many records, and each once', async () => {
-  const end = () => Promise.all([intake.anchor(TICKET, { kind: 'anchor.ended' }, said('sig_a')), intake.session(SESSION.key, { kind: 'session.narrowed', to: 'baseline', elevations: [] }, said('sig_a'))])
+  const end = () => Promise.all([intake.anchor(TICKET, { kind: 'anchor.ended', matter: null }, said('sig_a')), intake.session(SESSION.key, { kind: 'session.narrowed', to: 'baseline', elevations: [] }, said('sig_a'))])
   expect((await end()).map(({ facts }) => facts.length)).toEqual([1, 1])
-  await intake.anchor(TICKET, { kind: 'anchor.opened' }, said('sig_b'))
+  await intake.anchor(TICKET, { kind: 'anchor.opened', matter: null }, said('sig_b'))
   expect((await end()).map(({ facts }) => facts.length)).toEqual([0, 0])
   expect(await mirror.anchor(TICKET)).toMatchObject({ state: 'open', version: 2 })
 })
 
 test('[SIG3, SIG4] an end of what nobody ever saw is kept, and said twice it is one end', async () => {
-  const ended = await intake.anchor(TICKET, { kind: 'anchor.ended' }, said(null))
-  const again = await intake.anchor(TICKET, { kind: 'anchor.ended' }, said(null))
+  const ended = await intake.anchor(TICKET, { kind: 'anchor.ended', matter: null }, said(null))
+  const again = await intake.anchor(TICKET, { kind: 'anchor.ended', matter: null }, said(null))
   expect([ended.facts.length, again.facts.length, again.enforcement]).toEqual([1, 0, null])
   expect(await mirror.anchor(TICKET)).toMatchObject({ state: 'ended', version: 1, generation: ended.facts[0]?.at })
 })

@@ -1,0 +1,60 @@
+// `tickets` and `signals`: what is asked about tickets, and who tells of them and of runs, tasks and the like from outside. SPEC: CFG2, TKT1, TKT2, TKT4
+import { z } from 'zod'
+import { PURPOSE_KINDS } from '../../core/purpose.ts'
+import { condition, duration, filePath, headerName, list, name, named } from './scalar.ts'
+
+const FACTS_MAX = 16
+const BODY_MAX = 16_384
+
+const text = (says: string) => condition().optional().describe(says)
+const fieldName = () => z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, { error: 'expected a header name' })
+const factName = () => z.string().regex(/^[a-z][A-Za-z0-9_]{0,63}$/, { error: 'a fact is called like customerName' })
+
+const map = z.strictObject({
+  id: condition().describe('CEL over `body`: its id, spelled as requests must show it'),
+  closed: condition().describe('CEL over `body`: whether it is over, such as `body.fields.status.name in ["Done", "Rejected"]`'),
+  tenant: text('CEL over `body`: the tenant it belongs to; it counts only for sessions of that one'),
+  at: text('CEL over `body`: when the source changed it, an instant with its zone or seconds or milliseconds since 1970; older news than is known opens nothing and changes nothing'),
+  state: text('CEL over `body`, for conditions as `ticket.state`'),
+  type: text('CEL over `body`, for conditions as `ticket.type`'),
+  environment: text('CEL over `body`, for conditions as `ticket.environment`'),
+  facts: z.record(factName(), condition()).refine(facts => Object.keys(facts).length <= FACTS_MAX, { error: `must not have more than ${FACTS_MAX} entries` }).optional()
+    .describe('More of the same, by name: `commit` is `ticket.commit`. What cannot be read is not there, and a condition that reads it refuses'),
+})
+
+const signature = z.strictObject({
+  header: headerName().describe('The header with the HMAC-SHA256 of the body'),
+  prefix: z.string().max(32).prefault('').describe('What stands there before it, such as `sha256=`'),
+  encoding: z.enum(['hex', 'base64']).prefault('hex').describe('How it is written'),
+})
+
+const webhook = z.strictObject({
+  name: name().describe('The connector: its messages, JSON of at most 256 KiB, are taken at `/hooks/<name>` of listeners that serve `signals`; of the same name as one of `tickets` both tell of the same tickets'),
+  kind: z.enum(PURPOSE_KINDS).prefault('ticket').describe('What it tells of'),
+  secretFile: filePath().describe('File with the secret its messages are signed with: `whsec_…` in base64 or text, 24 bytes at least; two lines while it is replaced'),
+  signature: z.union([z.literal('standard'), signature]).prefault('standard').describe('`standard`: Standard Webhooks headers; or a header over the body alone, which tells no time: then `map.at` must, and messages older than five minutes are refused'),
+  map: map.describe('What its messages say'),
+})
+
+const note = z.strictObject({
+  url: z.string().max(2048).describe('Where notes are sent; `{id}` and `{tenant}` stand for the ticket'),
+  method: z.enum(['POST', 'PUT', 'PATCH']).prefault('POST').describe('How'),
+  body: z.union([z.string().max(BODY_MAX), z.record(z.string().max(256), z.unknown())]).describe('JSON, as text or as a map, in which `{text}`, `{id}`, `{elevation}`, `{profile}` and `{subject}` stand within strings for what is told'),
+})
+
+const connector = z.strictObject({
+  url: z.string().max(2048).describe('Where one ticket is asked for; `{id}` and `{tenant}` stand for it, percent-encoded'),
+  tokenFile: filePath().optional().describe('File with the credential for it'),
+  scheme: z.enum(['bearer', 'basic']).prefault('bearer').describe('What the credential is: a token, or `user:password`'),
+  headers: z.record(fieldName(), z.string().max(1024)).refine(headers => Object.keys(headers).length <= 16, { error: 'must not have more than 16 entries' }).optional().describe('Further headers, such as `accept`'),
+  caFile: filePath().optional().describe('PEM certificates to trust there; without it those of the system'),
+  poll: duration({ least: '1s', most: '1h' }).prefault('30s').describe('How often tickets are asked for that something stands on'),
+  timeout: duration({ least: '100ms', most: '30s' }).prefault('3s').describe('Longest wait for an answer'),
+  staleAfter: duration({ least: '2s', most: '1d' }).optional().describe('What was said longer ago counts no more; without it, it always counts'),
+  onStale: z.enum(['end', 'freeze', 'keep']).prefault('end').describe('What becomes of elevations whose ticket nobody spoke of for so long'),
+  map: map.describe('What its answers say'),
+  note: note.optional().describe('A note in the ticket when an elevation for it begins and ends'),
+})
+
+export const tickets = named(connector, 64)
+export const signals = z.strictObject({ webhooks: list(webhook, 64).optional().describe('Who may send news, by name') })

@@ -1,0 +1,61 @@
+// What people are told of requests, decisions and emergencies, and by which channels: pure, from facts. Tells no claim and no parameter. SPEC: NOT1, APR7
+import type { Matter } from '../core/anchor.ts'
+import type { Elevation } from '../core/elevation.ts'
+import type { SessionFact } from '../core/fact.ts'
+import type { Policy } from '../core/policy.ts'
+import { identityOf } from '../core/principal.ts'
+import { PURPOSE_KINDS } from '../core/purpose.ts'
+import type { Session } from '../core/session.ts'
+import type { Instant } from '../core/time.ts'
+import type { Notice } from './notice.ts'
+
+export type Told = { readonly channels: readonly string[]; readonly notice: Notice }
+
+const MINUTE = 60_000
+
+/** By which page of the console it is found. */
+const linkTo = (publicUrl: string | null, id: string): string | null => (publicUrl === null ? null : `${publicUrl}/console/elevations/${id}`)
+
+const purposesText = ({ purposes }: Elevation): string => PURPOSE_KINDS.flatMap(kind => (purposes[kind] === undefined ? [] : [`${kind} ${purposes[kind]}`])).join(', ')
+
+const subjectOf = ({ profile, adds, for: span }: Elevation): string => `${profile} (${adds.join(', ')}) for ${Math.round(span / MINUTE)} min`
+
+function dataOf({ id: session, principal }: Session, { id, profile, adds, because, requestedBy, purposes }: Elevation): Notice['data'] {
+  return { elevation: id, session, profile, adds, subject: identityOf(principal), requestedBy, reason: because, ...purposes }
+}
+
+type Line = readonly [event: Notice['event'], text: string]
+
+/** null for what nobody is told. */
+function lineOf(fact: SessionFact, elevation: Elevation, who: string): Line | null {
+  const what = subjectOf(elevation)
+  const whatFor = purposesText(elevation)
+  const isFor = whatFor === '' ? '' : ` for ${whatFor}`
+  if (fact.what === 'elevation.requested') return elevation.stages.length === 0 ? null : ['elevation.requested', `${who} asks for ${what}${isFor}: ${elevation.because}`]
+  if (fact.what === 'elevation.approved') return ['elevation.approved', `${fact.approver} approves ${what} of ${who}`]
+  if (fact.what === 'elevation.denied') return ['elevation.denied', `${fact.by} denies ${what} to ${who}`]
+  if (fact.what === 'elevation.ended') return ['elevation.ended', `${what} of ${who} has ended: ${fact.reason}`]
+  if (fact.what !== 'elevation.activated' || elevation.unasked !== 'break_glass') return null
+  return ['break_glass.activated', `EMERGENCY: ${who} took ${what} without asking${isFor}: ${elevation.because}. Somebody must review it`]
+}
+
+/** @param facts of one commit */
+export function noticesOf(session: Session, facts: readonly SessionFact[], { profiles }: Policy, publicUrl: string | null): readonly Told[] {
+  return facts.flatMap((fact): Told[] => {
+    if (!('elevation' in fact)) return []
+    const id = typeof fact.elevation === 'string' ? fact.elevation : fact.elevation.id
+    const elevation = session.elevations.find(each => each.id === id)
+    const channels = elevation === undefined ? [] : (profiles.get(elevation.profile)?.approval?.notify ?? [])
+    const line = elevation === undefined || channels.length === 0 ? null : lineOf(fact, elevation, identityOf(session.principal))
+    if (elevation === undefined || line === null) return []
+    const [event, text] = line
+    return [{ channels, notice: { id: `${fact.because}/${id}/${event}`, event, at: fact.at, text, link: linkTo(publicUrl, id), data: dataOf(session, elevation) } }]
+  })
+}
+
+/** Nobody looked at an emergency in time. */
+export function missedNotice({ elevation, session, profile, subject, dueAt }: Extract<Matter, { is: 'review' }>, locked: boolean, { profiles }: Policy, publicUrl: string | null, at: Instant): Told {
+  const text = `Nobody reviewed in time how ${subject} took ${profile} in an emergency${locked ? '; the caller is locked' : ''}`
+  const notice: Notice = { id: `${elevation}/missed`, event: 'break_glass.review_missed', at, text, link: linkTo(publicUrl, elevation), data: { elevation, session, profile, subject, dueAt: new Date(dueAt).toISOString(), locked } }
+  return { channels: profiles.get(profile)?.approval?.notify ?? [], notice }
+}

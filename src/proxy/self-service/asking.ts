@@ -1,0 +1,71 @@
+// What a caller may ask for, and its asking. SPEC: ADM1, ELV1, PUR3
+import { isEligible } from '../../core/policy.ts'
+import { identityOf } from '../../core/principal.ts'
+import { NO_PURPOSES } from '../../core/purpose.ts'
+import { type Asker, prepare } from '../../approvals/asking.ts'
+import { isDeclined } from '../../approvals/declined.ts'
+import { mayHoldNow } from '../../approvals/holding.ts'
+import { type Repeat, REPEAT_KEY, repeatable, statusOf, unrepeated } from '../../approvals/repeat.ts'
+import { requestElevation } from '../../approvals/requesting.ts'
+import type { Ask } from '../ask.ts'
+import { purposesSettled } from '../describe/signed-purposes.ts'
+import { onlyValue } from '../http/head.ts'
+import type { ProxyRoom } from '../room.ts'
+import { elevationAnswer, profileAnswer } from './answers.ts'
+import { elevationAsk, parsed } from './asks.ts'
+import { type Callers, type Known, wordOf } from './callers.ts'
+import { elevationReply, ok, reasonOf, type Reply, says } from './reply.ts'
+
+type Room = Pick<ProxyRoom, 'intake' | 'mirror' | 'lookUp' | 'unreviewed' | 'metrics' | 'world' | 'progress' | 'keeper' | 'holders'>
+
+/** @param asked with what the request shows beside it */
+function repeatOf({ arrival: { headers } }: Ask, { life, verified: { principal } }: Known, asked: object): Repeat | 'malformed' {
+  const key = onlyValue(headers, 'idempotency-key')
+  if (key === null) return unrepeated()
+  return key === false || !REPEAT_KEY.test(key) ? 'malformed' : repeatable(life, identityOf(principal), key, asked)
+}
+
+export class Asking {
+  readonly #room: Room
+  readonly #callers: Callers
+
+  constructor(room: Room, callers: Callers) {
+    this.#room = room
+    this.#callers = callers
+  }
+
+  profiles({ live, verified: { principal, claims } }: Known): Reply {
+    const { policy } = this.#room.mirror
+    return ok({ profiles: [...policy.profiles.values()].filter(profile => isEligible(profile, principal, claims) && mayHoldNow(policy, live.record, profile.name)).map(profileAnswer) })
+  }
+
+  async request(ask: Ask, known: Known, body: string): Promise<Reply> {
+    const { live, verified } = known
+    const asked = parsed(elevationAsk, body)
+    if ('fault' in asked) return says('bad_request', asked.fault)
+    const shown = await purposesSettled(this.#room, ask, live.record.brokered?.purposes ?? NO_PURPOSES)
+    if (shown === 'malformed') return says('bad_request', 'a purpose header is malformed or stands twice')
+    const repeat = repeatOf(ask, known, { ...asked.value, shown: shown.purposes })
+    if (repeat === 'malformed') return says('bad_request', '`Idempotency-Key` is one line of at most 255 visible characters')
+    const before = this.#callers.current(known).record.elevations.find(({ id, asked: same }) => id === repeat.id && same === repeat.asked)
+    if (before !== undefined) return { status: statusOf(before), body: elevationAnswer(before, this.#callers.now) }
+    const { profile, for: span, purpose, params, reason, startAt, dryRun, hold } = asked.value
+    const asker: Asker = { principal: verified.principal, claims: verified.claims, keyThumbprint: verified.evidence.keyThumbprint, workload: ask.workload, shown, holds: live.record, filedBy: identityOf(verified.principal) }
+    const prepared = await prepare({ profile, for: span ?? null, purposes: purpose ?? {}, params: params ?? {}, note: reason ?? '', startsAt: startAt ?? null, held: hold === true }, asker, { policy: this.#room.mirror.policy, look: this.#room.lookUp, now: this.#callers.now, unreviewed: this.#room.unreviewed }, repeat)
+    if (isDeclined(prepared)) {
+      this.#count(profile, prepared.declined)
+      return says(reasonOf(prepared.declined), prepared.says)
+    }
+    if (dryRun === true) return ok({ ...elevationAnswer(prepared.elevation, this.#callers.now), state: 'dry_run' })
+    if (hold === true && !(await this.#room.holders.expect(repeat.id, live.record))) return says('limit_reached', 'too many elevations are held')
+    const done = await requestElevation({ intake: this.#room.intake, now: this.#callers.now, sessionAt: async key => (await this.#room.mirror.load(key))?.record ?? null }, live.record.key, prepared, wordOf(known, reason ?? ''))
+    this.#count(profile, done.rejected?.rejected ?? 'taken')
+    return elevationReply(done, prepared.elevation.id, statusOf, this.#callers.now)
+  }
+
+  /** Labels are a closed set: a profile nobody configured is counted without its name. */
+  #count(profile: string, answer: string): void {
+    const { metrics, mirror } = this.#room
+    metrics.elevationsRequested.inc({ profile: mirror.policy.profiles.has(profile) ? profile : '', answer })
+  }
+}

@@ -1,0 +1,140 @@
+// /hooks/<connector>: messages that sources send, on listeners that serve `signals`. One counts when a secret of its connector signed it, in time, and
+// once; it is answered when every gateway has enforced it. Nothing of a body is logged, and nothing of the inside is answered. SPEC: TKT2, SIG5
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { NOBODY, type Refused } from '../audit/record.ts'
+import { sourcePrefix } from '../audit/source-prefix.ts'
+import type { WebhookSettings } from '../config/compile/connectors.ts'
+import { anchorOf } from '../core/anchor.ts'
+import type { SignalId } from '../core/signal.ts'
+import type { Instant } from '../core/time.ts'
+import { isBodySigned } from '../runtime/body-signature.ts'
+import type { Clock } from '../runtime/clock.ts'
+import { newEvaluationId, sha256 } from '../runtime/id.ts'
+import type { Log } from '../runtime/log.ts'
+import type { Metrics } from '../runtime/metrics.ts'
+import { verifyWebhook, WEBHOOK_TOLERANCE } from '../runtime/standard-webhook.ts'
+import { messageBody } from './message-body.ts'
+import { mapped, type Ticket } from './tickets/mapping.ts'
+import { takeMessage } from './tickets/news.ts'
+import type { OpenConnector } from './tickets/open-connectors.ts'
+import type { Tickets } from './tickets/tickets.ts'
+
+export type HooksRoom = {
+  readonly tickets: Tickets
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Pick<Metrics, 'hooks'>
+  readonly refused: (refused: Refused) => void
+}
+
+type Outcome = 'taken' | 'unchanged' | 'again' | 'late' | 'unknown' | 'unsigned' | 'malformed' | 'busy' | 'failed'
+type Answer = { readonly status: number; readonly outcome: Outcome; /** What was wrong, in a word; null where nothing was. */ readonly fault: string | null }
+
+const done = (status: number, outcome: Outcome): Answer => ({ status, outcome, fault: null })
+const no = (status: number, outcome: Outcome, fault: string): Answer => ({ status, outcome, fault })
+
+const PATH = /^\/hooks\/([A-Za-z0-9][A-Za-z0-9._-]{0,63})$/
+/** Bodies that are read at once, in all and from one part of the network: nobody has shown yet who sends them. */
+const AT_ONCE = { all: 256, source: 64 } as const
+const RETRY_AFTER = 5
+
+/** What makes a message the same one again: its id where it is signed along, else all of it. */
+type Signed = { readonly is: 'signed'; readonly mark: string } | { readonly is: 'refused'; readonly fault: string }
+
+function signedBody({ header, ...form }: Exclude<WebhookSettings['signature'], 'standard'>, { headersDistinct }: IncomingMessage, body: Uint8Array, secrets: readonly Uint8Array[]): Signed {
+  const [shown, other] = headersDistinct[header] ?? []
+  if (shown === undefined || other !== undefined) return { is: 'refused', fault: shown === undefined ? 'header_missing' : 'header_repeated' }
+  return isBodySigned(shown, form, body, secrets) ? { is: 'signed', mark: sha256(body) } : { is: 'refused', fault: 'signature_wrong' }
+}
+
+function signedBy({ signature }: WebhookSettings, request: IncomingMessage, body: Uint8Array, secrets: readonly Uint8Array[], now: Instant): Signed {
+  if (signature !== 'standard') return signedBody(signature, request, body, secrets)
+  const verified = verifyWebhook(request.rawHeaders, body, secrets, now, WEBHOOK_TOLERANCE)
+  return verified.is === 'verified' ? { is: 'signed', mark: verified.id } : verified
+}
+
+function jsonOf(body: Buffer): { readonly value: unknown } | null {
+  try {
+    return { value: JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)) }
+  } catch {
+    return null
+  }
+}
+
+/** A signature over the body alone is of any time: then the message itself has to be of now. */
+const isOld = ({ signature }: WebhookSettings, { at }: Ticket, now: Instant): boolean => signature !== 'standard' && (at === null || Math.abs(now - at) > WEBHOOK_TOLERANCE)
+
+/** The same on every gateway, whenever it comes: a second commit under it is none. */
+const signalOf = (source: string, mark: string): SignalId => `sig_hook_${sha256(JSON.stringify([source, mark]))}` as SignalId // made of what was signed
+
+export class Hooks {
+  readonly #room: HooksRoom
+  readonly #reading = new Map<string, number>()
+
+  constructor(room: HooksRoom) {
+    this.#room = room
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const source = PATH.exec((request.url ?? '').split('?', 1)[0] ?? '')?.[1] ?? ''
+    const connector = this.#room.tickets.open.get(source)
+    const answer = await this.#answer(connector, request).catch((error: unknown) => this.#broke(source, error))
+    const { metrics, refused } = this.#room
+    metrics.hooks.inc({ source: connector === undefined ? '' : source, outcome: answer.outcome })
+    if (answer.fault !== null) refused({ ...NOBODY, evaluation: newEvaluationId(), source: request.socket.remoteAddress ?? '', method: request.method ?? '', host: '', path: connector === undefined ? '' : `/hooks/${source}`, reason: answer.status === 401 ? 'credential_invalid' : answer.status >= 500 ? 'store_failed' : 'bad_request', fault: `webhook_${answer.fault}` })
+    send(request, response, answer.status)
+  }
+
+  async #answer(connector: OpenConnector | undefined, request: IncomingMessage): Promise<Answer> {
+    const webhook = connector?.settings.webhook ?? null
+    if (connector === undefined || webhook === null) return no(404, 'unknown', 'unknown')
+    if (request.method !== 'POST') return no(405, 'malformed', 'method')
+    const from = sourcePrefix(request.socket.remoteAddress ?? '')
+    if (!this.#mayRead(from)) return no(503, 'busy', 'busy')
+    const body = await messageBody(request).finally(() => this.#done(from))
+    if ('fault' in body) return no(body.status, 'malformed', body.fault)
+    const signed = signedBy(webhook, request, body, connector.secrets, this.#room.clock.now())
+    if (signed.is === 'refused') return no(401, 'unsigned', signed.fault)
+    const message = jsonOf(body)
+    return message === null ? no(400, 'malformed', 'not_json') : this.#take(connector, webhook, message.value, signed.mark)
+  }
+
+  #mayRead(from: string): boolean {
+    const [own, all] = [this.#reading.get(from) ?? 0, [...this.#reading.values()].reduce((sum, count) => sum + count, 0)]
+    if (own >= AT_ONCE.source || all >= AT_ONCE.all) return false
+    this.#reading.set(from, own + 1)
+    return true
+  }
+
+  #done(from: string): void {
+    const left = (this.#reading.get(from) ?? 1) - 1
+    if (left === 0) this.#reading.delete(from)
+    else this.#reading.set(from, left)
+  }
+
+  async #take({ settings: { name, kind, poll } }: OpenConnector, webhook: WebhookSettings, message: unknown, mark: string): Promise<Answer> {
+    const { tickets, clock } = this.#room
+    const read = mapped(webhook.map, message)
+    if (read.is === 'fault') return no(400, 'malformed', `map_${read.of}`)
+    const { ticket } = read
+    if (isOld(webhook, ticket, clock.now())) return no(401, 'unsigned', 'timestamp_old')
+    const ref = anchorOf(name, kind, ticket.tenant, ticket.id)
+    const said = { ref, ticket, map: webhook.map, source: name, now: clock.now(), opens: poll === null }
+    const { is, anchor } = await takeMessage(tickets.ports, said, { by: `webhook:${name}`, id: signalOf(name, mark) })
+    if (is === 'unopened' && anchor !== null) await tickets.connectorOf(ref)?.look(ref)
+    return is === 'onlyHere' ? done(202, 'taken') : done(is === 'again' ? 200 : 204, is === 'unopened' ? 'unchanged' : is)
+  }
+
+  #broke(source: string, error: unknown): Answer {
+    this.#room.log.error({ connector: source, cause: error instanceof Error ? error.message : String(error) }, 'news from outside could not be taken; its sender tries again')
+    return no(503, 'failed', 'failed')
+  }
+}
+
+function send(request: IncomingMessage, response: ServerResponse, status: number): void {
+  if (response.destroyed) return
+  request.resume() // what was not read is discarded, so that the answer is
+  const close = request.complete ? {} : { connection: 'close' }
+  const more = status === 503 ? { 'retry-after': String(RETRY_AFTER) } : status === 405 ? { allow: 'POST' } : {}
+  response.writeHead(status, { 'content-length': 0, 'cache-control': 'no-store', ...close, ...more }).end()
+}

@@ -1,0 +1,31 @@
+// Reads the body of a message that somebody sent who has not shown yet who they are: small, in time, under its own content type. SPEC: TKT2
+import type { IncomingMessage } from 'node:http'
+
+const BYTES_MAX = 256 * 1024
+const PATIENCE_MS = 10_000
+const TYPE = /^application\/(?:[a-z0-9.-]+\+)?json(?:\s*;\s*charset="?utf-8"?)?$/i
+
+type Fault = { readonly status: number; readonly fault: string }
+
+/** Listens instead of iterating: leaving an iteration early would reset the connection before the refusal is read. */
+export function messageBody(request: IncomingMessage): Promise<Buffer | Fault> {
+  if (!TYPE.test(request.headers['content-type'] ?? '') || request.headers['content-encoding'] !== undefined) return Promise.resolve({ status: 415, fault: 'content_type' })
+  if (Number(request.headers['content-length'] ?? 0) > BYTES_MAX) return Promise.resolve({ status: 413, fault: 'too_large' })
+  const { promise, resolve } = Promise.withResolvers<Buffer | Fault>()
+  const chunks: Buffer[] = []
+  let length = 0
+  const late = setTimeout(() => resolve({ status: 408, fault: 'timeout' }), PATIENCE_MS)
+  const take = (chunk: Buffer): void => {
+    length += chunk.length
+    if (length <= BYTES_MAX) chunks.push(chunk)
+    else resolve({ status: 413, fault: 'too_large' })
+  }
+  request.on('data', take)
+  request.once('end', () => resolve(Buffer.concat(chunks)))
+  request.once('error', () => resolve({ status: 400, fault: 'aborted' }))
+  request.once('close', () => resolve({ status: 400, fault: 'aborted' }))
+  return promise.finally(() => {
+    clearTimeout(late)
+    request.off('data', take)
+  })
+}
