@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { comesToNothing, overHttp2 } from '../support/possession.ts'
 import { ClientAuthority, CLIENT_LEAF, type Leaf } from '../support/tls.ts'
 import { asked, both, type Caller, connect, connectHttp2, on, sessionAt, type Setting, SETTINGS, through } from './callers.ts'
+import { useSecrets } from './news.ts'
 import { loadsAsItStands, outcome } from './stage.ts'
 
 const HOST = { host: 'release.internal' }
@@ -39,7 +40,7 @@ test('[CFG2] the example loads as it stands', () => loadsAsItStands('s01.yaml'))
 describe.each(SETTINGS)('%s', (_, raised) => {
   let setting: Setting
   beforeAll(async () => {
-    setting = await raised('s01.yaml', { clientsCaFile: ci.cert.certFile })
+    setting = await raised('s01.yaml', { clientsCaFile: ci.cert.certFile, adapt: useSecrets })
     setting.a.upstream.plays.set('/status', '/ok')
   }, 30_000)
   afterAll(() => setting.stop())
