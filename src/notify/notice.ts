@@ -4,8 +4,8 @@ import type { Instant } from '../core/time.ts'
 import { httpUrl } from '../config/compile/url.ts'
 
 type NoticeEvent =
-  | 'elevation.requested' | 'elevation.approved' | 'elevation.denied' | 'elevation.ended' | 'elevation.expiring'
-  | 'break_glass.activated' | 'break_glass.review_due' | 'break_glass.review_missed'
+  | 'elevation.requested' | 'elevation.approved' | 'elevation.denied' | 'elevation.ended'
+  | 'break_glass.activated' | 'break_glass.review_missed'
 
 type NoticeData = { readonly [key: string]: string | number | boolean | null | readonly string[] }
 

@@ -99,6 +99,18 @@ function purposeWarnings({ report }: Compilation, policy: Policy): void {
   }
 }
 
+/** A sum is counted where bodies are read: elsewhere nothing is let. */
+function sumWarnings({ report }: Compilation, { profiles, routes }: Policy): void {
+  for (const { name, adds, limits } of profiles.values()) {
+    if (limits.sum === null) continue
+    const rules = routes.flatMap(route => route.rules).filter(({ scope }) => scope !== null && adds.includes(scope))
+    const unread = rules.filter(({ inspect }) => inspect === null)
+    const path = ['elevations', name, 'limits', 'sum']
+    if (rules.length > 0 && unread.length === rules.length) report.errorAtKey(path, 'no rule reads the bodies it is counted from', 'write `inspect: json` in the rules of its scopes')
+    else for (const rule of unread) report.warn(path, `the rule ${rule.name} reads no body, so the elevation carries nothing there`)
+  }
+}
+
 function storeWarnings({ report, config }: Compilation, { home, macKeyFiles }: StoreSettings): void {
   if (home.is === 'embedded') return
   const path = ['store', 'redis']
@@ -119,6 +131,7 @@ export function warn(c: Compilation, policy: Policy, store: StoreSettings, upstr
   brokerWarnings(c, policy)
   scopeWarnings(c, policy)
   purposeWarnings(c, policy)
+  sumWarnings(c, policy)
   storeWarnings(c, store)
   if (c.config.sessions.credentialEnd === 'ignore') c.report.warn(['sessions', 'credentialEnd'], 'open exchanges outlive their credential, up to `sessions.max`')
   for (const name of Object.keys(c.config.upstreams)) {
