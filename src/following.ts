@@ -4,7 +4,7 @@ import type { Authorizer } from './admin/authorize.ts'
 import { Aftermath } from './approvals/aftermath.ts'
 import type { Review, Unreviewed } from './approvals/review.ts'
 import { Reviews } from './approvals/reviews.ts'
-import { isStillUnasked, lostApproval } from './approvals/standing.ts'
+import { isStillUnasked, lostApproval, mayStillAsk } from './approvals/standing.ts'
 import type { Trail } from './audit/trail.ts'
 import type { Settings } from './config/settings.ts'
 import type { Elevation } from './core/elevation.ts'
@@ -96,6 +96,7 @@ export class Following {
     if (lost !== null) return 'approval_withdrawn'
     const ticket = elevation.ticket === null ? null : await mirror.anchor(elevation.ticket)
     const holder = { principal: session.principal, claims: mirror.known(session.key)?.knownClaims ?? null }
+    if (!mayStillAsk(world, session, elevation, holder)) return 'not_eligible'
     return isStillUnasked(world, elevation, holder, { find: () => ticket }) ? null : 'approval_withdrawn'
   }
 

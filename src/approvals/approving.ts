@@ -4,6 +4,8 @@ import { knownAs } from '../core/policy.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Session } from '../core/session.ts'
 import type { SessionNews, Shrinking } from '../core/signal.ts'
+import { later } from '../core/time.ts'
+import { restsUntil } from '../sessions/principal-anchor.ts'
 import { openingOf, type World } from './asking.ts'
 import { barredFrom } from './barred.ts'
 import { type Declined, decline, isDeclined } from './declined.ts'
@@ -41,8 +43,9 @@ export async function approvalNews(session: Session, elevation: Elevation, by: A
   if (profile === undefined) return decline('conflict', 'its profile is gone')
   const opening = await openingOf(profile, elevation.startsAt, world)
   if (isDeclined(opening)) return opening
+  const rests = await restsUntil(profile, session.principal, session.elevations, world.look)
   return {
     kind: 'elevation.approved', elevation: elevation.id, revision: elevation.revision, shown, stage: stageOf(elevation) ?? 0, claims: by.kept,
-    barred: barredFrom(world.policy, session.principal, elevation), names: knownAs(world.policy, by.identity), startsAt: opening.startsAt, ...shrinking,
+    barred: barredFrom(world.policy, session.principal, elevation), names: knownAs(world.policy, by.identity), startsAt: rests > world.now ? later(rests, opening.startsAt ?? rests) : opening.startsAt, ...shrinking,
   }
 }

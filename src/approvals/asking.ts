@@ -6,9 +6,9 @@ import { isEligible, type Policy, type Profile } from '../core/policy.ts'
 import { type Claims, identityOf, type Principal } from '../core/principal.ts'
 import type { Purposes } from '../core/purpose.ts'
 import type { Session } from '../core/session.ts'
-import { after, duration, type Duration, FOREVER, type Instant, instant, later } from '../core/time.ts'
+import { after, duration, type Duration, FOREVER, type Instant, later } from '../core/time.ts'
 import { newElevationId } from '../runtime/id.ts'
-import { coolingUntil } from '../sessions/principal-anchor.ts'
+import { restsUntil } from '../sessions/principal-anchor.ts'
 import { namedBy } from './barred.ts'
 import { budgetOf } from './budget.ts'
 import { type Declined, decline, isDeclined } from './declined.ts'
@@ -115,18 +115,12 @@ function resourceOf({ resource }: Profile, purposes: Purposes, params: Params): 
   return resource.of === 'param' ? `params.${resource.name}/${String(params[resource.name])}` : `purpose.${resource.kind}/${purposes[resource.kind] ?? ''}`
 }
 
-/** Until when the session's own last one keeps it waiting: the principal's pause is written behind that one's end. */
-function ownPause(profile: string, cooldown: Duration, { elevations }: Asker['holds']): Instant {
-  const ends = elevations.flatMap(({ profile: its, state }) => (its === profile && 'at' in state ? [after(state.at, cooldown)] : []))
-  return ends.reduce(later, instant(0))
-}
-
 async function profileFor(ask: Ask, asker: Asker, { policy, look, now, unreviewed }: World): Promise<Profile | Declined> {
   const profile = policy.profiles.get(ask.profile)
   if (profile === undefined || !isEligible(profile, asker.principal, asker.claims) || !mayHoldNow(policy, asker.holds, profile.name)) return decline('not_eligible', `profile ${ask.profile} is not offered to this caller`)
   if (profile.approval?.breakGlass != null && unreviewed(identityOf(asker.principal)) >= UNREVIEWED_MAX) return decline('limit_reached', 'earlier emergencies of this caller wait for their review')
-  const cooling = profile.cooldown === null ? null : later(await coolingUntil(asker.principal, profile.name, look), ownPause(profile.name, profile.cooldown, asker.holds))
-  return cooling !== null && cooling > now ? decline('cooling_down', `may be asked for again at ${new Date(cooling).toISOString()}`) : profile
+  const cooling = await restsUntil(profile, asker.principal, asker.holds.elevations, look)
+  return cooling > now ? decline('cooling_down', `may be asked for again at ${new Date(cooling).toISOString()}`) : profile
 }
 
 /** `startsAt`: when it would start if nobody's word were missing; null is now. */

@@ -9,14 +9,10 @@ import type { Applied } from '../sessions/doing.ts'
 import type { Prepared } from './asking.ts'
 import { reviewAnchor } from './review.ts'
 
-/** Longest that somebody decides, where the profile names no time. */
-const DECISION = duration(7 * 86_400_000)
+/** Longest that anything is held: no elevation waits for its word, its windows and its end as long as this. One that is over lets go long before. */
+const HELD_FOR = duration(90 * 86_400_000)
 
 export const resourceAnchor = (resource: string): AnchorRef => ({ kind: 'resource', name: resource })
-
-/** Until when it holds its resource at the latest. */
-const heldUntil = ({ state, max, startsAt }: Elevation, now: Instant): Instant =>
-  after(after(startsAt ?? (state.is === 'requested' ? (state.expiresAt ?? after(now, DECISION)) : now), max), DECISION)
 
 type Word = { readonly by: string; readonly note: string; readonly id: SignalId | null; readonly life?: SessionId }
 
@@ -55,19 +51,32 @@ async function hold(ports: Ports, key: SessionKey, { id, resource }: Elevation, 
   return again.rejected === null ? null : again
 }
 
+const inside = (session: Session | null, id: ElevationId): Elevation | null => session?.elevations.find(each => each.id === id) ?? null
+
+/** @returns whether it is new; null where it is that of an earlier emergency of this name, which its session has forgotten */
+async function reviewBegun({ intake, sessionAt }: Ports, key: SessionKey, { id }: Elevation, review: NonNullable<Prepared['review']>, word: Word): Promise<boolean | null> {
+  const { facts } = await intake.anchor(reviewAnchor(id), { kind: 'anchor.told', matter: review }, word)
+  return facts.length > 0 ? true : inside(await sessionAt(key), id) === null ? null : false
+}
+
+const EARLIER: Applied<Session> = {
+  record: null, facts: [], rejected: { rejected: 'conflict', says: 'an earlier emergency was taken under this key: ask under another' }, position: null, assumed: null, journaled: false, cutOff: false,
+}
+
 /** `rejected` is `resource_held` where somebody else has what it needs alone. */
 export async function requestElevation(ports: Ports, key: SessionKey, { elevation, startsAt, review }: Prepared, word: Word): Promise<Applied<Session>> {
   const { intake, now } = ports
   const { resource, id } = elevation
   const aside: Word = { by: word.by, note: word.note, id: null }
   if (resource !== null) {
-    const held = await hold(ports, key, elevation, heldUntil(elevation, now), aside)
+    const held = await hold(ports, key, elevation, after(now, HELD_FOR), aside)
     if (held !== null) return { ...held, record: null, facts: [], rejected: { rejected: 'resource_held', says: `another elevation holds ${resource}` } }
   }
-  if (review !== null) await intake.anchor(reviewAnchor(id), { kind: 'anchor.told', matter: review }, aside) // no emergency without somebody who must look at it
-  const done = await intake.session(key, { kind: 'elevation.requested', elevation, startsAt }, word)
-  const isThere = done.record?.elevations.some(each => each.id === id && !isOver(each)) === true
-  if (resource !== null && !isThere) await hold(ports, key, elevation, now, aside)
-  if (review !== null && !isThere && done.rejected !== null) await intake.anchor(reviewAnchor(id), { kind: 'anchor.ended', matter: null }, aside)
+  const reviewed = review === null ? false : await reviewBegun(ports, key, elevation, review, aside) // no emergency without somebody who must look at it
+  const done = reviewed === null ? EARLIER : await intake.session(key, { kind: 'elevation.requested', elevation, startsAt }, word)
+  const there = inside(done.record, id)
+  const lasts = there !== null && !isOver(there)
+  if (resource !== null && !(lasts && there.resource === resource)) await hold(ports, key, elevation, now, aside)
+  if (reviewed === true && !lasts && done.rejected !== null) await intake.anchor(reviewAnchor(id), { kind: 'anchor.ended', matter: null }, aside)
   return done
 }

@@ -3,11 +3,12 @@
 import type { Approval, Elevation } from '../core/elevation.ts'
 import { type AnchorView, factsOf, type Holder } from '../core/footing.ts'
 import { type LockIndex, standsAt } from '../core/locks.ts'
-import { knownAs, type Policy } from '../core/policy.ts'
+import { isEligible, knownAs, type Policy } from '../core/policy.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Session } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
 import { barredFrom } from './barred.ts'
+import { mayHoldNow } from './holding.ts'
 
 /** An approver as it is known today; `claims` is what conditions on approvers read. */
 export type Standing = { readonly claims: Claims; readonly holds: (role: string) => boolean }
@@ -58,4 +59,10 @@ export function isStillUnasked({ policy }: Pick<Now, 'policy'>, { profile, unask
   if (unasked !== 'condition') return true
   const auto = policy.profiles.get(profile)?.approval?.autoWhen ?? null
   return auto !== null && auto.test({ principal, claims, ticket: factsOf(ticket === null ? null : anchors.find(ticket)), purposes, params }) === 'true'
+}
+
+/** Would its session be given it, were it asked for now? Where no credential of it was seen here nobody can tell, and the judge lets nobody use it without one. */
+export function mayStillAsk({ policy }: Pick<Now, 'policy'>, session: Session, elevation: Elevation, { principal, claims }: Holder): boolean {
+  const profile = policy.profiles.get(elevation.profile)
+  return profile !== undefined && mayHoldNow(policy, session, profile.name) && (claims === null || isEligible(profile, principal, claims))
 }

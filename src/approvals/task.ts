@@ -60,9 +60,10 @@ function proofsOf(profile: Profile, purposes: Purposes, shown: ShownPurposes, po
   return proofs
 }
 
-async function progressTie(kind: PurposeKind, shown: ShownPurposes, look: AnchorLookup): Promise<Tie | Declined | null> {
+/** What nobody showed has no place in its line, and nothing later would end it: also where a session was opened for it. */
+async function progressTie(kind: PurposeKind, shown: ShownPurposes, look: AnchorLookup): Promise<Tie | Declined> {
   const position = shown?.positions.find(each => each.kind === kind)
-  if (position === undefined) return shown === null ? decline('denied', `only whoever shows a signed ${kind} asks for it`) : null
+  if (position === undefined) return decline('denied', `only whoever shows a signed ${kind} asks for it`)
   const anchor = progressAnchor(position)
   const found = await look(anchor)
   if (found?.matter?.is === 'progress' && found.matter.position > position.at) return decline('purpose_over', `this ${kind} is over: ${kind} ${found.matter.value} has begun`)
@@ -93,8 +94,8 @@ export async function taskOf(policy: Policy, profile: Profile, asked: Purposes, 
     if (value === undefined || source === undefined) continue
     if (source.from.is === 'signed' && ORDERED.has(kind)) {
       const tie = await progressTie(kind, shown, look)
-      if (tie !== null && isDeclined(tie)) return tie
-      if (tie !== null) ties.push(tie) // one later than it ends it whatever `endWhen` says
+      if (isDeclined(tie)) return tie
+      ties.push(tie) // one later than it ends it whatever `endWhen` says
     }
     if (source.source === null) continue
     const found = await sourcedTie(policy, source.source, kind, tenant, value, look)

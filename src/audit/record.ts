@@ -98,6 +98,8 @@ export type Refused = {
   readonly host: string
   /** Without query; cut to 512 characters. */
   readonly path: string
+  /** With its `?`; on record is its digest. */
+  readonly query: string
   /** As of an admitted request; null where it was not read before. */
   readonly bodyDigest: string | null
   readonly decision: 'refuse'
@@ -106,7 +108,10 @@ export type Refused = {
 }
 
 /** What a refusal says of a caller that was not made out, at a place that was not found. */
-export const NOBODY = { session: null, subject: null, actors: [], tenant: '', credential: null, proved: null, fault: null, drift: null, route: null, rule: null, bodyDigest: null, decision: 'refuse', purposes: NO_PURPOSES } as const
+export const NOBODY = { session: null, subject: null, actors: [], tenant: '', credential: null, proved: null, fault: null, drift: null, route: null, rule: null, query: '', bodyDigest: null, decision: 'refuse', purposes: NO_PURPOSES } as const
+
+/** What a request took of the limits of its elevation before it was admitted; `sum` in whole units of the limit's scale, null where none is limited. Its bytes are counted with the rest. */
+export type Counted = { readonly uses: number; readonly sum: number | null }
 
 /** `digest`: base64url SHA-256 of all pieces of that way. */
 type Way = { readonly bytes: number; readonly digest: string }
@@ -127,6 +132,8 @@ export type Records = {
     readonly requestDigest: string | null
     /** Of the answer's body, as far as it went to the caller. */
     readonly answerDigest: string | null
+    /** null where its elevation has no limits. */
+    readonly counted: Counted | null
     /** What was recorded of it, by its digests; null where nothing had to be. */
     readonly recording: TapeEnd | null
     readonly ms: number
@@ -148,7 +155,7 @@ export type Records = {
   readonly 'recording.beat': { readonly open: number }
   /** Told at the next start: its end is not on record, and when it was is not known. */
   readonly 'exchange.lost': { readonly exchange: string; readonly session: string | null; readonly because: 'gateway died' }
-  readonly 'request.refused': Refused
+  readonly 'request.refused': Omit<Refused, 'query'> & { readonly queryDigest: QueryDigest | null }
   /** Put on stable storage before the request is judged a last time. */
   readonly 'request.intended': Omit<Admitted, 'decision'>
   /** An intended or opened request of which no byte went upstream. */

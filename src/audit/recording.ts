@@ -8,6 +8,10 @@ import type { TapeEnd } from './record.ts'
 
 const BEAT = 250
 const BUFFER = 1024 * 1024
+/** Bytes of one line; a longer piece, such as a message that was read whole, takes several. */
+const LINE = 262_144
+
+const textOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
 
 class Counter {
   bytes = 0
@@ -86,10 +90,11 @@ export class Recording {
 
   wrote({ exchange }: Tape, way: 'up' | 'down', piece: Uint8Array): boolean {
     try {
-      this.#appender.append('recording.bytes', { exchange, way, data: Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString('base64') })
+      for (let at = 0; at < piece.length; at += LINE) this.#appender.append('recording.bytes', { exchange, way, data: textOf(piece.subarray(at, at + LINE)) })
       this.#flush()
       return true
     } catch {
+      this.#failed()
       return false
     }
   }
@@ -123,11 +128,14 @@ export class Recording {
       this.#appender.flushNow()
       this.#failing = false
     } catch (error) {
-      if (!this.#failing) {
-        this.#failing = true
-        queueMicrotask(() => this.onFailed()) // behind whoever is writing
-      }
+      this.#failed()
       throw error
     }
+  }
+
+  #failed(): void {
+    if (this.#failing) return
+    this.#failing = true
+    queueMicrotask(() => this.onFailed()) // behind whoever is writing
   }
 }

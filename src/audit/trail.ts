@@ -7,7 +7,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { Appender, AuditWriteFailed, type Disk } from './appender.ts'
 import { lastPositions, remember } from './last-positions.ts'
 import { type LastRun, readLastRun } from './last-run.ts'
-import type { FactPosition, Head, Json, Kind, Outgoing, Records, Refused } from './record.ts'
+import { type FactPosition, type Head, type Json, type Kind, type Outgoing, queryDigest, type Records, type Refused } from './record.ts'
 import { Reserve } from './reserve.ts'
 
 export type TrailSettings = {
@@ -47,13 +47,14 @@ const ORDINARY: ReadonlySet<string> = new Set(['baseline', 'anonymous', 'observe
 
 const cut = (text: string, length: number): string => (text.length > length ? text.slice(0, length) : text)
 
-/** A refusal with everything the caller wrote cut to size and without a query. */
-export function bounded(refused: Refused): Refused {
+/** A refusal with everything the caller wrote cut to size, and of its query the digest. */
+export function bounded(refused: Refused): Records['request.refused'] {
   const { evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift, route, rule, method, host, path, bodyDigest, decision, reason, purposes } = refused
-  const query = path.indexOf('?')
+  const mark = path.indexOf('?') // a target that was not taken apart has it still
+  const query = mark < 0 ? refused.query : path.slice(mark)
   return {
     evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift: drift === null ? null : { binding: drift.binding, shown: cut(drift.shown, 512) }, route, rule, method: cut(method, 32), host: cut(host, 255),
-    path: cut(query < 0 ? path : path.slice(0, query), 512), bodyDigest, decision, reason, purposes,
+    path: cut(mark < 0 ? path : path.slice(0, mark), 512), queryDigest: queryDigest(query), bodyDigest, decision, reason, purposes,
   }
 }
 

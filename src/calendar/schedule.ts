@@ -122,5 +122,5 @@ export function compileSchedule(name: string, definition: Definition, digest: (t
   const around = remembering(searching(bounded(zone, openings, closedTimes(definition, zone, say))))
   if (faults.length === 0 && around(instant(0)) === null) say([], 'it never opens')
   if (faults.length > 0) return { ok: false, faults }
-  return { ok: true, schedule: { name, timeZone: definition.timeZone, version: digest(JSON.stringify(definition)).slice(0, 16), around } }
+  return { ok: true, schedule: { name, timeZone: definition.timeZone, version: `${digest(JSON.stringify(definition)).slice(0, 16)}[${definition.timeZone}]`, around } }
 }

@@ -24,6 +24,9 @@ export function partsOf({ name }: AnchorRef): { readonly source: string; readonl
 /** What a connector says of a ticket, flat. */
 export type TicketFacts = { readonly [name: string]: string | number | boolean }
 
+/** `seenAt`: when it was said last. */
+export type SaidBefore = { readonly facts: TicketFacts; readonly seenAt: Instant }
+
 /** `session`: the key under which the elevation lies. `since`: when it was said last. */
 type Holding = { readonly elevation: ElevationId; readonly session: string; readonly since: Instant; readonly until: Instant }
 
@@ -31,8 +34,8 @@ type Holding = { readonly elevation: ElevationId; readonly session: string; read
 export type Matter =
   /** How far an ordered purpose has come: it only goes forward. */
   | { readonly is: 'progress'; readonly position: number; readonly value: string }
-  /** `seenAt`: when the connector last spoke of it. */
-  | { readonly is: 'ticket'; readonly facts: TicketFacts; readonly source: string; readonly seenAt: Instant }
+  /** `seenAt`: when the connector last spoke of it. `was`: what it said before, the newest first: what an elevation has lost by that does not come back. */
+  | { readonly is: 'ticket'; readonly facts: TicketFacts; readonly source: string; readonly seenAt: Instant; readonly was: readonly SaidBefore[] }
   /** An operator's word on a window; null takes it back. `reopened`: when a word last opened it again, 0 before the first: nothing that ran before runs on. */
   | { readonly is: 'window'; readonly override: Override | null; readonly reopened: Instant }
   /** Profiles that a principal may not ask for before an instant. */

@@ -111,7 +111,8 @@ function lossOf(elevation: Elevation, footing: Footing, session: Session, locks:
   const broken = endedBy(elevation, footing)
   if (broken !== null) return broken
   if (!policy.profiles.has(profile)) return 'profile_removed'
-  const lock = lockOnElevation(locks, elevation, now)?.lock ?? null
+  const before = elevation.follows === null ? null : (session.elevations.find(({ id }) => id === elevation.follows) ?? null)
+  const lock = lockOnElevation(locks, elevation, now, before)?.lock ?? null
   if (lock !== null && lock.effect !== 'freeze') return 'locked'
   if (state.is === 'suspended' || session.cap.is === 'baseline' || session.barred.includes(profile)) return 'narrowed'
   if (baselineOnly) return 'narrowed'

@@ -6,7 +6,7 @@ import type { ConnectorRules, Policy } from './policy.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { EndReason } from './reason.ts'
 import { after, earlier, FOREVER, type Instant, instant, later } from './time.ts'
-import { type Override, windowAt } from './window.ts'
+import { type Override, type Standing, windowAt } from './window.ts'
 
 export type AnchorView = { readonly find: (ref: AnchorRef) => Anchor | null }
 
@@ -56,21 +56,37 @@ function heardOf(policy: Policy, ref: AnchorRef, ticket: Anchor | null, now: Ins
   return rules.onStale === 'freeze' ? { ...HEARD, unheard: true } : { ...HEARD, ended: 'ticket_stale' }
 }
 
+const NEVER = instant(0)
+
+/** What the ticket says, and whatever else it said since it was looked at. */
+function saidSince({ checked }: Elevation, ticket: Anchor | null): readonly TicketFacts[] {
+  const was = ticket?.matter?.is === 'ticket' ? ticket.matter.was : []
+  const since = checked?.seenAt ?? NEVER
+  return [factsOf(ticket), ...was.filter(({ seenAt }) => seenAt > since).map(({ facts }) => facts)]
+}
+
+/** A ticket that says again what is required revives nothing. */
 function requirementBroken(elevation: Elevation, ticket: Anchor | null, policy: Policy, { principal, claims }: Holder): boolean {
   const require = policy.profiles.get(elevation.profile)?.require ?? null
   if (require === null || elevation.follows !== null) return false
-  const answer = require.test({ principal, claims, ticket: factsOf(ticket), purposes: elevation.purposes, params: elevation.params })
-  return answer === 'false' || answer === 'error'
+  return saidSince(elevation, ticket).some(facts => {
+    const answer = require.test({ principal, claims, ticket: facts, purposes: elevation.purposes, params: elevation.params })
+    return answer === 'false' || answer === 'error'
+  })
 }
 
-const NEVER = instant(0)
-
-/** `opened`: when the last of those that are open opened. `reopened`: when a word last opened one of them again, 0 for never. */
+/** `opened`: when the last of those that are open opened. `reopened`: when one of them last opened again, by its calendar or a word; 0 for never. */
 type Open = { readonly waits: Instant | null; readonly opened: Instant | null; readonly reopened: Instant; readonly until: Instant; readonly schedules: readonly string[] }
 const NO_WINDOWS: Open = { waits: null, opened: null, reopened: NEVER, until: FOREVER, schedules: [] }
 
 const reopenedOf = (anchor: Anchor | null): Instant => (anchor?.matter?.is === 'window' ? anchor.matter.reopened : NEVER)
 const overrideOf = (anchor: Anchor | null): Override | null => (anchor?.matter?.is === 'window' ? anchor.matter.override : null)
+
+/** Since when it has been open by its calendar; what a word moved may touch it. Under a word that stands, that word says since when. */
+function openSince({ opens }: Standing, moved: Override | null, now: Instant): Instant {
+  if (moved === null || now < moved.from || moved.until < opens) return opens
+  return now < moved.until ? NEVER : moved.from
+}
 
 /** A window that nobody configures any more never opens. An anchor that is not known yet counts as ended, and keeps the window shut. */
 export function openWithin(names: readonly string[], policy: Pick<Policy, 'windows'>, anchors: AnchorView, now: Instant): Open {
@@ -84,11 +100,12 @@ export function openWithin(names: readonly string[], policy: Pick<Policy, 'windo
       waits = FOREVER
       continue
     }
-    const found = windowAt(schedule, overrideOf(anchor), now)
+    const moved = overrideOf(anchor)
+    const found = windowAt(schedule, moved, now)
     schedules.push(`${name}@${schedule.version}${anchor === null ? '' : `+${anchor.version}`}`)
     until = earlier(until, found.until)
     reopened = later(reopened, reopenedOf(anchor))
-    if (found.open) opened = later(opened ?? found.opens, found.opens)
+    if (found.open) [opened, reopened] = [later(opened ?? found.opens, found.opens), later(reopened, openSince(found, moved, now))]
     else waits = later(waits ?? found.opens, found.opens)
   }
   return { waits, opened, reopened, until, schedules }

@@ -32,7 +32,7 @@ const onBaseline = (c: Case, rule: Rule, standing: Effective): Reason | null => 
 const isSigned = ({ proofs }: Elevation): boolean => PURPOSE_KINDS.some(kind => proofs[kind] === 'signed')
 
 /** Why this elevation does not carry this request; null when it does. One whose uses are spent carries what it carries already. */
-function misfit(c: Case, rule: Rule, standing: Effective, { elevation }: Carrier): Reason | null {
+export function misfit(c: Case, rule: Rule, standing: Effective, { elevation }: Pick<Carrier, 'elevation'>): Reason | null {
   const { evidence, context } = c.evaluation
   if (elevation.spent && c.held !== elevation.id) return 'limit_reached'
   if (elevation.keyThumbprint !== null && elevation.keyThumbprint !== evidence?.keyThumbprint) return 'binding_broken'
@@ -90,8 +90,11 @@ function heldBack(c: Case, rule: Rule, standing: Effective, scope: ScopeName): R
   return first === undefined ? (reasons[0] ?? null) : (standing.lost.get(first.elevation.id) ?? 'frozen')
 }
 
-const carriedBy = ({ elevation, until, schedules }: Carrier, { evaluation: { context } }: Case): Choice =>
-  ({ grant: { is: 'elevation', elevation, schedules }, until: isSigned(elevation) ? earlier(until, context.purposesUntil) : until })
+/** A purpose that is signed counts for its time. */
+export const shownUntil = (elevation: Elevation, { evaluation: { context } }: Case): Instant => (isSigned(elevation) ? context.purposesUntil : FOREVER)
+
+const carriedBy = ({ elevation, until, schedules }: Carrier, c: Case): Choice =>
+  ({ grant: { is: 'elevation', elevation, schedules }, until: earlier(until, shownUntil(elevation, c)) })
 
 export function chooseGrant(c: Case, rule: Rule, given: Effective): Choice | Refusal {
   const kept = keptToBaseline(c.locks, c.place.route.name, c.evaluation, given.session.principal, c.now) // by route or by what is shown; a lock on the session is part of its standing

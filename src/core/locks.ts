@@ -111,9 +111,12 @@ function named(index: LockIndex, names: readonly string[], now: Instant): Lock[]
 export const locksOnSession = (index: LockIndex, session: Session, now: Instant): Hit | null =>
   index.size === 0 ? null : strongest(named(index, namesOfSession(session), now))
 
-/** The strongest lock on an elevation or on its profile. */
-export const lockOnElevation = (index: LockIndex, { id, profile }: Pick<Elevation, 'id' | 'profile'>, now: Instant): Hit | null =>
-  index.size === 0 ? null : strongest(named(index, [`profile:${profile}`, `elevation:${id}`], now))
+type Named = Pick<Elevation, 'id' | 'profile'>
+const namesOfElevation = ({ id, profile }: Named): readonly string[] => [`profile:${profile}`, `elevation:${id}`]
+
+/** The strongest lock on an elevation or on its profile. @param before what it follows: a lock on that is not gone round by its end */
+export const lockOnElevation = (index: LockIndex, elevation: Named, now: Instant, before: Named | null = null): Hit | null =>
+  index.size === 0 ? null : strongest(named(index, before === null ? namesOfElevation(elevation) : [...namesOfElevation(elevation), ...namesOfElevation(before)], now))
 
 // ---- on requests
 

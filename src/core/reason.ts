@@ -44,7 +44,7 @@ export const REASONS = {
   limit_reached: { use: 'both', status: 403, challenge: 'none', loss: 'terminate', says: 'A limit is reached.' },
   ticket_unknown: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'No source has confirmed this ticket.' },
   repeat_differs: { use: 'refusal', status: 409, challenge: 'none', loss: 'terminate', says: 'Something else was asked for under this Idempotency-Key.' },
-  not_eligible: { use: 'refusal', status: 403, challenge: 'none', loss: 'terminate', says: 'This caller may not ask for this profile.' },
+  not_eligible: { use: 'both', status: 403, challenge: 'none', loss: 'terminate', says: 'This caller may not ask for this profile.' },
   stale: { use: 'refusal', status: 503, challenge: 'none', loss: 'freeze', says: 'The gateway cannot prove that its knowledge is fresh.' },
   record_failed: { use: 'refusal', status: 503, challenge: 'none', loss: 'terminate', says: 'The request could not be put on record.' },
   store_forged: { use: 'refusal', status: 503, challenge: 'none', loss: 'terminate', says: 'What the session store holds about this session was not written by a gateway.' },

@@ -3,9 +3,14 @@
 import type { Case } from './checks/check.ts'
 import { type Grant, grantName, type Permit, refuse } from './decision.ts'
 import type { Effective } from './effective.ts'
+import type { Elevation } from './elevation.ts'
 import { endOf, evaluate } from './evaluate.ts'
-import { credentialEnd } from './deadline.ts'
+import { deadline } from './deadline.ts'
+import { misfit, shownUntil } from './grant.ts'
+import { keptToBaseline, lockOnElevation, locksOnSession } from './locks.ts'
 import { REASONS, type Reason } from './reason.ts'
+import type { Rule } from './route.ts'
+import { covers } from './scope.ts'
 import { after, earlier, type Instant } from './time.ts'
 
 export type Verdict =
@@ -35,12 +40,32 @@ const NEW: Progress = { whole: false, finishUntil: null }
 /** Ends by choice; none after an end that somebody meant. */
 const MAY_FINISH: ReadonlySet<Reason> = new Set<Reason>(['time_up', 'window_closed', 'limit_reached'])
 
-/** Never beyond the session and its credential: those are looked at by every verdict. */
-function finish(c: Case, reason: Reason, { whole, finishUntil }: Progress): Verdict | null {
-  const span = c.place.rule?.atEnd ?? null
-  if (span === null || !whole || !MAY_FINISH.has(reason) || c.standing === null) return null
-  const until = earlier(finishUntil ?? after(c.now, span), earlier(c.standing.session.endsAt, credentialEnd(c)))
-  return c.now < until ? { kind: 'finish', reason, until } : null
+/** Whatever else would have ended it, were it not over: an end that somebody meant does not stop at an earlier one. */
+function takenAway(elevation: Elevation, c: Case, rule: Rule, standing: Effective): Reason | null {
+  const { locks, policy, now, place: { route }, evaluation } = c
+  const { session, ceiling } = standing
+  const profile = policy.profiles.get(elevation.profile)
+  if (profile === undefined) return 'profile_removed'
+  if (lockOnElevation(locks, elevation, now) !== null) return 'locked'
+  const toBaseline = session.cap.is === 'baseline' || locksOnSession(locks, session, now)?.toBaseline === true || keptToBaseline(locks, route.name, evaluation, session.principal, now)
+  const left = rule.scope === null || (covers(profile.adds, rule.scope) && (ceiling === null || covers(ceiling, rule.scope)))
+  return toBaseline || !left || session.barred.includes(elevation.profile) ? 'narrowed' : misfit(c, rule, standing, { elevation })
+}
+
+/** When it ended; now where nobody wrote that down. */
+function endedAt({ id }: Elevation, { session }: Effective, now: Instant): Instant {
+  const state = session.elevations.find(each => each.id === id)?.state
+  return state?.is === 'ended' ? earlier(state.at, now) : state?.is === 'active' ? earlier(state.until ?? now, now) : now
+}
+
+/** Never beyond what bounds a Permit: session, credential, what is known of that, and what is signed. */
+function finish(elevation: Elevation, c: Case, reason: Reason, { whole, finishUntil }: Progress): Verdict | null {
+  const { now, standing, place: { rule } } = c
+  if (rule === null || rule.atEnd === null || !whole || !MAY_FINISH.has(reason) || standing === null) return null
+  const taken = takenAway(elevation, c, rule, standing)
+  if (taken !== null) return { kind: 'terminate', reason: taken }
+  const until = deadline(c, earlier(finishUntil ?? after(endedAt(elevation, standing, now), rule.atEnd), shownUntil(elevation, c)))
+  return now < until ? { kind: 'finish', reason, until } : null
 }
 
 /** @param held the Permit's grant under which the exchange was admitted or last confirmed */
@@ -50,7 +75,7 @@ export function reassess(held: Grant, c: Case, progress: Progress = NEW): Verdic
   if (decision.effect === 'permit') return { kind: grantName(decision.grant) === grantName(held) ? 'continue' : 'regrant', permit: decision }
   const refusal = REASONS[decision.reason].loss === 'freeze' ? (endOf(c) ?? decision) : decision // what is held for now ends all the same when its right does
   const reason = whyLost(held, c.standing, refusal.reason)
-  const finishing = held.is === 'elevation' ? finish(c, reason, progress) : null
+  const finishing = held.is === 'elevation' ? finish(held.elevation, c, reason, progress) : null
   if (finishing === null) return { kind: REASONS[reason].loss, reason }
-  return REASONS[decision.reason].loss === 'freeze' ? { kind: 'freeze', reason: decision.reason } : finishing // what may finish is held like anything else
+  return finishing.kind === 'finish' && REASONS[decision.reason].loss === 'freeze' ? { kind: 'freeze', reason: decision.reason } : finishing // what may finish is held like anything else
 }

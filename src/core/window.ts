@@ -8,7 +8,7 @@ export type Occurrence = { readonly opens: Instant; readonly closes: Instant }
 export type Schedule = {
   readonly name: string
   readonly timeZone: string
-  /** Changes whenever its definition does. */
+  /** Changes whenever its definition does; ends in its time zone, for the record. */
   readonly version: string
   /** The occurrence that contains the instant, else the next one after it; null when there is none any more. Never throws. */
   readonly around: (at: Instant) => Occurrence | null

@@ -106,6 +106,7 @@ export class Admission {
 
   #drop(exchange: Exchange): void {
     exchange.state = 'ended'
+    exchange.tape?.close()
     this.#inflight.remove(exchange)
   }
 

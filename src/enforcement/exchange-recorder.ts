@@ -98,8 +98,8 @@ export class ExchangeRecorder implements Recorder {
     this.#closed(exchange, endedAt, exchange.channel.status === 0 ? null : exchange.channel.status, reason)
   }
 
-  #closed({ id, live, permit, bytesUp, bytesDown, digests, tape, openedAt }: Exchange, endedAt: Instant, status: number | null, reason: Reason | null): void {
-    this.#trail.closed({ exchange: id, session: live?.record.id ?? null, grant: grantName(permit.grant), status, bytesUp, bytesDown, requestDigest: digests?.up.text ?? null, answerDigest: digests?.down.text ?? null, recording: tape?.close() ?? null, ms: endedAt - openedAt, reason, complete: reason === null })
+  #closed({ id, live, permit, bytesUp, bytesDown, counted, digests, tape, openedAt }: Exchange, endedAt: Instant, status: number | null, reason: Reason | null): void {
+    this.#trail.closed({ exchange: id, session: live?.record.id ?? null, grant: grantName(permit.grant), status, bytesUp, bytesDown, requestDigest: digests?.up.text ?? null, answerDigest: digests?.down.text ?? null, counted, recording: tape?.close() ?? null, ms: endedAt - openedAt, reason, complete: reason === null })
   }
 
   #judged(what: 'cut' | 'frozen' | 'resumed' | 'regranted' | 'finishing', { id, live, permit, place }: Exchange, reason: Reason | null, because: string | null, latencyMs: number | null): void {

@@ -1,5 +1,6 @@
 // One thing that is open: who holds it, the Permit it stands on, and the gate its bytes pass. Four verbs reach the wire through its channel.
 // SPEC: ENF1-ENF4
+import type { Counted } from '../audit/record.ts'
 import type { Tape } from '../audit/recording.ts'
 import type { Case } from '../core/checks/check.ts'
 import type { Permit } from '../core/decision.ts'
@@ -42,6 +43,7 @@ export type GateKeeper = {
 
 /** What an exchange took of the limits of the elevation that carries it, before it was admitted and on its way. */
 export interface Allowance {
+  readonly counted: Counted
   carries(exchange: Exchange): void
   /** As `Exchange.pays`. */
   pays(bytes: number): boolean
@@ -64,6 +66,8 @@ export class Exchange {
   readonly #keeper: GateKeeper
   /** null where nothing of it is limited. */
   allowance: Allowance | null = null
+  /** Stays with it when something else carries it. */
+  counted: Counted | null = null
   place: Place
   policy: Policy
   permit: Permit
@@ -125,6 +129,7 @@ export class Exchange {
 
   holds(allowance: Allowance | null): void {
     this.allowance = allowance
+    this.counted = allowance?.counted ?? null
     allowance?.carries(this)
   }
 

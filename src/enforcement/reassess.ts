@@ -1,5 +1,7 @@
 // Everything open, judged again by the same judge: at every change of a session, its anchors, the locks or the policy, at `until`,
 // and when the proof of freshness lapses or returns. Works in slices, so that no loop of thousands holds up the others. SPEC: ENF3, ENF9
+import type { Anchor, AnchorRef } from '../core/anchor.ts'
+import { tieBroken } from '../core/footing.ts'
 import type { Reason } from '../core/reason.ts'
 import { type Instant, instant } from '../core/time.ts'
 import { reassess as judgeAgain, type Verdict } from '../core/verdict.ts'
@@ -54,13 +56,30 @@ export class Reassessor {
   async changed({ sessions, announcement }: Change): Promise<Tally> {
     const exchanges = sessions === 'all' ? this.#inflight.all() : sessions.flatMap(live => this.#inflight.of(live))
     const fact = announcement?.facts[0]
-    return this.#judgeAll(exchanges, fact === undefined ? BY_TIME : { because: fact.because, at: fact.at })
+    const cause = fact === undefined ? BY_TIME : { because: fact.because, at: fact.at }
+    const cut = announcement?.record.record === 'anchor' ? this.#endFinishing(announcement.record, cause) : 0
+    const tally = await this.#judgeAll(exchanges, cause)
+    return cut === 0 ? tally : { ...tally, cut: tally.cut + cut }
+  }
+
+  /** What finishes stands on an elevation that is over, and its session is tied to nothing of that any more. @returns how many this anchor ends */
+  #endFinishing(anchor: Anchor, { because, at }: Cause): number {
+    const anchors = { find: ({ kind, name }: AnchorRef) => (kind === anchor.kind && name === anchor.name ? anchor : null) }
+    let cut = 0
+    for (const exchange of this.#inflight.all()) {
+      const { finishUntil, permit: { grant } } = exchange
+      const reason = finishUntil !== null && grant.is === 'elevation' ? tieBroken(grant.elevation, anchors) : null
+      if (reason === null) continue
+      this.end(exchange, reason, because, at)
+      cut++
+    }
+    return cut
   }
 
   /** One exchange whose gate was found closed. */
   doubt(exchange: Exchange): void {
     const before = this.#untold.length
-    this.#judge(exchange, BY_TIME, EMPTY())
+    this.#tried(exchange, each => this.#judge(each, BY_TIME, EMPTY())) // whoever asks stands in the turn of a socket
     for (const ended of this.#untold.splice(before)) this.#tell(ended) // its own: those of a cut of thousands keep to their slices
   }
 
@@ -124,6 +143,7 @@ export class Reassessor {
       return true
     } catch {
       exchange.state = 'ended'
+      exchange.tape?.close()
       this.#inflight.remove(exchange)
       exchange.channel.cut('internal_error')
       return false

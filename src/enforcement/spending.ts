@@ -1,5 +1,6 @@
 // What one request takes of the limits of the elevation that carries it: its use, its place in the minute, its amount, and bytes of bodies a piece at a
 // time, ahead of use. The store counts, for all gateways together; nothing is counted here. SPEC: LIM1, LIM2
+import type { Counted } from '../audit/record.ts'
 import { amountIn } from '../core/amount.ts'
 import type { Budget, Elevation, Limits } from '../core/elevation.ts'
 import type { Inspected } from '../core/evaluation.ts'
@@ -47,6 +48,7 @@ export class Spending implements Allowance {
   #failures = 0
   #over = false
   #movedBytes = false
+  #sum: number | null = null
 
   /** @param request names it in the store: never used for two */
   constructor(elevation: Limited, request: string, spender: Spender) {
@@ -63,6 +65,7 @@ export class Spending implements Allowance {
     const { sum } = this.#limits
     const amount = sum === null || body === null ? null : amountIn(body.value, sum.field, sum.scale)
     if (sum !== null && amount === null) return body === null ? this.#short('elevation_sum') : 'body_malformed'
+    this.#sum = amount
     for (const { name, least, ...want } of this.#wants(amount ?? 0, now)) {
       const taken = this.#ask(want)
       const list = name === 'elevation_bytes' ? this.#pieces : this.#parts
@@ -110,6 +113,8 @@ export class Spending implements Allowance {
   }
 
   // ---- once it is admitted
+
+  get counted(): Counted { return { uses: 1, sum: this.#sum } }
 
   carries(exchange: Exchange): void {
     this.#exchange = exchange

@@ -74,11 +74,17 @@ export class Takings {
     }
   }
 
+  /** In the first place that is free behind the last one: what holds nothing needs none, and one caller who gets nothing takes nobody else's. */
   #remember(taken: Taken): void {
-    const oldest = this.#recent[this.#next]
-    if (oldest !== undefined && taken.at - oldest.at < REMEMBERED_FOR) throw new StoreFull(`${REMEMBERED} takings were made within ${REMEMBERED_FOR} ms; no more can be said again`)
-    this.#recent[this.#next] = taken
-    this.#next = (this.#next + 1) % REMEMBERED
+    for (let i = 0; i < REMEMBERED; i++) {
+      const at = (this.#next + i) % REMEMBERED
+      const there = this.#recent[at]
+      if (there !== undefined && taken.at - there.at < REMEMBERED_FOR && !(there.answered && there.holds === 0)) continue
+      this.#recent[at] = taken
+      this.#next = (at + 1) % REMEMBERED
+      return
+    }
+    throw new StoreFull(`${REMEMBERED} takings were made within ${REMEMBERED_FOR} ms; no more can be said again`)
   }
 }
 

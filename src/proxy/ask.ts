@@ -97,11 +97,11 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
 
   /** What a refusal says of this request. */
   refused(evaluation: string, reason: Reason): Refused {
-    const { verified, live, place, arrival: { method }, target: { host, path }, source: { address: source }, purposes, drift } = this
+    const { verified, live, place, arrival: { method }, target: { host, path, query }, source: { address: source }, purposes, drift } = this
     const fault = this.credentialFault ?? this.purposeFault
     const proved = verified === null ? null : provedBy(verified.evidence.keyThumbprint, this.workload, verified.evidence.device)
     const known = verified === null ? NOBODY : { subject: identityOf(verified.principal), actors: chainOf(verified.principal), tenant: verified.principal.tenant, credential: verified.evidence.credential }
-    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, bodyDigest: this.readBody?.inspected.digest ?? null, reason, purposes }
+    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, query, bodyDigest: this.readBody?.inspected.digest ?? null, reason, purposes }
   }
 
   get body(): Inspected | null { return this.readBody?.inspected ?? (this.head.contentLength === 0 ? NO_BODY : null) }

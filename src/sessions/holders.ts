@@ -71,6 +71,11 @@ export class Holders {
     return true
   }
 
+  /** It was not given after all: its place is free again. */
+  unexpect(id: ElevationId): void {
+    if (this.#watched.get(id)?.streams === 0) this.#watched.delete(id)
+  }
+
   /** Somebody holds it here, until the returned function is called. @returns null when too many are watched */
   async hold(id: ElevationId, { key, id: life }: Session): Promise<(() => void) | null> {
     const watched = this.#watch(id, key, life)

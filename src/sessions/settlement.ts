@@ -8,10 +8,11 @@ import type { EndReason } from '../core/reason.ts'
 import { type RecordRef, refName, sessionRef, tiesOf } from '../core/record.ts'
 import type { Session, SessionKey } from '../core/session.ts'
 import type { SessionNews, SessionSignal, Signal } from '../core/signal.ts'
-import { FOREVER, type Instant, later } from '../core/time.ts'
+import { FOREVER, type Instant, instant, later } from '../core/time.ts'
 import { newSignalId } from '../runtime/id.ts'
 import { type Applied, sessionIn } from './doing.ts'
 import { depthOf, parentOf } from './kin-book.ts'
+import { restsUntil } from './principal-anchor.ts'
 import type { SessionStore } from './store.ts'
 
 const SETTLED_AT_ONCE = 10_000
@@ -110,15 +111,26 @@ export class Settlement {
   async #onWaiting(session: Session, elevation: Elevation, waits: Instant | null, now: Instant): Promise<SessionNews | null> {
     const { id, state } = elevation
     if (state.is !== 'scheduled' || waits === FOREVER) return null
-    const startsAt = later(elevation.startsAt ?? now, waits ?? now)
+    const startsAt = later(later(elevation.startsAt ?? now, waits ?? now), await this.#rest(session, elevation))
     if (startsAt > now) return startsAt === state.startsAt ? null : { kind: 'elevation.deferred', elevation: id, startsAt }
     const objection = await this.#ports.objection(session, elevation)
     if (objection !== null) return { kind: 'elevation.ended', elevation: id, reason: objection, because: 'approval' }
     return state.startsAt > now ? { kind: 'elevation.deferred', elevation: id, startsAt: now } : { kind: 'elevation.started', elevation: id }
   }
 
+  /** Until when its principal's pause keeps it waiting: what was asked for ahead of an end goes round no pause. */
+  async #rest({ principal, elevations }: Session, { profile }: Elevation): Promise<Instant> {
+    const rules = this.#ports.policy().profiles.get(profile)
+    return rules === undefined ? instant(0) : restsUntil(rules, principal, elevations, ref => this.#anchor(ref))
+  }
+
+  async #anchor(ref: RecordRef): Promise<Anchor | null> {
+    const record = await this.#store.load(ref)
+    return record?.record === 'anchor' ? record : null
+  }
+
   async #anchorsOf(session: Session): Promise<Map<string, Anchor>> {
-    const found = await Promise.all(tiesOf(session).map(async ref => [refName(ref), await this.#store.load(ref)] as const))
-    return new Map(found.flatMap(([name, record]) => (record?.record === 'anchor' ? [[name, record] as const] : [])))
+    const found = await Promise.all(tiesOf(session).map(async ref => [refName(ref), await this.#anchor(ref)] as const))
+    return new Map(found.flatMap(([name, anchor]) => (anchor === null ? [] : [[name, anchor] as const])))
   }
 }

@@ -91,7 +91,7 @@ export type Outgoing = { readonly position: Position; readonly ref: RecordRef; r
 
 export type Survey = Reach & { readonly gateways: { readonly total: number; readonly answered: number } }
 
-/** So much of a counter, under a request id: the same request gets the same answer, less what it gave back; what may be forgotten already gives nothing. The request is known for an hour, or until `forgetAt`. */
+/** So much of a counter, under a request id: the same request gets the same answer, less what it gave back, and one that got nothing asks anew; what may be forgotten already gives nothing. The request is known for an hour, or until `forgetAt`. */
 export type Taking = { readonly counter: string; readonly request: string; readonly amount: number; /** Of the counter, ever. */ readonly limit: number; readonly forgetAt: Instant }
 /** A share of a rate per gateway: the sum of the shares that hold never exceeds the limit. */
 export type Sharing = { readonly bucket: string; readonly wanted: number; readonly limit: number; readonly for: Duration }

@@ -224,7 +224,7 @@ describe('budgets in the file', () => {
     const store = opened()
     const until = instant(clock.now() + 1_000)
     const seen = (): Promise<string> => store.mark('digest', clock.now(), instant(clock.now() + 1_000))
-    expect([await store.mark('digest', clock.now(), until), await store.take(taking('req_1', { forgetAt: until })), await store.take(taking('req_2', { amount: 0, forgetAt: instant(until + 1_000) }))]).toEqual(['first', 1, 0])
+    expect([await store.mark('digest', clock.now(), until), await store.take(taking('req_1', { forgetAt: until })), await store.take(taking('req_2', { limit: 2, forgetAt: instant(until + 1_000) }))]).toEqual(['first', 1, 1])
     clock.pass(999)
     expect([await seen(), await store.take(taking('req_3'))]).toEqual(['again', 0])
     clock.pass(1)
@@ -266,6 +266,18 @@ describe('budgets in the file', () => {
     await expect(again.take(taking('req_3', { limit: 3 }))).rejects.toThrow('are remembered')
     clock.pass(1_000)
     expect([await again.take(taking('req_3')), await again.mark('digest-2', clock.now(), instant(clock.now() + 1)), await again.take(taking('req_4'))]).toEqual([1, 'first', 0])
+  })
+
+  test('[STO12, LIM1] whoever gets nothing fills nothing: others take on, and it is asked anew when something is free', async () => {
+    const store = opened({ ...EMBEDDED_LIMITS, takings: 2 })
+    expect(await store.take(taking('req_1'))).toBe(1)
+    for (let i = 0; i < 10; i++) expect(await store.take(taking(`refused_${i}`))).toBe(0)
+    expect(await store.take(taking('req_2', { counter: 'elv_2' }))).toBe(1)
+    await store.give('elv_1', 'req_1', 1)
+    clock.pass(HOUR)
+    expect(await store.take(taking('refused_0'))).toBe(1)
+    await store.close()
+    expect(left('takings')).toBe(1)
   })
 
   test('[STO12] what is over is as if it had never been, also before it was forgotten; the count stays right', async () => {

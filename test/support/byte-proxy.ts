@@ -110,7 +110,7 @@ class Lane {
       else this.#to.write(first.frame)
     }
     const [next] = this.#waiting
-    if (!this.#stopped && next !== undefined) this.#timer = setTimeout(() => this.#pump(), next.due - performance.now())
+    if (!this.#stopped && next !== undefined) this.#timer = setTimeout(() => this.#pump(), Math.max(0, next.due - performance.now()))
     this.#flow()
   }
 

@@ -29,6 +29,7 @@ const planOf = (origin: string, more: Partial<Parameters<typeof TestGateway.star
     - { allow: { paths: [/once/**] }, scope: once:use }
     - { allow: { paths: [/minute/**] }, scope: minute:use }
     - { allow: { paths: [/sum/**] }, scope: sum:use }
+    - { allow: { paths: [/read-sum/**] }, scope: sum:use, inspect: json }
     - { allow: { methods: [POST], paths: [/pay/**] }, scope: pay:use, inspect: json }
 - name: bytes
   match: { host: api.test, path: /bytes/** }

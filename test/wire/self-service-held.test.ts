@@ -4,7 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { OPEN_ELEVATIONS_MAX } from '../../src/core/session.ts'
+import { Holders } from '../../src/sessions/holders.ts'
 import { type Answer, type GatewayPair, type GatewayPlan, TestGateway } from '../support/gateway.ts'
 import { eventually, RedisServer } from '../support/redis-server.ts'
 
@@ -122,6 +124,15 @@ describe.concurrent('held', () => {
     const plain = await elevated(gate, token, { profile: 'plain' })
     expect((await gate.ask('GET', `/.narrowgate/elevations/${plain}/hold`, bearer(token))).status).toBe(400)
     expect((await gate.ask('GET', `/.narrowgate/elevations/elv_${'a'.repeat(26)}/hold`, bearer(token))).status).toBe(404)
+  })
+
+  test('[ELV15] an ask to hold that is not taken leaves nothing behind: asking takes no places from others', async () => {
+    const token = await gate.token()
+    const left = vi.spyOn(Holders.prototype, 'unexpect')
+    const asks = await Promise.all(Array.from({ length: 36 }, () => ask(gate, token, { profile: 'plain', hold: true })))
+    expect(asks.filter(({ status }) => status === 201)).toHaveLength(OPEN_ELEVATIONS_MAX)
+    expect(left).toHaveBeenCalledTimes(36 - OPEN_ELEVATIONS_MAX)
+    left.mockRestore()
   })
 
   test('[ELV15] nobody holds what is another session’s', async () => {

@@ -6,7 +6,7 @@ import { barredFrom } from '../../approvals/barred.ts'
 import { isDeclined } from '../../approvals/declined.ts'
 import { type Repeat, repeatable, statusOf, unrepeated } from '../../approvals/repeat.ts'
 import { requestElevation } from '../../approvals/requesting.ts'
-import { isAsked } from '../../approvals/standing.ts'
+import { isAsked, isLockedOut } from '../../approvals/standing.ts'
 import type { EndReason } from '../../core/reason.ts'
 import type { SessionNews } from '../../core/signal.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
@@ -82,6 +82,7 @@ function assertMayExtend(call: Call<'elevation.extend'>, owned: Owned): void {
   const standing = { claims: call.caller.claims, holds: (role: string) => holdsRole(call.caller, role) }
   if (!owned.elevation.stages.some((_, stage) => isAsked(call.room.mirror.policy, owned.elevation, stage, standing))) throw new AdminFault('forbidden', 'extending needs the word of an approver')
   if (barred(call, owned).includes(call.caller.identity)) throw new AdminFault('forbidden', 'nobody approves its own request')
+  if (isLockedOut({ locks: call.room.mirror.locks, now: call.room.clock.now() }, call.caller.identity)) throw faultOf({ rejected: 'locked', says: 'a lock stands on the approver' })
 }
 
 /** Who gave the approval withdraws it; an operator revokes. */

@@ -35,7 +35,7 @@ const limits = z.strictObject({
   headers: z.int().min(16).max(1000).prefault(128).describe('Fields of one request head, and of one trailer section'),
   bodyBytes: sizeOrNone().prefault('64MiB').describe('Largest request body; 0 for no limit'),
   inspectBytes: size(1).prefault('1MiB').describe('Largest body that is read before the decision (`inspect`)'),
-  inspectTotal: size(1).prefault('64MiB').describe('All such bodies together, as they come, from their first byte until they are answered; what is made of them takes several times as much memory'),
+  inspectTotal: size(1).prefault('64MiB').describe('All such bodies together, with the room that their values take, from their first byte until they are answered; one session has a quarter of it, or twice `inspectBytes` where that is more'),
   inspectTimeout: duration({ least: '100ms', most: '60s' }).prefault('5s').describe('Longest wait for such a body'),
   headersTimeout: duration({ least: '100ms' }).prefault('10s').describe('Longest wait for a complete request head'),
   idleTimeout: duration({ least: '1s' }).prefault('75s').describe('Longest silence on a kept-alive connection, in an upload, and of a caller that takes nothing of its answer'),

@@ -8,14 +8,27 @@ import { NOTHING, type Outcome, reject } from './rule.ts'
 type AnchorRule<K extends AnchorSignal['kind']> = (ref: AnchorRef, anchor: Anchor | null, signal: SignalOf<K>, now: Instant) => Outcome<AnchorHappening>
 type AnchorRow = { readonly [K in AnchorSignal['kind']]: AnchorRule<K> }
 
-const isSame = (a: Matter | null, b: Matter | null): boolean => JSON.stringify(a) === JSON.stringify(b)
+const isAlike = (a: object | null, b: object | null): boolean => JSON.stringify(a) === JSON.stringify(b)
 const tells = ({ kind, name }: AnchorRef, matter: Matter): Outcome<AnchorHappening> => [{ what: 'anchor.told', kind, name, matter }]
 
-const opens: AnchorRule<'anchor.opened'> = ({ kind, name }, _, { matter }) => [{ what: 'anchor.opened', kind, name, matter }]
-const ends: AnchorRule<'anchor.ended'> = ({ kind, name }, _, { matter }) => [{ what: 'anchor.ended', kind, name, matter }]
+/** Changes of a ticket that are remembered: what an earlier one ended is settled long before. */
+const WAS_MAX = 8
+
+/** A ticket remembers what it said before. */
+function remembering<M extends Matter | null>(held: Matter | null, told: M): M | Matter {
+  if (held?.is !== 'ticket' || told?.is !== 'ticket') return told
+  const { facts, seenAt, was } = held
+  return { ...told, was: isAlike(facts, told.facts) ? was : [{ facts, seenAt }, ...was].slice(0, WAS_MAX) }
+}
+
+const opens: AnchorRule<'anchor.opened'> = ({ kind, name }, anchor, { matter }) => [{ what: 'anchor.opened', kind, name, matter: remembering(anchor?.matter ?? null, matter) }]
+const ends: AnchorRule<'anchor.ended'> = ({ kind, name }, anchor, { matter }) => [{ what: 'anchor.ended', kind, name, matter: remembering(anchor?.matter ?? null, matter) }]
 /** Open or over already: only what is known of it may be new. */
-const same = (ref: AnchorRef, anchor: Anchor | null, { matter }: { readonly matter: Matter | null }): Outcome<AnchorHappening> =>
-  matter === null || isSame(matter, anchor?.matter ?? null) ? NOTHING : tells(ref, matter)
+function same(ref: AnchorRef, anchor: Anchor | null, { matter }: { readonly matter: Matter | null }): Outcome<AnchorHappening> {
+  const held = anchor?.matter ?? null
+  const next = matter === null ? null : remembering(held, matter)
+  return next === null || isAlike(next, held) ? NOTHING : tells(ref, next)
+}
 
 /** Only ever forward. */
 const advances: AnchorRule<'anchor.advanced'> = (ref, anchor, { position, value }) =>
@@ -28,7 +41,7 @@ const isHeldByOther = (held: Matter | null, wanted: Matter, now: Instant): boole
 function merged(held: Matter | null, told: Matter, now: Instant): Matter {
   if (held?.is === 'progress' && told.is === 'progress') return held.position >= told.position ? held : told
   if (held?.is === 'window' && told.is === 'window') return { ...told, reopened: later(held.reopened, told.reopened) }
-  if (held?.is !== 'principal' || told.is !== 'principal') return told
+  if (held?.is !== 'principal' || told.is !== 'principal') return remembering(held, told)
   const running = Object.entries({ ...held.cooling, ...told.cooling }).map(([profile, until]) => [profile, Math.max(until, held.cooling[profile] ?? 0) as Instant] as const)
   return { is: 'principal', cooling: Object.fromEntries(running.filter(([, until]) => until > now)) }
 }
@@ -47,7 +60,7 @@ const told: AnchorRule<'anchor.told'> = (ref, anchor, { matter }, now) => {
   if (isHeldByOther(held, matter, now)) return reject('conflict', 'another elevation holds it')
   if (held?.is === 'review' && matter.is === 'review') return reviewed(ref, held, matter)
   const next = merged(held, matter, now)
-  return isSame(held, next) ? NOTHING : tells(ref, next)
+  return isAlike(held, next) ? NOTHING : tells(ref, next)
 }
 
 export const ANCHOR_TABLE: { readonly [S in Anchor['state'] | 'absent']: AnchorRow } = {

@@ -138,7 +138,9 @@ const over = (elevation: Elevation, reason: EndReason, cause: string): SessionHa
 function ending(session: Session, elevation: Elevation, reason: EndReason, cause: string, now: Instant): SessionHappening[] {
   const then = followed(elevation, reason, now)
   const ended: SessionHappening = { what: 'elevation.ended', elevation: elevation.id, reason, cause, unfinished: then !== null }
-  return then === null ? [ended] : [ended, { what: 'elevation.requested', elevation: then }, ...start(session, then, then.for, null, now)]
+  if (then === null) return [ended]
+  const asked: SessionHappening = { what: 'elevation.requested', elevation: then }
+  return heldBack(session, elevation.profile) ? [ended, asked, { what: 'elevation.suspended', elevation: then.id }] : [ended, asked, ...start(session, then, then.for, null, now)] // a narrowing is not gone round by an end
 }
 
 /** A session's end takes its elevations along. */

@@ -24,6 +24,8 @@ export type ReadBody = {
 export interface BodyHolder {
   readonly arrival: Arrival
   readonly head: { readonly contentLength: number | null }
+  /** Whose request it is; only requests of a session have their bodies read. */
+  readonly live: { readonly record: { readonly key: string } } | null
   /** null before. */
   readBody: ReadBody | null
 }
@@ -104,10 +106,10 @@ export class Inspection {
 
   /** Reads it, once. @returns why that failed, or null */
   async read(): Promise<Reason | null> {
-    const { arrival } = this.#holder
-    if (this.#limits === null) return 'internal_error'
+    const { arrival, live } = this.#holder
+    if (this.#limits === null || live === null) return 'internal_error'
     if (arrival.expectsContinue) arrival.answer.proceed()
-    const bytes = await readWhole(arrival, this.#limits, this.#memory)
+    const bytes = await readWhole(arrival, this.#limits, this.#memory, live.record.key)
     if (typeof bytes === 'string') return bytes
     this.#holder.readBody = bodyOf(bytes)
     return this.#holder.readBody === null ? 'body_malformed' : null

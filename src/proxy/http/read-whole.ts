@@ -1,19 +1,20 @@
 // A body read to its end, within a size, a time and what all such bodies may hold. What was read is given back when the answer is over. SPEC: INS1
 import type { Reason } from '../../core/reason.ts'
 import type { Arrival } from '../arrival.ts'
-import type { InspectedBytes } from './inspected-bytes.ts'
+import { type InspectedBytes, roomFor } from './inspected-bytes.ts'
 
 type Limits = { readonly maxBytes: number; /** In milliseconds. */ readonly timeout: number }
 
-/** @returns the body, or why there is none */
-export function readWhole({ body, answer }: Pick<Arrival, 'body' | 'answer'>, { maxBytes, timeout }: Limits, memory: InspectedBytes): Promise<Buffer | Reason> {
+/** @param session whose share of the memory it takes @returns the body, or why there is none */
+export function readWhole({ body, answer }: Pick<Arrival, 'body' | 'answer'>, { maxBytes, timeout }: Limits, memory: InspectedBytes, session: string): Promise<Buffer | Reason> {
   return new Promise(resolve => {
     let chunks: Buffer[] = []
-    let size = 0
+    let [size, held] = [0, 0]
     let over = false
-    const give = (): void => {
-      memory.give(size)
-      size = 0
+    const hold = (bytes: number): boolean => {
+      if (!memory.take(bytes, session, maxBytes)) return false
+      held += bytes
+      return true
     }
     const finish = (read: Buffer | Reason): void => {
       if (over) return
@@ -23,16 +24,26 @@ export function readWhole({ body, answer }: Pick<Arrival, 'body' | 'answer'>, { 
       chunks = []
       resolve(read)
     }
+    const give = (): void => {
+      finish('caller_closed')
+      memory.give(held, session)
+      held = 0
+    }
     const take = (chunk: Buffer): void => {
       if (size + chunk.length > maxBytes) return finish('body_too_large')
-      if (!memory.take(chunk.length)) return finish('limit_reached')
+      if (!hold(chunk.length)) return finish('limit_reached')
       size += chunk.length
       chunks.push(chunk)
+    }
+    const whole = (): void => {
+      if (over) return
+      const read = Buffer.concat(chunks, size)
+      finish(hold(roomFor(read)) ? read : 'limit_reached')
     }
     const timer = setTimeout(finish, timeout, 'request_timeout')
     answer.onClose(give)
     body.on('data', take)
-    body.once('end', () => finish(Buffer.concat(chunks, size)))
+    body.once('end', whole)
     body.once('error', () => finish('bad_request'))
     body.once('close', () => finish('bad_request'))
   })

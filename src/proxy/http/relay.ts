@@ -96,7 +96,7 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
     const { exchange } = this
     if (this.#over || exchange === null) return null
     if (!this.passes) this.doubt()
-    if (!this.#over && !this.passes) this.#owner.end(exchange, exchange.reason ?? 'stale')
+    if (!this.#over && (!this.passes || exchange.finishUntil !== null)) this.#owner.end(exchange, exchange.reason ?? 'stale') // what only finishes is not sent once more
     if (this.#over) return null
     const headers = this.#owner.outgoing(this)
     if (this.#over) return null

@@ -59,6 +59,7 @@ export class Asking {
     if (dryRun === true) return ok({ ...elevationAnswer(prepared.elevation, this.#callers.now), state: 'dry_run' })
     if (hold === true && !(await this.#room.holders.expect(repeat.id, live.record))) return says('limit_reached', 'too many elevations are held')
     const done = await requestElevation({ intake: this.#room.intake, now: this.#callers.now, sessionAt: async key => (await this.#room.mirror.load(key))?.record ?? null }, live.record.key, prepared, wordOf(known, reason ?? ''))
+    if (hold === true && done.rejected !== null && ![this.#callers.current(known).record, done.record].some(record => record?.elevations.some(({ id }) => id === repeat.id))) this.#room.holders.unexpect(repeat.id)
     this.#count(profile, done.rejected?.rejected ?? 'taken')
     return elevationReply(done, prepared.elevation.id, statusOf, this.#callers.now)
   }

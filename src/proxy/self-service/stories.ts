@@ -1,5 +1,6 @@
 // What the two event streams of a caller tell: everything of its session, or how one elevation stands that it holds. SPEC: ADM2, ELV15, ELV16
 import { type Elevation, type ElevationId, isOver } from '../../core/elevation.ts'
+import type { Fact } from '../../core/fact.ts'
 import type { Heard } from '../../enforcement/hub.ts'
 import type { ProxyRoom } from '../room.ts'
 import { elevationAnswer } from './answers.ts'
@@ -9,10 +10,16 @@ import { type Due, Expiry } from './expiring.ts'
 
 const NOTHING: readonly Told[] = []
 
+/** What an approver's credential said of him is for gateways alone. */
+function forCaller(fact: Fact): unknown {
+  if (fact.what === 'elevation.requested') return { ...fact, elevation: { ...fact.elevation, approvals: fact.elevation.approvals.map(each => ({ ...each, claims: {} })) } }
+  return fact.what === 'elevation.approved' ? { ...fact, claims: {} } : fact
+}
+
 const happened = (heard: Heard, session: string): readonly Told[] => {
   if (heard.session !== session) return NOTHING
   return heard.is === 'announced'
-    ? heard.announcement.facts.map(fact => ({ event: fact.what, data: fact }))
+    ? heard.announcement.facts.map(fact => ({ event: fact.what, data: forCaller(fact) }))
     : [{ event: `exchange.${heard.what}`, data: { exchange: heard.exchange, route: heard.route, grant: heard.grant, reason: heard.reason } }]
 }
 

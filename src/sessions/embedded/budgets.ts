@@ -35,25 +35,25 @@ export class Budgets {
     this.#marks = statements.get('SELECT count(*) AS n FROM marks')?.integer('n') ?? 0
   }
 
-  /** A request asked again is told what it got, less what it gave back since. What may be forgotten already gives nothing. @throws RangeError, StoreFull */
+  /** A request asked again is told what it got, less what it gave back since; one that got nothing is not known. What may be forgotten already gives nothing. @throws RangeError, StoreFull */
   take({ counter, request, amount, limit, forgetAt }: Taking, now: Instant): number {
     assertAmount('an amount', amount)
     assertAmount('a limit', limit)
     const holds = this.#statements.get('SELECT holds FROM takings WHERE counter = ? AND request = ? AND forget_at > ?', counter, request, now)?.integer('holds') ?? null
     if (holds !== null) return holds
     if (forgetAt <= now) return 0
+    const free = Math.min(amount, limit - this.taken(counter, now))
+    if (free <= 0) return 0 // nothing was taken: else whoever is refused would fill the memory that everybody's takings need
     const { given, more } = this.#statements.transaction(() => {
       const rows = -this.#forget('takings', now, FORGOTTEN_PER_COMMIT)
       this.#forget('counters', now, FORGOTTEN_PER_COMMIT)
       if (this.#takings + rows >= this.#limits.takings) throw new StoreFull(`${this.#takings} takings are remembered; the limit is ${this.#limits.takings}`)
-      const taken = this.taken(counter, now)
-      const gets = Math.max(0, Math.min(amount, limit - taken))
       this.#statements.run(
-        'INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET taken = excluded.taken, forget_at = max(forget_at, excluded.forget_at)', counter, taken + gets, forgetAt,
+        'INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET taken = excluded.taken, forget_at = max(forget_at, excluded.forget_at)', counter, this.taken(counter, now) + free, forgetAt,
       )
       const replaced = this.#statements.run('DELETE FROM takings WHERE counter = ? AND request = ?', counter, request)
-      this.#statements.run('INSERT INTO takings VALUES (?, ?, ?, 0, ?)', counter, request, gets, Math.min(forgetAt, now + TAKING_KEPT))
-      return { given: gets, more: rows + 1 - replaced }
+      this.#statements.run('INSERT INTO takings VALUES (?, ?, ?, 0, ?)', counter, request, free, Math.min(forgetAt, now + TAKING_KEPT))
+      return { given: free, more: rows + 1 - replaced }
     })
     this.#takings += more
     return given

@@ -13,7 +13,8 @@ local function take(k, a)
   local now, forget = meta(p).now, tonumber(a[5])
   if forget <= now then return 0 end
   local used = tonumber(redis.call('HGET', key, 'u') or '0')
-  local got = math.max(0, math.min(tonumber(a[3]), tonumber(a[4]) - used))
+  local got = math.min(tonumber(a[3]), tonumber(a[4]) - used)
+  if got <= 0 then return 0 end -- not remembered: else whoever is refused would fill the memory
   redis.call('HSET', key, 'u', int(used + got))
   if forget > redis.call('PEXPIRETIME', key) then redis.call('PEXPIREAT', key, a[5]) end
   redis.call('HSET', mine, 'q', int(got))

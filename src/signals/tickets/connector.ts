@@ -16,8 +16,8 @@ export type LookOutcome = 'told' | 'unchanged' | 'absent' | 'late' | 'failed' | 
 
 type ConnectorPorts = Ports & { readonly clock: Clock; readonly count: (outcome: LookOutcome) => void; /** Hears that the source fails, once until it answers again. */ readonly failed: (cause: unknown) => void }
 
-/** Tickets that are asked for at once. */
-const LOOKS_MAX = 64
+/** Tickets that are asked for at once: by those who need one, and again for what stands on one. Neither takes the room of the other. */
+const LOOKS_MAX = { needed: 64, again: 8 } as const
 /** A ticket that is not there is not asked for again for so long, in milliseconds. */
 const ABSENT_FOR = 2_000
 const NEXT_MAX = 100_000
@@ -35,6 +35,7 @@ export class Connector {
   /** When an anchor is asked for again at the earliest. */
   readonly #next = new BoundedMap<string, Instant>(NEXT_MAX)
   readonly #absent = new BoundedMap<string, number>(NEXT_MAX)
+  readonly #underway = { needed: 0, again: 0 }
   #failing = false
 
   constructor(settings: PolledSettings, source: TicketSource, ports: ConnectorPorts) {
@@ -44,15 +45,19 @@ export class Connector {
     this.#circuit = new Circuit(ports.clock, CIRCUIT.cooldown)
   }
 
-  get busy(): number { return this.#looks.size }
-
   /** Heard of no longer ago than it is asked for anyway. */
   isFresh({ matter }: Anchor): boolean {
     return matter?.is === 'ticket' && this.#ports.clock.now() - matter.seenAt < this.#every
   }
 
-  /** Is it time to ask for it again? What another gateway told of counts. */
-  isDue(anchor: Anchor): boolean {
+  /** Asks for it once more where it is time to. Never rejects: a store that fails is asked again in the next round. */
+  again(anchor: Anchor): void {
+    if (this.#underway.again >= LOOKS_MAX.again || this.#looks.has(anchor.name) || !this.#isDue(anchor)) return
+    void this.#begun({ kind: anchor.kind, name: anchor.name }, 'again').catch(() => undefined)
+  }
+
+  /** What another gateway told of counts. */
+  #isDue(anchor: Anchor): boolean {
     const now = this.#ports.clock.now()
     return !this.isFresh(anchor) && (this.#next.get(anchor.name) ?? now) <= now
   }
@@ -61,8 +66,15 @@ export class Connector {
   look(ref: AnchorRef): Promise<Anchor | null> {
     const running = this.#looks.get(ref.name)
     if (running !== undefined) return running
-    if (this.#looks.size >= LOOKS_MAX) return this.#ports.load(ref).then(known => this.#spared(known))
-    const look = this.#look(ref).finally(() => this.#looks.delete(ref.name))
+    return this.#underway.needed >= LOOKS_MAX.needed ? this.#ports.load(ref).then(known => this.#spared(known)) : this.#begun(ref, 'needed')
+  }
+
+  #begun(ref: AnchorRef, why: keyof typeof LOOKS_MAX): Promise<Anchor | null> {
+    this.#underway[why]++
+    const look = this.#look(ref).finally(() => {
+      this.#underway[why]--
+      this.#looks.delete(ref.name)
+    })
     this.#looks.set(ref.name, look)
     return look
   }

@@ -29,7 +29,7 @@ function merged(known: Anchor | null, { ticket: { facts }, map }: Said): TicketF
 /** Always another instant than before: a message that says the same as the last one leaves its mark too. */
 function matterOf(known: Anchor | null, said: Said): Extract<Matter, { is: 'ticket' }> {
   const before = known?.matter?.is === 'ticket' ? known.matter.seenAt : null
-  return { is: 'ticket', facts: merged(known, said), source: said.source, seenAt: before === null ? said.now : later(said.now, after(before, duration(1))) }
+  return { is: 'ticket', facts: merged(known, said), source: said.source, seenAt: before === null ? said.now : later(said.now, after(before, duration(1))), was: [] } // what it said before is kept where it is taken
 }
 
 const isLate = (known: Anchor | null, { ticket: { at } }: Said): boolean => at !== null && changedAt(factsOf(known)) > at

@@ -24,8 +24,6 @@ type Tools = {
   readonly metrics: Pick<Metrics, 'ticketLooks'>
 }
 
-/** Looks of one connector that the rounds begin. */
-const AT_ONCE = 8
 const ROUND = { least: 100, most: 1_000 } as const
 
 export class Tickets {
@@ -77,10 +75,7 @@ export class Tickets {
 
   /** Whatever is due and open; a store that fails is asked again in the next round. */
   #round(): void {
-    for (const anchor of this.#connectors.size === 0 ? [] : this.#tools.mirror.anchorsTied()) {
-      const connector = anchor.state === 'open' ? this.connectorOf(anchor) : null
-      if (connector !== null && connector.busy < AT_ONCE && connector.isDue(anchor)) void connector.look({ kind: anchor.kind, name: anchor.name }).catch(() => undefined)
-    }
+    for (const anchor of this.#connectors.size === 0 ? [] : this.#tools.mirror.anchorsTied()) if (anchor.state === 'open') this.connectorOf(anchor)?.again(anchor)
     if (this.#timer !== null) this.start()
   }
 

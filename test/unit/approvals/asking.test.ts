@@ -71,3 +71,10 @@ test('[PUR7] who shows a purpose with less proof than its profile asks may not a
   expect(await told('claimed')).toEqual(['purpose_missing', 'prepared', 'prepared'])
   expect(await told('signed')).toEqual(['purpose_missing', 'purpose_missing', 'prepared'])
 })
+
+test('[PUR6, PUR4] a turn that nobody signed for this ask is none, also in a session that was opened for it: nothing later would end what stands on it', async () => {
+  const policy: Policy = { ...policyOf({ ...profile('fix', ['db:write']), purposes: ['turn'] }), purposes: new Map<PurposeKind, PurposeSource>([['turn', { kind: 'turn', from: { is: 'signed', header: 'x-turn', claim: 'turn', line: 'talk' }, source: null }]]) }
+  const told = (shown: Shown | null) => answer({ ...asker(), shown }, { policy })
+  const signed: Shown = { purposes: { turn: '7' }, until: FOREVER, positions: [{ kind: 'turn', line: 'c-1', at: 7 }] }
+  expect([await told(signed), await told(shownPlainly({ turn: '7' }))]).toEqual(['prepared', 'denied'])
+})

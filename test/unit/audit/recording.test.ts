@@ -53,6 +53,16 @@ describe('the recording', () => {
     await recording.close()
   })
 
+  test('[REC1] a piece longer than a line, such as a message of megabytes, is on record to its last byte', async () => {
+    const { recording, lines } = raised()
+    const piece = Buffer.alloc(3 * 1024 * 1024 + 1, 'abc')
+    const tape = recording.tape('exc_1', null, 'elv_1')
+    expect(tape.up(piece)).toBe(true)
+    expect(Buffer.concat(lines().flatMap(({ data }) => (typeof data === 'string' ? [Buffer.from(data, 'base64')] : []))).equals(piece)).toBe(true)
+    expect(tape.close().up).toEqual({ bytes: piece.length, digest: createHash('sha256').update(piece).digest('base64url') })
+    await recording.close()
+  })
+
   test('[REC1] a sink that fails is noticed while nothing moves, as long as something is recorded', async () => {
     let broken = false
     const { recording } = raised({ ...SYSTEM_DISK, write: (...args) => {

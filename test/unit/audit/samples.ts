@@ -46,7 +46,7 @@ export const opened = (changes: Partial<Records['exchange.opened']> = {}): Recor
 export const BASELINE = { grant: 'baseline', elevation: null } as const
 
 export const closed = (changes: Partial<Records['exchange.closed']> = {}): Records['exchange.closed'] => ({
-  exchange: 'exc_abcdefghijklmnopqrstuvwxyz', session: SESSION, grant: ELEVATION.id, status: 200, bytesUp: 12, bytesDown: 3400, requestDigest: null, answerDigest: null, recording: null, ms: 8, reason: null, complete: true, ...changes,
+  exchange: 'exc_abcdefghijklmnopqrstuvwxyz', session: SESSION, grant: ELEVATION.id, status: 200, bytesUp: 12, bytesDown: 3400, requestDigest: null, answerDigest: null, counted: null, recording: null, ms: 8, reason: null, complete: true, ...changes,
 })
 
 export const refused = (changes: Partial<Refused> = {}): Refused => ({

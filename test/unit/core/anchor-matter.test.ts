@@ -20,7 +20,7 @@ const after = (ref: AnchorRef, ...news: readonly AnchorNews[]): Anchor | null =>
 const tells = (matter: Matter): AnchorNews => ({ kind: 'anchor.told', matter })
 
 const advanced = (position: number): AnchorNews => ({ kind: 'anchor.advanced', position, value: `turn-${position}` })
-const ticket = (state: string, seenAt = 0): Matter => ({ is: 'ticket', facts: { state, severity: 1 }, source: 'jira', seenAt: at(seenAt) })
+const ticket = (state: string, seenAt = 0): Matter => ({ is: 'ticket', facts: { state, severity: 1 }, source: 'jira', seenAt: at(seenAt), was: [] })
 const holder = (id: string, until: number): Matter => ({ is: 'resource', holder: { elevation: id as ElevationId, session: 'key', since: at(-10), until: at(until) } }) // a test word
 const pauses = (cooling: { readonly [profile: string]: number }): Matter => ({ is: 'principal', cooling: Object.fromEntries(Object.entries(cooling).map(([profile, ms]) => [profile, at(ms)])) })
 const review = (verdict: 'pending' | 'accepted' | 'rejected' | 'missed', by = ''): Matter =>
@@ -61,7 +61,7 @@ describe('any news', () => {
   test('[SIG4] what is told of one that was never seen makes it known, open; of one that ended it opens nothing', () => {
     expect(after(TURN, tells(ticket('open')))).toMatchObject({ state: 'open', version: 1, generation: 0, matter: { facts: { state: 'open' } } })
     const ended = after(TURN, { kind: 'anchor.ended', matter: ticket('resolved') })
-    expect(apply(ended, tells(ticket('in progress')), 5).record).toEqual({ ...ended, version: 2, matter: ticket('in progress') })
+    expect(apply(ended, tells(ticket('in progress')), 5).record).toEqual({ ...ended, version: 2, matter: { ...ticket('in progress'), was: [{ facts: { state: 'resolved', severity: 1 }, seenAt: at(0) }] } })
   })
 
   test('[SIG4, TKT1] an end that says nothing keeps what is known; one that says something says it', () => {

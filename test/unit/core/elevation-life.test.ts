@@ -257,7 +257,7 @@ describe('what it leaves behind', () => {
         }
       }
     }), RUNS)
-    expect(followers).toBeGreaterThan(20)
+    expect(followers).toBeGreaterThan(10)
   })
 })
 
@@ -289,7 +289,7 @@ describe('one of its kind', () => {
         for (const was of before.elevations.filter(isOver)) expect(after.elevations.find(({ id }) => id === was.id) ?? was).toEqual(was)
       }
     }), RUNS)
-    expect(replaced).toBeGreaterThan(10)
+    expect(replaced).toBeGreaterThan(5)
   })
 })
 

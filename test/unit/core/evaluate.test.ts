@@ -210,6 +210,25 @@ describe('which grant', () => {
     expect(verdict('time_up', undefined, { session: { elevations: [ended('time_up')], frozen: { since: NOW, note: '', until: null } } })).toMatchObject({ kind: 'freeze' })
   })
 
+  test('[ELV14] what finishes ends at once for whatever else would have ended it: a lock, a narrowing, its profile, its conditions, what it shows', () => {
+    const rule: Partial<Rule> = { scope: 'db:write', atEnd: duration(30_000) }
+    const over = elevation('e1', { state: { is: 'ended', at: NOW, reason: 'time_up' } })
+    const verdict = (more: Partial<World> = {}, lasted: Partial<Elevation> = {}) =>
+      reassess({ is: 'elevation', elevation: { ...over, ...lasted }, schedules: [] }, caseOf({ rule, session: { elevations: [over] }, held: 'e1', now: at(5), ...more }), { whole: true, finishUntil: null })
+    const narrowed = { kind: 'terminate', reason: 'narrowed' }
+    expect(verdict()).toEqual({ kind: 'finish', reason: 'time_up', until: at(30) })
+    for (const selector of [['elevation', 'e1'], ['profile', 'fix']] as const) for (const effect of ['deny', 'freeze', 'baseline'] as const) expect(verdict({ locks: [lock(selector[0], selector[1], effect)] })).toEqual({ kind: 'terminate', reason: 'locked' })
+    for (const selector of [['route', 'api'], ['subject', 'agent'], ['session', SESSION.id]] as const) expect(verdict({ locks: [lock(selector[0], selector[1], 'baseline')] })).toEqual(narrowed)
+    expect(verdict({ session: { elevations: [over], cap: { is: 'baseline', scopes: null } } })).toEqual(narrowed)
+    expect(verdict({ session: { elevations: [over], barred: ['fix'] } })).toEqual(narrowed)
+    expect(verdict({ policy: { profiles: new Map() } })).toEqual({ kind: 'terminate', reason: 'profile_removed' })
+    expect(verdict({ policy: policyOf(profile('fix', ['db:read'])) })).toEqual(narrowed)
+    expect(verdict({ rule: { ...rule, condition: condition(() => 'false') } })).toEqual({ kind: 'terminate', reason: 'condition_false' })
+    expect(verdict({}, { purposes: { ticket: 'T-1' } })).toEqual({ kind: 'terminate', reason: 'purpose_missing' })
+    expect(verdict({ vouchedUntil: at(9) }), 'no longer than its credential is vouched for').toEqual({ kind: 'finish', reason: 'time_up', until: at(9) })
+    expect(verdict({ now: at(30) }), 'held behind its end for longer than that').toEqual({ kind: 'terminate', reason: 'time_up' })
+  })
+
   test('[DEC4, ENF3] what it held is lost: it goes on under the next, or ends for the reason of the loss', () => {
     const over = elevation('e1', { state: { is: 'ended', at: NOW, reason: 'released' } })
     const held: Grant = { is: 'elevation', elevation: active('e1', 60), schedules: [] }

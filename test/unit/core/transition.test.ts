@@ -267,7 +267,7 @@ describe('elevations', () => {
           if ((state.is === 'active' || state.is === 'suspended') && state.since !== null && state.until !== null) expect(state.until).toBeLessThanOrEqual(state.since + max)
         }
       }
-    }), { numRuns: 1_000 })
+    }), { numRuns: 2_000 })
     expect(extended).toBeGreaterThan(5)
   })
 
@@ -302,7 +302,7 @@ describe('elevations', () => {
           if (is.state.is === 'active' || is.state.is === 'suspended' || is.state.is === 'scheduled') expect(by.length).toBe(approvalsNeeded(is))
         }
       }
-    }), RUNS)
+    }), { numRuns: 1_200 })
     expect(approvals).toBeGreaterThan(5)
   })
 

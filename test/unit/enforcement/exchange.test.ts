@@ -32,14 +32,14 @@ beforeEach(async () => {
 })
 afterEach(() => world.close())
 
-function admitted(): Exchange {
+function admitted(channel: Channel = CHANNEL): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: '/x', segments: ['x'], query: '' }
   const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
   const inquiry: Inquiry = { id: 'exc_1', policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)
-  return new Exchange(inquiry, decision satisfies Permit, CHANNEL, keeper, now)
+  return new Exchange(inquiry, decision satisfies Permit, channel, keeper, now)
 }
 
 test('[SES5] a request is activity, and so is every byte of it, up and down, and the head of its answer', () => {
@@ -72,4 +72,16 @@ test('[SES5] asking the gate, being judged again and being swept is none', async
     sweeper.sweep()
     expect([exchange.state, exchange.open, live.lastSeen]).toEqual(['open', true, before])
   }
+})
+
+test('[ENF3, REC1] a verdict that cannot be carried out, as what it has to record cannot be, ends that exchange and reaches nobody who asked', () => {
+  const cut: string[] = []
+  const exchange = admitted({ ...CHANNEL, cut: reason => { cut.push(reason) } })
+  const inflight = new Inflight()
+  inflight.add(exchange)
+  const full = (): never => { throw new Error('no space left on device') }
+  const reassessor = new Reassessor(keeper, inflight, { regranted: full, frozen: nothing, resumed: full, finishing: nothing, cut: nothing })
+  exchange.state = 'frozen'
+  expect(() => reassessor.doubt(exchange)).not.toThrow()
+  expect([exchange.state, cut, inflight.size]).toEqual(['ended', ['internal_error'], 0])
 })

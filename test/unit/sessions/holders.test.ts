@@ -90,6 +90,15 @@ describe('who holds', () => {
     expect(new Set([...a.ended, ...b.ended].map(({ id }) => id)).size).toBe(1)
   })
 
+  test('[ELV15] what was not given after all takes no place of those that are held, and a stream of it does', async () => {
+    await a.holders.expect(ID, holding())
+    a.holders.unexpect(ID)
+    expect(a.holders.size).toBe(0)
+    await a.holders.hold(ID, holding())
+    a.holders.unexpect(ID)
+    expect(a.holders.size).toBe(1)
+  })
+
   test('[ELV15] taken up at another gateway in time, it goes on', async () => {
     const letGo = await a.holders.hold(ID, holding())
     b.holders.heard(holding())

@@ -6,7 +6,7 @@ import type { ConnectorSettings, MessageMap, PollSettings } from '../../../../sr
 import { type Compiled, compileMessageTest, compileMessageText } from '../../../../src/conditions/compile.ts'
 import { type Anchor, anchorOf } from '../../../../src/core/anchor.ts'
 import type { SignalId } from '../../../../src/core/signal.ts'
-import { duration } from '../../../../src/core/time.ts'
+import { duration, instant } from '../../../../src/core/time.ts'
 import { SystemClock } from '../../../../src/runtime/clock.ts'
 import type { HttpAnswer } from '../../../../src/runtime/http-client.ts'
 import { openEmbeddedStore } from '../../../../src/sessions/embedded-store.ts'
@@ -108,5 +108,24 @@ test('[TKT2, SIG5] of two messages that say the same in the same instant each le
   expect([await take('sig_a', false), await take('sig_b', false), await take('sig_c', true)]).toEqual(['taken', 'taken', 'taken'])
   expect([await take('sig_a', false), await take('sig_b', false), await take('sig_c', true)]).toEqual(['again', 'again', 'again'])
   expect((await ports.load(REF))?.state).toBe('ended')
+  await close()
+})
+
+test('[TKT3, TKT4] whoever asks for tickets one after the other takes no room from asking again for what stands on one', async () => {
+  const { clock, ports, close } = await world()
+  const asked: string[] = []
+  const answering: (() => void)[] = []
+  const http = { ask: ({ pathname }: URL): Promise<HttpAnswer> => {
+    asked.push(pathname)
+    return new Promise(resolve => answering.push(() => resolve({ status: 404, etag: null, text: '' })))
+  } }
+  const connector = new Connector(SETTINGS, new TicketSource(POLL, { authorization: null, ca: null }, http), { ...ports, clock, count: () => {}, failed: () => {} })
+  const looks = Array.from({ length: 200 }, (_, i) => connector.look(anchorOf('itsm', 'ticket', '', `X-${i}`)))
+  connector.again({ record: 'anchor', ...REF, version: 1, state: 'open', generation: instant(0), since: instant(0), note: '', matter: null })
+  for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
+  expect([asked.length, asked.at(-1)]).toEqual([65, '/T-1'])
+  for (const answer of answering) answer()
+  await Promise.all(looks)
+  await ports.load(REF)
   await close()
 })
