@@ -16,10 +16,15 @@ export const BOUND = 2_000
 
 export type Ask = { readonly method: string; readonly path: string; readonly body?: object }
 
+const GET: Pick<Ask, 'method' | 'body'> = { method: 'GET' }
+const JSON_BODY = { 'content-type': 'application/json' }
+
 export interface Story {
-  /** What the elevation carries, and a GET of it that stays open. */
+  /** What the elevation carries, and what stays open of it. */
   readonly carried: Ask
   readonly stream: string
+  /** How that is asked for; a GET where nothing is said. */
+  readonly streamed?: Pick<Ask, 'method' | 'body'>
   /** What the caller may do at rest; null for nothing. */
   readonly rest: string | null
   /** Refusals of `carried` before there is an elevation, behind its end, and behind an end of its session. */
@@ -121,7 +126,8 @@ export class Duties {
     await more(caller)
     await this.#endsWhileOpen(caller)
     seen.after = await this.#carried(caller)
-    seen.reconnect = await through(setting, caller, 'GET', story.stream)
+    const { method, body = null } = story.streamed ?? GET
+    seen.reconnect = await through(setting, caller, method, story.stream, body)
     if (story.rest !== null) seen.rest = await through(setting, caller, 'GET', story.rest)
     await story.revive(setting)
     const lock = (await word(a, '/v1/locks', { selector: { session: seen.session } })).json['lock'] as Line // the contract's shape
@@ -141,7 +147,7 @@ export class Duties {
     const { caller: neighbour, path } = await story.other(setting)
     a.upstream.plays.set(path, '/sse/beside')
     const shared = await this.#connection(caller)
-    const own = [await plain(b, caller, story.stream), multiplexed(shared, caller, story.stream)]
+    const own = [await this.#streamed(caller), multiplexed(shared, caller, story.stream, story.streamed)]
     const beside = [await plain(b, neighbour, path), multiplexed(shared, neighbour, path)]
     const stop = paced(a, 'own', 'beside')
     await Promise.all([...own, ...beside].map((open, i) => until(() => timesIn(open.text()).length > 3, `stream ${i} to be under way: ${open.text().slice(0, 300)}`)))
@@ -158,6 +164,10 @@ export class Duties {
     shared.destroy()
   }
 
+  #streamed(caller: Caller): Promise<Open> {
+    return plain(this.setting.b, caller, this.#story.stream, this.#story.streamed)
+  }
+
   async #connection(caller: Caller): Promise<ClientHttp2Session> {
     const session = connectHttp2(this.setting.b, caller)
     await until(() => session.remoteSettings !== undefined && !session.connecting, 'the shared connection')
@@ -170,7 +180,7 @@ export class Duties {
     await sessionAt(pair.a, caller)
     await story.give(pair, caller, 'last')
     expect(await this.#carried(caller), 'carried before the store goes').toEqual(['200', '200'])
-    const open = await plain(pair.b, caller, story.stream)
+    const open = await this.#streamed(caller)
     await until(() => open.text().includes('200'), 'its head')
     await goneForLonger(pair)
     const requests = pair.a.upstream.requests.length
@@ -220,14 +230,17 @@ export class Duties {
   get cutAfter(): number { return this.#seen.cutAfter }
 
   #digests(): void {
-    const own = this.#lines.filter(({ kind, session }) => kind === 'exchange.opened' && session === this.session)
+    const own = this.#lines.filter(({ kind, session }) => (kind === 'exchange.opened' || kind === 'request.refused') && session === this.session)
     expect(own.length).toBeGreaterThan(0)
     for (const line of own) {
       expect(line).toHaveProperty('queryDigest')
       expect(line).toHaveProperty('bodyDigest')
     }
     const { path, body } = this.#story.carried
-    const carried = own.filter(line => line['path'] === path.split('?')[0] && line['elevation'] !== null)
+    const [place, query] = path.split('?')
+    const refused = own.filter(({ kind, path: of }) => kind === 'request.refused' && of === place)
+    expect(refused.map(({ queryDigest }) => typeof queryDigest)).toContain(query === undefined ? 'object' : 'string')
+    const carried = own.filter(line => line['kind'] === 'exchange.opened' && line['path'] === place && line['elevation'] !== null)
     expect(carried.length).toBeGreaterThan(0)
     for (const { queryDigest, bodyDigest } of carried) expect([typeof queryDigest === 'string', typeof bodyDigest === 'string']).toEqual([path.includes('?'), body !== undefined])
   }
@@ -255,16 +268,17 @@ async function abortedAt(upstream: RecordingUpstream, path: string): Promise<voi
   for (const recorded of upstream.requests.filter(each => each.path === path)) await until(() => recorded.abortedAt > 0, 'the upstream to see the end')
 }
 
-async function plain(gate: Setting['a'], caller: Caller, path: string): Promise<Open> {
+async function plain(gate: Setting['a'], caller: Caller, path: string, { method, body } = GET): Promise<Open> {
   const client: RawClient = await connect(gate, caller)
-  await client.send(request('GET', path, caller.headers))
+  await client.send(body === undefined ? request(method, path, caller.headers) : request(method, path, { ...caller.headers, ...JSON_BODY }, JSON.stringify(body)))
   const { status } = await client.head()
   expect(status, `${path}: ${client.bytes().toString()}`).toBe(200)
   return { text: () => client.bytes().toString('latin1'), over: () => client.response().catch(() => null) } // by a reset, or at an event's end
 }
 
-function multiplexed(session: ClientHttp2Session, { headers: { host = 'api.test', ...headers } }: Caller, path: string): Open {
-  const stream = new CallerStream(session, 'GET', path, { ':authority': host, ...headers })
+function multiplexed(session: ClientHttp2Session, { headers: { host = 'api.test', ...headers } }: Caller, path: string, { method, body } = GET): Open {
+  const stream = new CallerStream(session, method, path, { ':authority': host, ...headers, ...(body === undefined ? {} : JSON_BODY) })
+  if (body !== undefined) stream.raw.end(JSON.stringify(body))
   return { text: () => stream.body, over: () => stream.over() }
 }
 

@@ -4,12 +4,14 @@ import { constants } from 'node:http2'
 import { afterEach, expect, test } from 'vitest'
 import { type RawData, type WebSocket, WebSocketServer } from 'ws'
 import { firstMismatch } from '../support/pattern.ts'
+import { TokenIssuer } from '../support/token-issuer.ts'
 import { until } from '../wire/support.ts'
 import { extendedConnect, upgrade, WebSocketCaller } from '../wire/websocket-callers.ts'
+import { keySetOf } from './callers.ts'
 import { approve } from './operators.ts'
 import { isEnforced, type Raised, raisePair } from './pair.ts'
 import { SharedConnection, says, uploading } from './shared-connection.ts'
-import { bearer, elevate, type Headers, tokenFor, word } from './stage.ts'
+import { type Adapted, bearer, elevate, type Headers, type Staging, tokenFor, word } from './stage.ts'
 
 const STORY = { timeout: 40_000 }
 const CANCEL = constants.NGHTTP2_CANCEL
@@ -18,8 +20,8 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close()
 })
 
-async function stage(name: string): Promise<{ readonly pair: Raised; readonly shared: SharedConnection }> {
-  const pair = await raisePair(name)
+async function stage(name: string, staging: Staging = {}): Promise<{ readonly pair: Raised; readonly shared: SharedConnection }> {
+  const pair = await raisePair(name, staging)
   closing.push(() => pair.stop())
   const shared = await SharedConnection.to(pair.b)
   closing.push(() => shared.close())
@@ -31,6 +33,10 @@ function paced({ a }: Raised, ...feeds: readonly string[]): () => void {
   const pace = setInterval(() => { for (const feed of feeds) a.upstream.feed(feed).emit(`at ${performance.now()} .`) }, 5)
   return () => clearInterval(pace)
 }
+
+/** What the runner signs for the step `build` of this run. */
+const inBuild = (runner: TokenIssuer, run_id: string): Promise<string> =>
+  runner.sign({ iss: undefined, aud: undefined, client_id: undefined, sub: undefined, run_id, step: 'build', seq: 1, jti: crypto.randomUUID() }, { header: { typ: 'purpose+jwt' } })
 
 const stampsIn = (text: string): readonly number[] => [...text.matchAll(/at ([\d.]+) \./g)].map(([, at]) => Number(at))
 
@@ -88,11 +94,13 @@ test('[S11.aa] an operator ends the maintenance: its report is cut, and another 
 })
 
 test('[S12.i, S12.y] narrowed to signing: the push is aborted, signing and another run\'s push go on upon the same HTTP/2 connection', STORY, async () => {
-  const { pair, shared } = await stage('s12.yaml')
+  const runner = await TokenIssuer.create({ algorithm: 'ES256' })
+  const { pair, shared } = await stage('s12.yaml', { adapt: (example: Adapted) => { example['purposes'].step.signed.jwksFile = keySetOf(runner) } })
   const { a } = pair
   a.upstream.plays.set('/shop/git-receive-pack', '/upload').set('/other/git-receive-pack', '/upload').set('/shop/info/refs', '/ok').set('/sign', '/ok')
   const runs = [await tokenFor(a.issuer, 'pipeline', { run_id: 'run-881' }), await tokenFor(a.issuer, 'pipeline', { run_id: 'run-882' })] as const
-  const git = (token: string): Headers => bearer(token, { host: 'git.internal' })
+  const steps = await Promise.all(['run-881', 'run-882'].map(run => inBuild(runner, run)))
+  const git = (token: string): Headers => bearer(token, { host: 'git.internal', 'narrowgate-step': steps[runs.indexOf(token)] ?? '' })
   const sign = (): Promise<string> => shared.outcome('POST', '/sign', bearer(runs[0], { host: 'sign.internal' }))
   for (const [i, token] of runs.entries()) await elevate(a, git(token), { profile: 'build', purpose: { run: `run-88${i + 1}` } })
   const { id } = (await a.ask('GET', '/.narrowgate/session', git(runs[0]))).json

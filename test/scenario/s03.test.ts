@@ -25,6 +25,7 @@ const OVER = both('403 purpose_over')
 const TOLERANCE = 5_000
 const CLOCKS = 5
 const PERMISSION_DENIED = 7
+const CANCELLED = 1
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('base64url')
 
@@ -255,7 +256,8 @@ describe.each(SETTINGS)('S3 %s', (_, raise) => {
 
   test('[S3.d] the batch that is open then is cut: none of its further messages passes, and no other batch begins', () => {
     const { whole, code, reason, behind, cancelled, cutAfter, later, again } = seen.batch
-    expect([whole, code, reason, behind, cancelled]).toEqual(['0', PERMISSION_DENIED, 'purpose_over', [], true])
+    expect([whole, behind, cancelled]).toEqual(['0', [], true])
+    if (code !== CANCELLED) expect([code, reason]).toEqual([PERMISSION_DENIED, 'purpose_over']) // a call that is cut while bytes wait reads the reset alone (RULES 17)
     expect(cutAfter).toBeLessThan(BOUND)
     expect([again, later]).toEqual([['purpose_over', 'elevation_required'], 2])
   })

@@ -7,6 +7,7 @@ const TASK = { host: 'fleet.internal', 'narrowgate-task': 'P-3' }
 const SHORT = 1_500
 const BOUND = 1_000
 const REFUSED = ['403 elevation_required', '403 elevation_required']
+const OVER = ['403 purpose_over', '403 purpose_over']
 
 let pair: Raised
 let patch: Headers
@@ -94,9 +95,9 @@ test('[S5.s] what ends on A is enforced on B: by the clock, and by an operator\'
   expect(seen.cutAfter).toBeLessThan(BOUND)
   expect(seen.late).toBeLessThanOrEqual(50) // the caller learnt of its elevation after it had begun
   isEnforced(seen.ended, { cut: 1 })
-  expect([seen.heldBack, seen.after, seen.reconnect]).toEqual([0, [...REFUSED, ...REFUSED], REFUSED])
+  expect([seen.heldBack, seen.after, seen.reconnect]).toEqual([0, [...OVER, ...OVER], OVER])
   expect([seen.status, seen.others]).toEqual([['200', '200'], true])
-  expect([seen.reopened, seen.replay]).toEqual([REFUSED, ['401 credential_revoked', '401 credential_revoked']])
+  expect([seen.reopened, seen.replay]).toEqual([OVER, ['401 credential_revoked', '401 credential_revoked']])
 })
 
 test('[S5.t] with Redis gone no elevated call passes after the lease, on A or B, and nothing of an open stream', () => {

@@ -1,13 +1,15 @@
 // S5: privileged automation without standing privilege. The story is played once; each clause is asserted on what was seen of it.
+import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { TestGateway } from '../support/gateway.ts'
 import { RawClient, request, type RawResponse } from '../support/raw-client.ts'
-import { bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const HOST = { host: 'fleet.internal' }
 const TASK = { ...HOST, 'narrowgate-task': 'P-3' }
 /** The time a caller may ask for is short here, so that it ends by the real clock while the test looks. */
 const SHORT = 1_500
+const RUN = { path: '/admin/run', query: '?hosts=db', body: '{"patch":"2026-11"}' }
 /** T of the scenario, with room for a busy machine. That no byte passes behind the end has no such room. */
 const BOUND = 1_000
 const CLOCKS = 5
@@ -18,7 +20,7 @@ let other: Headers
 let session = ''
 let lines: readonly Line[] = []
 const seen = {
-  before: [] as string[], offers: [] as unknown, granted: 0, passed: [] as string[], minutes: 0,
+  reports: [] as Line[], before: [] as string[], offers: [] as unknown, granted: 0, passed: [] as string[], minutes: 0,
   extended: '', tooFar: '', endedAt: 0, cutAfter: 0, late: 0, aborted: false, others: false, head: 200,
   after: [] as string[], sameConnection: [] as number[], skewed: [] as string[], reconnect: '', reopened: [] as string[], secondLife: '', replay: '', newer: '', told: '', kept: '-',
 }
@@ -29,6 +31,18 @@ const ask = async (method: string, path: string, headers: Headers): Promise<stri
 async function onConnection(client: RawClient, path: string, headers: Headers): Promise<RawResponse> {
   await client.send(request('GET', path, headers))
   return client.response()
+}
+
+/** Scopes that somebody has at rest, with whom; rules without any; and what runs without use. */
+async function reported(): Promise<void> {
+  seen.reports.push((await gate.admin('GET', '/v1/reports/privilege')).json)
+}
+
+/** Given at rest, against which an elevation is worth nothing. Last in the story. */
+async function standingAfterAll(): Promise<void> {
+  writeFileSync(gate.configFile, readFileSync(gate.configFile, 'utf8').replace('- fleet:read', '- fleet:read\n        - fleet:admin'))
+  await word(gate, '/v1/config/reload')
+  await reported()
 }
 
 async function beforeActivation(): Promise<void> {
@@ -42,7 +56,7 @@ async function twentyMinutes(): Promise<void> {
   const id = await elevate(gate, patch, { profile: 'patch', purpose: { task: 'P-3' }, reason: 'patch round' })
   const { json } = await gate.ask('GET', `/.narrowgate/elevations/${id}`, patch)
   seen.minutes = (Date.parse(String(json['until'])) - Date.now()) / 60_000
-  seen.passed = [await ask('GET', '/admin/hosts', patch), await ask('POST', '/admin/run', patch)]
+  seen.passed = [await ask('GET', '/admin/hosts', patch), outcome(await gate.ask('POST', `${RUN.path}${RUN.query}`, patch, RUN.body))]
   const extend = async (span: string): Promise<string> => outcome(await gate.ask('POST', `/.narrowgate/elevations/${id}/extend`, { ...patch, 'content-type': 'application/json' }, JSON.stringify({ for: span })))
   seen.extended = await extend('9m')
   seen.tooFar = await extend('2m')
@@ -106,11 +120,15 @@ beforeAll(async () => {
   session = String((await gate.ask('GET', '/.narrowgate/session', patch)).json['id'])
   other = bearer(await tokenFor(gate.issuer, 'svc-monitor'), HOST)
   await beforeActivation()
+  await reported()
   await twentyMinutes()
+  await reported()
   await word(gate, '/v1/anchors/task/P-3', { state: 'open', tenant: 'acme' })
   await endsByTheClock()
   await theWayBack()
+  await reported()
   lines = await linesOf(gate)
+  await standingAfterAll()
 }, 60_000)
 afterAll(() => gate.stop())
 
@@ -143,7 +161,21 @@ test('[S5.h] extension beyond the hard maximum is refused, up to it is not', () 
   expect(seen.tooFar).toBe('403 limit_reached')
 })
 
+test('[S5.i] the report on standing privilege shows none before, between and behind its elevations, and would show it', () => {
+  const baselineOf = ({ baseline }: Line): unknown => (baseline as readonly Line[]).map(({ scope, principals, rules }) => [scope, principals, rules]) // the contract's shape
+  const rest = ['fleet:read', expect.any(Number), expect.any(Array)]
+  for (const report of seen.reports.slice(0, 3)) {
+    expect(baselineOf(report)).toEqual([rest])
+    expect(report).toMatchObject({ withoutScope: [], unused: [] })
+  }
+  const [before = {}, , behind = {}, after] = seen.reports
+  expect([before, behind].map(report => (report['profiles'] as readonly Line[]).map(({ granted, uses }) => [granted, uses]))).toEqual([[[0, 0]], [[2, 4]]]) // likewise
+  expect(baselineOf(after ?? {})).toEqual([['fleet:admin', expect.any(Number), [expect.any(String)]], rest])
+})
+
 test('[S5.j] each record names who, on whose behalf, with what, where, what was decided and why, and what went through', () => recordsAreWhole(lines, session))
+
+test('[S5.l] each record has the digest of the arguments', () => argumentsAreDigested(lines, session, RUN))
 
 test('[S5.m] the life of each elevation is there', () => {
   const told = lines.filter(({ kind, fact }) => kind === 'fact' && String((fact as Line)['what']).startsWith('elevation.')).map(({ fact }) => String((fact as Line)['what']))

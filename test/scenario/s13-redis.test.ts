@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { TestGateway } from '../support/gateway.ts'
-import { goneForLonger, type Raised, raisePair, STALE, throughBoth } from './pair.ts'
-import { bearer, elevate, factsIn, type Headers, type Line, loadsAsItStands, OpenStream, recordsAreWhole, tokenFor, verifyFindsEveryMissingRecord } from './stage.ts'
+import { goneForLonger, outcomeAt, type Raised, raisePair, STALE, throughBoth } from './pair.ts'
+import { argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, loadsAsItStands, OpenStream, outcome, recordsAreWhole, tokenFor, verifyFindsEveryMissingRecord } from './stage.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts')
 const HOST = { host: 'reports.internal' }
@@ -15,6 +15,7 @@ const MINUTE = 60_000
 const LEAKED = 'reporting/key-1'
 const BOUND = 1_000
 const QUIET = 300
+const EXPORT = { path: '/exports', query: '?month=2026-10', body: '{"format":"csv"}' }
 const REVOKED = ['401 credential_revoked', '401 credential_revoked']
 const INVESTIGATOR = 'https://login.example|olga'
 
@@ -116,12 +117,12 @@ async function theStoreIsGone(): Promise<void> {
 
 beforeAll(async () => {
   pair = await raisePair('s13.yaml')
-  const { a } = pair
+  const { a, b } = pair
   a.upstream.plays.set('/live', '/sse/live').set('/daily', '/ok').set('/exports', '/ok')
   ;[k, second, older] = [await keyOf(LEAKED, -30 * MINUTE), await keyOf('reporting/key-2', -30 * MINUTE), await keyOf('reporting/key-0', -120 * MINUTE)]
   session = String((await a.ask('GET', '/.narrowgate/session', k)).json['id'])
   await elevate(a, k, { profile: 'export' })
-  seen.start = [...(await both('GET', '/daily')), ...(await both('POST', '/exports'))]
+  seen.start = [...(await both('GET', '/daily')), outcome(await a.ask('POST', `${EXPORT.path}${EXPORT.query}`, k, EXPORT.body)), await outcomeAt(b, 'POST', EXPORT.path, k)]
   const streams = await open(k)
   bystanders = await open(second)
   await tick(...streams, ...bystanders)
@@ -172,6 +173,8 @@ test('[S13.g] the log tells who did it and why', () => {
 })
 
 test('[S13.i] each record names who, on whose behalf, with what, where, what was decided and why, and what went through', () => recordsAreWhole(lines, session))
+
+test('[S13.k] each record has the digest of the arguments', () => argumentsAreDigested(lines, session, EXPORT))
 
 test('[S13.l] the life of its elevation is there: requested, activated, used on both, ended with its session', () => {
   const [elevation] = factsIn(lines, 'elevation.requested').map(({ elevation: whole }) => (whole as Line)['id']) // the first fact holds it whole

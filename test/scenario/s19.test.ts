@@ -1,11 +1,12 @@
 // S19: a federated workload escalates inside its session. Here the initial checks: SVIDs of a partner's trust domain and tokens of its CI pass them, each by the
-// keys of its own domain; what another domain signed, or names another one, does not.
+// keys of its own domain; what another domain signed, or names another one, does not. And the decision of its own that attaching a policy needs.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { comesToNothing } from '../support/possession.ts'
 import { ClientAuthority, svidLeaf } from '../support/tls.ts'
 import { type TokenClaims, TokenIssuer } from '../support/token-issuer.ts'
 import { asked, both, type Caller, keySetOf, sessionAt, type Setting, SETTINGS, through } from './callers.ts'
-import { bearer, loadsAsItStands, outcome, type Staging } from './stage.ts'
+import { approve } from './operators.ts'
+import { bearer, factsIn, type Line, loadsAsItStands, outcome, type Staging, word } from './stage.ts'
 
 const HOST = { host: 'iam.internal' }
 const PROVISIONER = 'spiffe://partner.example/ns/prod/sa/provisioner'
@@ -34,6 +35,13 @@ const certified = async (id: string, by = authority): Promise<Caller> => ({ leaf
 
 const reads = (setting: Setting, caller: Caller): Promise<readonly string[]> => through(setting, caller, 'GET', '/policies/all')
 const escalates = (setting: Setting, caller: Caller): Promise<readonly string[]> => through(setting, caller, 'POST', '/attach-policy')
+const attaches = (setting: Setting, caller: Caller, policy: string): Promise<readonly string[]> => through(setting, caller, 'POST', '/attach-policy', { role: 'provisioner', policy })
+
+/** Asks B for the decision on one policy. */
+async function asksFor({ b }: Setting, caller: Caller, policy: string): Promise<readonly [status: number, id: string]> {
+  const { status, json } = await asked(b, caller, 'POST', '/.narrowgate/elevations', { profile: 'attach-policy', params: { policy } })
+  return [status, String(json['id'])]
+}
 
 /** It passes the initial checks through both, as one session, and nothing more. Who it is on record. */
 async function passes(setting: Setting, caller: Caller): Promise<unknown> {
@@ -107,5 +115,37 @@ describe.each(SETTINGS)('%s', (_, raised) => {
     await isNobody(setting, await certified(PROVISIONER, ownAuthority), 'a certificate that our own domain\'s authority signed')
     await isNobody(setting, await certified(OWN, ownAuthority), 'a certificate of our own domain, which no provider knows')
     await isNobody(setting, holder(await svid(own, PROVISIONER), (await certified(PROVISIONER)).leaf), 'a wrong SVID over the connection of the right one')
+  })
+
+  test('[S19.b] attaching a policy needs a decision of its own by somebody on call, for that policy and this session, and is refused until then', async () => {
+    const [caller, another] = [holder(await svid(partner, PROVISIONER, { sid: 'approved' })), holder(await pipeline(ci, { sub: 'repo:partner/other' }))]
+    expect([await reads(setting, caller), await attaches(setting, caller, 'PowerUserAccess')]).toEqual([both('200'), both('403 elevation_required')])
+    const refused = await asked(setting.a, caller, 'POST', '/attach-policy', { policy: 'PowerUserAccess' })
+    expect(refused.json['access_request']).toMatchObject({ offers: [{ profile: 'attach-policy', approval: 'conditional' }] })
+    const [status, id] = await asksFor(setting, caller, 'PowerUserAccess')
+    expect([status, await attaches(setting, caller, 'PowerUserAccess')]).toEqual([202, both('403 elevation_required')])
+    await approve(setting.a, id)
+    expect(await attaches(setting, caller, 'PowerUserAccess')).toEqual(both('200'))
+    expect(await attaches(setting, caller, 'AdministratorAccess')).toEqual(both('403 condition_false'))
+    expect(await attaches(setting, another, 'PowerUserAccess')).toEqual(both('403 elevation_required'))
+    const [next] = await asksFor(setting, caller, 'AdministratorAccess')
+    expect([next, await attaches(setting, caller, 'AdministratorAccess')]).toEqual([202, both('403 condition_false')])
+    await word(setting.a, `/v1/elevations/${id}/revoke`)
+    expect(await attaches(setting, caller, 'PowerUserAccess')).toEqual(both('403 elevation_required'))
+    const lines = await setting.trail()
+    expect(factsIn(lines, 'elevation.approved').filter(({ elevation }) => elevation === id)).toMatchObject([{ approver: 'https://login.example|ann' }])
+    expect(lines.filter(({ kind, grant }) => kind === 'exchange.opened' && grant === id).map(({ path }) => path)).toEqual(['/attach-policy', '/attach-policy'])
+  })
+
+  test('[S19.b] or a decision of the policy: what it says of one of them is given at once, for that one alone', async () => {
+    const caller = holder(await svid(partner, PROVISIONER, { sid: 'by policy' }))
+    expect(await attaches(setting, caller, 'ReadOnlyAccess')).toEqual(both('403 elevation_required'))
+    const [status, id] = await asksFor(setting, caller, 'ReadOnlyAccess')
+    expect([status, await attaches(setting, caller, 'ReadOnlyAccess')]).toEqual([201, both('200')])
+    expect(await attaches(setting, caller, 'PowerUserAccess')).toEqual(both('403 condition_false'))
+    const [asksMore] = await asksFor(setting, caller, 'PowerUserAccess')
+    expect([asksMore, await attaches(setting, caller, 'PowerUserAccess')]).toEqual([202, both('403 condition_false')])
+    const facts = (await setting.trail()).filter(({ kind, fact }) => kind === 'fact' && (fact as Line)['elevation'] === id).map(({ fact }) => (fact as Line)['what']) // a fact line has one
+    expect(facts).toEqual(['elevation.activated'])
   })
 })

@@ -192,7 +192,7 @@ describe.each(BROKERED_SETTINGS)('S23 %s', (_, raise) => {
     expect(moved).toHaveLength(2)
     const edited = ends.filter(line => !moved.includes(line))
     expect(edited.map(nameIn)).toEqual([seen.early])
-    expect(edited).toMatchObject([{ fact: { note: expect.stringMatching(/^contract@[\w-]+$/) } }])
+    expect(edited).toMatchObject([{ fact: { note: expect.stringMatching(/^contract@[\w-]+\[Europe\/Berlin\]$/) } }])
   })
 
   test('[S23.s] an end in the file that is taken back revives nothing', () => expect(seen.behindReturn).toEqual(CLOSED))

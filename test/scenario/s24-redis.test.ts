@@ -20,7 +20,7 @@ const CONSOLE = '/fleet/hosts/db-1/console'
 const PASSED = ['200', '200']
 const INVALID = ['401 credential_invalid', '401 credential_invalid']
 const BROKEN = ['403 binding_broken', '403 binding_broken']
-const REFUSED = ['403 elevation_required', '403 elevation_required']
+const DONE = ['403 purpose_over', '403 purpose_over']
 const OVER = ['401 credential_revoked', '401 credential_revoked']
 const ELSEWHERE = '127.0.0.2'
 
@@ -189,7 +189,7 @@ test('[S24.b, S24.f, S24.o, S24.q, S24.r, S24.s] completed through A it is over 
   expect(['whole', constants.NGHTTP2_CANCEL]).toContain(seen.ends[1]) // between two events, or in one
   expect([seen.after, seen.reconnect]).toEqual([[...OVER, ...OVER, ...OVER, ...OVER], [...OVER, ...OVER]])
   expect([seen.undone, seen.again]).toEqual([[...OVER, ...OVER], [409, 409]])
-  expect(seen.revoked).toEqual([PASSED, REFUSED, REFUSED, OVER])
+  expect(seen.revoked).toEqual([PASSED, DONE, DONE, OVER])
 })
 
 test('[S24.h, S24.i] attempts on either are on record with their source, and each record is whole', () => {

@@ -9,7 +9,7 @@ import { ClientAuthority, type Leaf, svidLeaf } from '../support/tls.ts'
 import { CallerStream, connectHttp2 } from '../wire/http2-flights.ts'
 import { until } from '../wire/support.ts'
 import { asBroker, ENGINE, factsOf, opened, type Opened, paced, raiseBrokered, refusedBeside, Runner, timesIn } from './brokers.ts'
-import { bearer, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { argumentsAreDigested, bearer, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const OPS = 'spiffe://mesh.example/ns/ops/sa/operator'
 const WEB = 'spiffe://mesh.example/ns/web/sa/shop'
@@ -17,6 +17,7 @@ const BOUND = 1_000
 const STATUS = '/fleet/status/all'
 const LIVE = '/fleet/status/live'
 const HOST = '/fleet/hosts/db-1'
+const DRAIN = '?drain=1'
 const CONSOLE = '/fleet/hosts/db-1/console'
 const INVALID = '401 credential_invalid'
 const OVER = '401 credential_revoked'
@@ -44,7 +45,7 @@ const ask = (path: string, shown: Parameters<Runner['ask']>[2] = {}): Promise<st
 
 async function inTheRun(): Promise<void> {
   const rotated = await mesh.issue({ subject: '/CN=operator', extensions: svidLeaf(OPS) })
-  seen.passed = [await ask(STATUS), await ask(HOST), await ask(HOST, { method: 'POST', headers: { 'narrowgate-run': 'U' } }), await ask(HOST, { wire: 'HTTP/2' }), await ask(HOST, { leaf: rotated })]
+  seen.passed = [await ask(STATUS), await ask(HOST), await ask(`${HOST}${DRAIN}`, { method: 'POST', headers: { 'narrowgate-run': 'U' } }), await ask(HOST, { wire: 'HTTP/2' }), await ask(HOST, { leaf: rotated })]
   await word(gate, `/v1/sessions/${run.session}/narrow`)
   seen.suspended = await ask(HOST)
   await word(gate, `/v1/sessions/${run.session}/widen`)
@@ -182,7 +183,7 @@ test('[S24.b] the run completes: what is open is cut, nothing follows behind the
   expect([seen.ends[0], seen.behind]).toEqual([200, []])
   expect(['whole', constants.NGHTTP2_CANCEL]).toContain(seen.ends[1]) // between two events, or in one
   expect(seen.sameConnection).toEqual([200, 200, 401, 200])
-  expect(seen.revoked).toEqual(['200', '403 elevation_required', '403 elevation_required', OVER])
+  expect(seen.revoked).toEqual(['200', '403 purpose_over', '403 purpose_over', OVER])
 })
 
 test('[S24.c, S24.p] a request that was seen is refused when it comes again from the same host, on another connection and over the other protocol', () => expect([seen.replays[0], seen.replays[2]]).toEqual([INVALID, INVALID]))
@@ -220,6 +221,8 @@ test('[S24.i] each record names who, for whom, with what it proved, where, what 
   expect(attempts(own(), 'purpose_mismatch')).toHaveLength(3)
   expect(JSON.stringify([lines, beside])).not.toContain(run.token.slice(4))
 })
+
+test('[S24.k] each record has the digest of the arguments', () => argumentsAreDigested(lines, run.session, { path: HOST, query: DRAIN, body: '' }))
 
 test('[S24.l] the life of the elevation is there', () => {
   const told = factsOf(lines, run.session).filter(({ what }) => String(what).startsWith('elevation.'))

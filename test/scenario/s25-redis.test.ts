@@ -9,6 +9,7 @@ const HOST = { host: 'work.internal' }
 const TICKET_1 = { 'narrowgate-ticket': 'T-1' }
 const TICKET_2 = { 'narrowgate-ticket': 'T-2' }
 const REFUSED = ['403 elevation_required', '403 elevation_required']
+const CLOSED = ['403 ticket_closed', '403 ticket_closed']
 const FROZEN = ['403 frozen', '403 frozen']
 const REVOKED = ['401 credential_revoked', '401 credential_revoked']
 
@@ -122,7 +123,7 @@ test('[S25.y] each word through A is in force on B when it is answered, to the b
   isEnforced(seen.resumed, { continued: 2 })
   expect(seen.widened).toEqual(['200', '200'])
   isEnforced(seen.ended, { cut: 1, continued: 1 })
-  expect([seen.shell === shellOf(seen.shelled), seen.reconnect, seen.reopened]).toEqual([true, REFUSED, REFUSED])
+  expect([seen.shell === shellOf(seen.shelled), seen.reconnect, seen.reopened]).toEqual([true, CLOSED, CLOSED])
   isEnforced(seen.terminated, { cut: 1 })
   expect([seen.feed === feedOf(seen.fed), seen.replay, seen.newer]).toEqual([true, [...REVOKED, ...REVOKED], REFUSED])
   expect(seen.others).toBe(feedOf(events - 1)) // the last one came when nobody was confirmed

@@ -8,11 +8,12 @@ import { sessionRef } from '../../src/core/record.ts'
 import type { TestGateway } from '../support/gateway.ts'
 import type { RawResponse } from '../support/raw-client.ts'
 import { approve, auditVerify } from './operators.ts'
-import { bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const HOST = { host: 'work.internal' }
 const TICKET_1 = { 'narrowgate-ticket': 'T-1' }
 const TICKET_2 = { 'narrowgate-ticket': 'T-2' }
+const JOB = { path: '/jobs/J/run', query: '?attempt=1', body: '{"shard":7}' }
 const NOTHING_MOVED = { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
 /** T of the scenario, with room for a busy machine. */
 const BOUND = 1_000
@@ -64,8 +65,8 @@ async function begin(): Promise<readonly [first: string, second: string]> {
   feed = await OpenStream.open(gate, '/feed', agent)
   shell = await OpenStream.open(gate, '/console/db-1', { ...agent, ...TICKET_2 })
   await ticks(5, bystander, feed, shell)
-  seen.job = [await ask('POST', '/jobs/J/run', TICKET_1), await ask('POST', '/jobs/J/run'), await ask('POST', '/jobs/J/run', TICKET_2)]
-  seen.dispatched = gate.upstream.requests.map(({ url }) => url)
+  seen.job = [outcome(await gate.ask('POST', `${JOB.path}${JOB.query}`, { ...agent, ...TICKET_1 }, JOB.body)), await ask('POST', '/jobs/J/run'), await ask('POST', '/jobs/J/run', TICKET_2)]
+  seen.dispatched = gate.upstream.requests.map(({ path }) => path)
   return [first, second]
 }
 
@@ -76,7 +77,7 @@ async function narrowTheFirst(first: string): Promise<void> {
   seen.running = await running
   seen.queued = await ask('POST', '/jobs/J/run', TICKET_1)
   await ticks(5, bystander, feed, shell)
-  seen.meanwhile = [await ask('GET', '/console/db-2', TICKET_2), String(gate.upstream.requests.filter(({ url }) => url === '/jobs/J/run').length)]
+  seen.meanwhile = [await ask('GET', '/console/db-2', TICKET_2), String(gate.upstream.requests.filter(({ path }) => path === JOB.path).length)]
 }
 
 async function freezeAndResume(): Promise<void> {
@@ -240,6 +241,8 @@ test('[S25.o] `audit verify` with the head that was kept passes, and one deleted
 
 test('[S25.p] each record names who, on whose behalf, with what, where, what was decided and why, and what went through', () => recordsAreWhole(lines, session))
 
+test('[S25.r] each record has the digest of the arguments', () => argumentsAreDigested(lines, session, JOB))
+
 test('[S25.s] the life of each elevation is there: requested, approved, activated, used, suspended, ended with its reason', () => {
   const [first, second] = factsIn(lines, 'elevation.requested').map(({ elevation }) => (elevation as Line)['id'])
   const lifeOf = (id: unknown): readonly unknown[] => lines.flatMap(({ kind, fact, elevation, grant }) => {
@@ -268,10 +271,10 @@ test('[S25.t] the life of each exchange is there: opened, and cut with grant and
 
 test('[S25.u] `audit verify` passes, and fails when one record is removed, whichever', () => verifyFindsEveryMissingRecord(gate))
 test('[S25.v] the same token again is refused, also where nothing but the baseline is asked', () => expect(seen.replay).toEqual(Array.from({ length: 3 }, () => '401 credential_revoked')))
-test('[S25.w] reconnecting after a cut is refused', () => expect([...seen.reconnect, seen.replay[0]]).toEqual(['403 elevation_required', '403 elevation_required', '401 credential_revoked']))
+test('[S25.w] reconnecting after a cut is refused', () => expect([...seen.reconnect, seen.replay[0]]).toEqual(['403 ticket_closed', '403 elevation_required', '401 credential_revoked']))
 
 test('[S25.x] opening a ticket again, lifting a lock on the subject, or a new life revives nothing', () => {
-  expect(seen.reopened).toEqual(['403 elevation_required'])
+  expect(seen.reopened).toEqual(['403 ticket_closed'])
   expect(seen.newer).toEqual(['403 elevation_required', '403 elevation_required'])
   expect(seen.locked).toEqual(['true', '403 locked'])
   expect(seen.lifted).toEqual(['403 elevation_required', '403 elevation_required', '401 credential_revoked'])

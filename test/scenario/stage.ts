@@ -46,7 +46,7 @@ export type Staging = {
 }
 
 /** The example as it was parsed: any of its sections. */
-export type Adapted = { [section: string]: any }
+export type Adapted = ReturnType<typeof parse>
 
 export const speaksTls = ({ clientsCaFile, trustDomains }: Staging): boolean => clientsCaFile !== undefined || trustDomains !== undefined
 
@@ -206,7 +206,8 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
 /** 'Each record has the digest of the arguments', by this one among a session's requests: of its query when it was admitted, of its body when that had gone upstream. */
 export function argumentsAreDigested(lines: readonly Line[], session: string, { path, query, body }: { readonly path: string; readonly query: string; readonly body: string }): void {
   const opened = lines.filter(line => line['kind'] === 'exchange.opened' && line['session'] === session)
-  for (const line of opened) for (const name of ['queryDigest', 'bodyDigest']) expect(line).toHaveProperty(name)
+  const refused = lines.filter(({ kind, session: of }) => kind === 'request.refused' && of === session)
+  for (const line of [...opened, ...refused]) for (const name of ['queryDigest', 'bodyDigest']) expect(line).toHaveProperty(name)
   const asked = opened.filter(line => line['path'] === path && line['queryDigest'] === sha256(query))
   expect(asked, `${path}${query}`).toHaveLength(1)
   const closed = lines.filter(({ kind, exchange }) => kind === 'exchange.closed' && exchange === asked[0]?.['exchange'])
