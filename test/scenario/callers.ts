@@ -32,6 +32,10 @@ export function keySetOf(issuer: TokenIssuer, use = 'sig'): string {
   return file
 }
 
+/** What the runner of a pipeline signs for a step of a run. */
+export const signedStep = (runner: TokenIssuer, run: string, step: string, seq: number): Promise<string> =>
+  runner.sign({ iss: undefined, aud: undefined, client_id: undefined, sub: undefined, run_id: run, step, seq, jti: crypto.randomUUID() }, { header: { typ: 'purpose+jwt' } })
+
 /** @param from the address it connects from, where it is another than usual */
 export type Caller = { readonly leaf: Certificate | null; readonly headers: Headers; readonly from?: string }
 export type Said = Pick<Answer, 'status' | 'json'>

@@ -7,7 +7,7 @@ import { firstMismatch } from '../support/pattern.ts'
 import { TokenIssuer } from '../support/token-issuer.ts'
 import { until } from '../wire/support.ts'
 import { extendedConnect, upgrade, WebSocketCaller } from '../wire/websocket-callers.ts'
-import { keySetOf } from './callers.ts'
+import { keySetOf, signedStep } from './callers.ts'
 import { approve } from './operators.ts'
 import { isEnforced, type Raised, raisePair } from './pair.ts'
 import { SharedConnection, says, uploading } from './shared-connection.ts'
@@ -35,8 +35,7 @@ function paced({ a }: Raised, ...feeds: readonly string[]): () => void {
 }
 
 /** What the runner signs for the step `build` of this run. */
-const inBuild = (runner: TokenIssuer, run_id: string): Promise<string> =>
-  runner.sign({ iss: undefined, aud: undefined, client_id: undefined, sub: undefined, run_id, step: 'build', seq: 1, jti: crypto.randomUUID() }, { header: { typ: 'purpose+jwt' } })
+const inBuild = (runner: TokenIssuer, run: string): Promise<string> => signedStep(runner, run, 'build', 1)
 
 const stampsIn = (text: string): readonly number[] => [...text.matchAll(/at ([\d.]+) \./g)].map(([, at]) => Number(at))
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { firstMismatch, patternAt } from '../support/pattern.ts'
 import { type Ending, RawClient, request } from '../support/raw-client.ts'
 import { TokenIssuer } from '../support/token-issuer.ts'
-import { keySetOf } from './callers.ts'
+import { keySetOf, signedStep } from './callers.ts'
 import { goneForLonger, isEnforced, type Raised, raisePair, STALE, throughBoth } from './pair.ts'
 import { type Adapted, bearer, elevate, type Headers, type Line, tokenFor, word } from './stage.ts'
 
@@ -36,7 +36,7 @@ const grant = (bearerOf = token): Promise<string> => elevate(pair.a, as(git, bea
 
 /** At the repository, in a step as its runner signs it. */
 async function inStep(step: string, seq: number, run = RUN): Promise<Headers> {
-  return { host: 'git.internal', 'narrowgate-step': await runner.sign({ iss: undefined, aud: undefined, client_id: undefined, sub: undefined, run_id: run, step, seq, jti: crypto.randomUUID() }, { header: { typ: 'purpose+jwt' } }) }
+  return { host: 'git.internal', 'narrowgate-step': await signedStep(runner, run, step, seq) }
 }
 
 async function signOn(client: RawClient): Promise<void> {

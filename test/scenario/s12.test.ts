@@ -7,7 +7,7 @@ import { firstMismatch, patternAt } from '../support/pattern.ts'
 import { type Ending, RawClient, request, type RawResponse } from '../support/raw-client.ts'
 import { TokenIssuer } from '../support/token-issuer.ts'
 import { until } from '../wire/support.ts'
-import { keySetOf } from './callers.ts'
+import { keySetOf, signedStep } from './callers.ts'
 import { type Adapted, argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const SIGN = { host: 'sign.internal' }
@@ -38,7 +38,7 @@ const sign = (bearerOf = token): Promise<string> => ask('POST', '/sign', SIGN, b
 
 /** At the repository, in a step as its runner signs it. */
 async function inStep(step: string, seq: number, run = RUN): Promise<Headers> {
-  return { host: 'git.internal', 'narrowgate-step': await runner.sign({ iss: undefined, aud: undefined, client_id: undefined, sub: undefined, run_id: run, step, seq, jti: crypto.randomUUID() }, { header: { typ: 'purpose+jwt' } }) }
+  return { host: 'git.internal', 'narrowgate-step': await signedStep(runner, run, step, seq) }
 }
 
 /** A push whose pack is still on its way: the pattern, piece by piece. */
