@@ -42,6 +42,8 @@ export type Admitted = {
   readonly proved: Proved
   readonly route: string
   readonly rule: string
+  /** What the rule calls what it touches; away where it calls it nothing. */
+  readonly label?: string
   readonly method: string
   readonly host: string
   readonly path: string

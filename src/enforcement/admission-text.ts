@@ -5,12 +5,12 @@ import type { Elevation } from '../core/elevation.ts'
 import type { Evidence } from '../core/evidence.ts'
 import { grantName } from '../core/decision.ts'
 import { chainOf, identityOf, type Principal } from '../core/principal.ts'
-import type { Route } from '../core/route.ts'
+import type { Route, Rule } from '../core/route.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import type { Exchange } from './exchange.ts'
 
 type Who = Pick<Admitted, 'session' | 'subject' | 'actors' | 'tenant' | 'credential'>
-type Where = Pick<Admitted, 'route' | 'rule' | 'upstream' | 'decision'>
+type Where = Pick<Admitted, 'route' | 'rule' | 'label' | 'upstream' | 'decision'>
 type What = Pick<Admitted, 'grant' | 'elevation'>
 /** All the rest. */
 type Own = Omit<Admitted, 'exchange' | keyof Who | keyof Where | keyof What>
@@ -20,6 +20,8 @@ export function whoOf(live: LiveSession | null, evidence: Evidence | null): Who 
   const known = principal === null ? { subject: null, actors: [], tenant: '' } : { subject: identityOf(principal), actors: chainOf(principal), tenant: principal.tenant }
   return { session: live?.record.id ?? null, ...known, credential: evidence?.credential ?? null }
 }
+
+export const labelOf = (rule: Rule | null): Pick<Admitted, 'label'> => (rule?.label == null ? {} : { label: rule.label })
 
 /** Members without the braces around them. */
 const members = (part: Who | Where | What | Own): string => JSON.stringify(part).slice(1, -1)
@@ -51,7 +53,7 @@ export class AdmissionTexts {
     let ofRules = this.#where.get(route)
     if (ofRules === undefined) this.#where.set(route, (ofRules = new Map()))
     let text = ofRules.get(name)
-    if (text === undefined) ofRules.set(name, (text = members({ route: route.name, rule: name, upstream: route.upstream, decision: 'permit' })))
+    if (text === undefined) ofRules.set(name, (text = members({ route: route.name, rule: name, ...labelOf(rule), upstream: route.upstream, decision: 'permit' })))
     return text
   }
 

@@ -151,6 +151,7 @@ describe.each(SETTINGS)('S9 %s', (_, raise) => {
   test('[S9.m, S9.n] each call names the schedule that it was judged by, its version, its time zone and the word that moved it', () => {
     const calls = duties.lines.filter(({ kind, grant }) => kind === 'exchange.opened' && grant === duties.elevation)
     expect(calls.length).toBeGreaterThanOrEqual(4)
+    expect(new Set(calls.filter(({ path }) => path === '/payments').map(({ label }) => label))).toEqual(new Set(['payment'])) // what the example's rule calls them
     for (const { elevation } of calls) expect((elevation as { readonly schedules: readonly string[] }).schedules).toEqual([expect.stringMatching(/^payment-run@[\w-]{16}\[Europe\/Berlin\]\+\d+$/)]) // an elevated exchange's
     expect(requestOf(duties.elevation)).toMatchObject({ within: ['payment-run'], schedules: [expect.stringContaining('[Europe/Berlin]')] })
   })

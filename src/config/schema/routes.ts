@@ -32,7 +32,7 @@ const rule = z.strictObject({
   inspect: z.enum(['json']).optional().describe('The body is read whole before the decision, as strict JSON; conditions read `body`, and the upstream gets what was read'),
   atEnd: z.union([z.literal('cut'), z.strictObject({ finish: duration({ least: '1s', most: '10m' }).describe('For so long') })]).prefault('cut').describe('What the end of an elevation by time, window or limit does to a request that is whole: `cut` it, or let it finish'),
   record: z.enum(['off', 'digests', 'bodies']).prefault('off').describe('What of the bodies is on record: nothing, their digests, or all of them, in the recording, and what cannot be recorded does not pass'),
-  label: z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,63}$/, { error: 'a label has 1 to 64 lower-case letters, digits, dots, dashes and underscores' }).optional().describe('What logs call what the rule touches'),
+  label: z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,63}$/, { error: 'a label has 1 to 64 lower-case letters, digits, dots, dashes and underscores' }).optional().describe('What the record of a request calls what the rule touches'),
   messages: messages.optional().describe('What each WebSocket message from the caller must keep to; only where `allow` has `upgrade: websocket`'),
 })
 

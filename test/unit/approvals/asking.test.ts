@@ -78,3 +78,11 @@ test('[PUR6, PUR4] a turn that nobody signed for this ask is none, also in a ses
   const signed: Shown = { purposes: { turn: '7' }, until: FOREVER, positions: [{ kind: 'turn', line: 'c-1', at: 7 }] }
   expect([await told(signed), await told(shownPlainly({ turn: '7' }))]).toEqual(['prepared', 'denied'])
 })
+
+test('[ELV1, ELV4] a length beyond the longest is refused, or becomes that one where the profile says so', async () => {
+  const length = async (tooLong: 'refuse' | 'clamp'): Promise<unknown> => {
+    const prepared = await prepare({ ...ASK, for: duration(900_000) }, asker(), world({ policy: policyOf({ ...profile('fix', ['db:write']), tooLong }) }))
+    return 'declined' in prepared ? prepared.declined : prepared.elevation.for
+  }
+  expect([await length('refuse'), await length('clamp')]).toEqual(['limit_reached', 600_000])
+})
