@@ -18,6 +18,8 @@ export class Framing {
   reusable = false
   /** How long the upstream keeps it open when it is idle; null where it did not say. */
   keepAlive: Duration | null = null
+  /** The field of the transfer coding; -1 where there is none. */
+  codingAt = -1
   #lengths = 0
   #codings = 0
   #chunked = false
@@ -29,7 +31,8 @@ export class Framing {
     this.length = this.#lengths = this.#codings = 0
     this.#chunked = this.#close = this.#keep = false
     this.keepAlive = null
-    for (let i = 0; i < headers.length; i += 2) if (!this.#field(headers[i] ?? '', headers[i + 1] ?? '')) return false
+    this.codingAt = -1
+    for (let i = 0; i < headers.length; i += 2) if (!this.#field(headers[i] ?? '', headers[i + 1] ?? '', i / 2)) return false
     if (this.#lengths + this.#codings > 1 || (this.#codings === 1 && (!this.#chunked || minor === 0))) return false
     const keeps = !this.#close && (minor === 1 || this.#keep)
     if (status < 200) return this.#codings === 0 && this.length === 0 && keeps // with more to come it can be neither sized nor the last
@@ -47,11 +50,11 @@ export class Framing {
     return this.length === 0 ? 'none' : 'sized'
   }
 
-  #field(name: string, value: string): boolean {
+  #field(name: string, value: string, place: number): boolean {
     switch (name.length) {
       case CONNECTION: return this.#connection(name.toLowerCase(), value)
       case CONTENT_LENGTH: return name.toLowerCase() !== 'content-length' || this.#contentLength(value)
-      case TRANSFER_ENCODING: return name.toLowerCase() !== 'transfer-encoding' || this.#transferEncoding(value)
+      case TRANSFER_ENCODING: return name.toLowerCase() !== 'transfer-encoding' || this.#transferEncoding(value, place)
       default: return true
     }
   }
@@ -74,8 +77,9 @@ export class Framing {
     return LENGTH.test(value)
   }
 
-  #transferEncoding(value: string): true {
+  #transferEncoding(value: string, place: number): true {
     this.#codings++
+    this.codingAt = place
     this.#chunked = value.toLowerCase() === 'chunked'
     return true
   }

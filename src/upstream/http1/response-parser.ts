@@ -110,6 +110,7 @@ export class ResponseParser {
     const head: AnswerHead = { status: block.status, text: block.reason, headers: block.fields() }
     if (head.status < 100 || head.status > 599 || head.status === SWITCHING_PROTOCOLS) return BAD
     if (!this.#framing.read(block.minor, head.status, head.headers, this.#toHead)) return BAD
+    if (this.#framing.codingAt >= 0 && block.endsInTab(this.#framing.codingAt)) return BAD // llhttp does not take that for chunked
     if (head.status >= 200) this.#beginBody(head)
     else if (++this.#interim > this.#limits.interim) return BAD
     else this.#inform(head)

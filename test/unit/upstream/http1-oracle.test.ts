@@ -125,6 +125,12 @@ test('[WIRE12] a valid answer, cut anywhere, is read by both and alike', async (
   }), { numRuns: 600 })
 }, 60_000)
 
+test('[WIRE12] a tab behind the coding of an answer is refused: llhttp reads another end', async () => {
+  set('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n', [])
+  expect(byUs('GET').reading).toBeNull()
+  expect((await byNode('GET'))?.body).toBe('0\r\n\r\n')
+})
+
 test('[WIRE12] of answers that were tampered with, we take none that llhttp refuses, and read the others as it does', async () => {
   const met = { both: 0, neither: 0, stricter: 0, surplus: 0 }
   await fc.assert(fc.asyncProperty(valid, fc.array(mutation, { minLength: 1, maxLength: 3 }), cuts, method, async (text, mutations, places, verb) => {
