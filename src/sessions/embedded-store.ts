@@ -9,20 +9,22 @@ import { type BudgetLimits, Budgets, wholeShare } from './embedded/budgets.ts'
 import { DurableLog } from './embedded/durable-log.ts'
 import { closeFile, MEMORY, type OpenedFile, openFile } from './embedded/schema.ts'
 import { faultOf } from './embedded/sqlite-fault.ts'
+import { Pooled } from './embedded/pooled.ts'
 import { Statements } from './embedded/statements.ts'
 import { FORGOTTEN_PER_COMMIT, Tables, textOf, type Writing } from './embedded/tables.ts'
-import type { Ahead, Commit, CommitAnswer, Enforcement, Outgoing, Page, Position, SessionStore, Sharing, Survey, Taking, Watcher } from './store.ts'
+import type { Ahead, Commit, CommitAnswer, Enforcement, Outgoing, Page, Part, Position, SessionStore, Sharing, Survey, Taking, Watcher } from './store.ts'
+import { assertParts } from './parts.ts'
 import { StoreFault, StoreFull } from './store-fault.ts'
 
 /** `file` is a path or `:memory:`; memory forgets everything and needs `ephemeral`. */
 type EmbeddedOptions = { readonly file: string; readonly clock: Clock; readonly ephemeral: boolean }
-/** `outbox` counts facts not yet drained, `operations` those remembered, `kept` named values. */
-type EmbeddedLimits = BudgetLimits & { readonly outbox: number; readonly operations: number; readonly kept: number }
+/** `outbox` counts facts not yet drained, `operations` those remembered, `kept` named values, `parts` those of all names that are pooled. */
+type EmbeddedLimits = BudgetLimits & { readonly outbox: number; readonly operations: number; readonly kept: number; readonly parts: number }
 
-export const EMBEDDED_LIMITS: EmbeddedLimits = { outbox: 1_000_000, operations: 2_000_000, kept: 1_000, takings: 1_000_000, marks: 1_000_000 }
+export const EMBEDDED_LIMITS: EmbeddedLimits = { outbox: 1_000_000, operations: 2_000_000, kept: 1_000, takings: 1_000_000, marks: 1_000_000, parts: 100_000 }
 /** How long an operation is known to have been done. */
 export const OPERATION_MEMORY = duration(15 * 60_000)
-/** Records, and of each kind of budget, forgotten by one call of `prune`. */
+/** Records, and of each kind of budget and parts, forgotten by one call of `prune`. */
 const PRUNED_AT_ONCE = 500
 
 function assertLimit(limit: number): void {
@@ -38,6 +40,7 @@ export class EmbeddedStore implements SessionStore {
   readonly #statements: Statements
   readonly #tables: Tables
   readonly #budgets: Budgets
+  readonly #pooled: Pooled
   readonly #clock: Clock
   readonly #limits: EmbeddedLimits
   readonly #announcer: Announcer
@@ -53,6 +56,7 @@ export class EmbeddedStore implements SessionStore {
     this.#statements = new Statements(opened.db)
     this.#tables = new Tables(this.#statements)
     this.#budgets = new Budgets(this.#statements, limits)
+    this.#pooled = new Pooled(this.#statements, opened.epoch, limits.parts)
     this.#clock = clock
     this.#limits = limits
     this.#announcer = new Announcer(opened.epoch)
@@ -64,14 +68,10 @@ export class EmbeddedStore implements SessionStore {
   readonly gauges = null
 
   /** Facts not yet drained, for the metric beside its limit. */
-  get undrained(): number {
-    return this.#outgoing
-  }
+  get undrained(): number { return this.#outgoing }
 
   /** One file is one part: whatever the record, everything may be forgotten at once. */
-  epochOf(_ref: RecordRef): string {
-    return this.#opened.epoch
-  }
+  epochOf(_ref: RecordRef): string { return this.#opened.epoch }
 
   async load(ref: RecordRef): Promise<StoredRecord | null> {
     return this.#ask('loading a record', tables => tables.record(ref))
@@ -90,13 +90,9 @@ export class EmbeddedStore implements SessionStore {
     return answer
   }
 
-  subscribe(watcher: Watcher): void {
-    this.#announcer.subscribe(watcher)
-  }
+  subscribe(watcher: Watcher): void { this.#announcer.subscribe(watcher) }
 
-  confirmedUntil(): number {
-    return Infinity
-  }
+  confirmedUntil(): number { return Infinity }
 
   async enforced(position: Position): Promise<Enforcement> {
     this.#assertOpen()
@@ -143,9 +139,7 @@ export class EmbeddedStore implements SessionStore {
     })
   }
 
-  async lastSeen(sessionKey: string): Promise<Instant | null> {
-    return this.#ask('reading a last-seen time', tables => tables.seen(sessionKey))
-  }
+  async lastSeen(sessionKey: string): Promise<Instant | null> { return this.#ask('reading a last-seen time', tables => tables.seen(sessionKey)) }
 
   /** On stable storage when it resolves. */
   async keep(name: string, value: string): Promise<void> {
@@ -160,9 +154,7 @@ export class EmbeddedStore implements SessionStore {
     return kept
   }
 
-  async kept(name: string): Promise<string | null> {
-    return this.#ask('reading a kept value', tables => tables.kept(name))
-  }
+  async kept(name: string): Promise<string | null> { return this.#ask('reading a kept value', tables => tables.kept(name)) }
 
   /** What was given is on stable storage. @throws RangeError, StoreFull, StoreFault */
   async take(taking: Taking): Promise<number> {
@@ -196,6 +188,12 @@ export class EmbeddedStore implements SessionStore {
     return seen
   }
 
+  /** Not waited for: parts that are lost are said again. @throws RangeError, StoreFault */
+  async pool(parts: readonly Part[]): Promise<readonly (readonly string[])[]> {
+    assertParts(parts)
+    return this.#ask('pooling', () => this.#pooled.pool(parts, this.#clock.now()))
+  }
+
   /** Forgets a batch of records, operations and budgets whose time has come. @returns how many records; fewer than PRUNED_AT_ONCE means none is left */
   async prune(now: Instant): Promise<number> {
     const forgotten = this.#change('forgetting records', tables => ({
@@ -204,6 +202,7 @@ export class EmbeddedStore implements SessionStore {
     }))
     this.#operations -= forgotten.operations
     this.#ask('forgetting budgets', () => { this.#budgets.prune(now, PRUNED_AT_ONCE) })
+    this.#ask('forgetting parts', () => { this.#pooled.prune(now, PRUNED_AT_ONCE) })
     return forgotten.records
   }
 

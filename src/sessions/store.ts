@@ -96,6 +96,9 @@ export type Taking = { readonly counter: string; readonly request: string; reado
 /** A share of a rate per gateway: the sum of the shares that hold never exceeds the limit. */
 export type Sharing = { readonly bucket: string; readonly wanted: number; readonly limit: number; readonly for: Duration }
 
+/** What this gateway knows of something that all gateways add to. `text` empty only asks. At most 16 KiB of text, kept until `forgetAt`. */
+export type Part = { readonly name: string; readonly text: string; readonly forgetAt: Instant }
+
 export type Page = { readonly records: readonly StoredRecord[]; /** Where to go on; null at the end. */ readonly next: string | null }
 
 export interface SessionStore {
@@ -147,5 +150,7 @@ export interface SessionStore {
   share(sharing: Sharing): Promise<number>
   /** Marks something that may be seen once, until `forgetAt`. What was issued before the store may have lost marks, or may be forgotten already, counts as seen. */
   mark(digest: string, issuedAt: Instant, forgetAt: Instant): Promise<'first' | 'again'>
+  /** Puts this gateway's part in the place of its earlier one and gives every part kept under the name, its own among them, in no promised order; for each of `parts` (≤ 64), in their order. Lost without harm: each says its own again. At most 64 are kept under a name; those that run out first make way. @throws RangeError */
+  pool(parts: readonly Part[]): Promise<readonly (readonly string[])[]>
   close(): Promise<void>
 }

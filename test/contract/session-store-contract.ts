@@ -9,7 +9,8 @@ import type { Session, SessionId, SessionKey } from '../../src/core/session.ts'
 import { type AnchorSignal, isRestrictive, type SessionNews, type SessionSignal, type Signal, type SignalId } from '../../src/core/signal.ts'
 import { after, duration, type Instant, instant } from '../../src/core/time.ts'
 import { transition, transitionAnchor } from '../../src/core/transition.ts'
-import type { Ahead, Announcement, Commit, CommitAnswer, Enforcement, Page, Position, Reach, SessionStore, Taking, Tally, Watcher } from '../../src/sessions/store.ts'
+import { PART_BYTES, PARTS_AT_ONCE } from '../../src/sessions/parts.ts'
+import type { Ahead, Announcement, Commit, CommitAnswer, Enforcement, Page, Part, Position, Reach, SessionStore, Taking, Tally, Watcher } from '../../src/sessions/store.ts'
 
 export type StoreUnderTest = {
   readonly store: SessionStore
@@ -68,7 +69,7 @@ export function anchorCommit(id: string, anchor: AnchorRef, kind: 'anchor.opened
 export const asking = (id: string, anchor: AnchorRef, now: Instant): SessionSignal => signal(`sig_ask_${id}`, {
   kind: 'elevation.requested', startsAt: null,
   elevation: {
-    id: `elv_${id}` as ElevationId, profile: 'fix', adds: ['db:write'], purposes: {}, ties: [{ anchor, generation: instant(0), reason: 'ticket_closed', position: null }], params: {}, // a test word
+    id: `elv_${id}` as ElevationId, profile: 'fix', adds: ['db:write'], purposes: {}, ties: [{ anchor, generation: instant(0), reason: 'ticket_closed', position: null, level: null }], params: {}, // a test word
     for: duration(60_000), max: HOUR, startsAt: null, requestedAt: now, requestedBy: 'someone', barred: [], because: '', ...PLAIN,
     state: { is: 'requested', expiresAt: null },
   },
@@ -576,6 +577,47 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
       })
     })
 
+    describe('what is pooled', () => {
+      const part = (name: string, text: string, changes: Partial<Part> = {}): Part => ({ name, text, forgetAt: after(now, HOUR), ...changes })
+      const sorted = (told: readonly (readonly string[])[]): readonly (readonly string[])[] => told.map(texts => texts.toSorted())
+
+      test('[STO20] what a member says takes the place of what it said before, and what others said stays', async () => {
+        const both = [...new Set(await members())]
+        for (const said of ['old', 'new']) for (const [i, member] of both.entries()) expect((await member.pool([part('p', `${said} of ${i}`)]))[0]).toContain(`${said} of ${i}`)
+        for (const member of both) expect(sorted(await member.pool([part('p', '')]))).toEqual([both.map((_, i) => `new of ${i}`)])
+      })
+
+      test('[STO20] an empty text only asks, and nothing is known of what nobody spoke of', async () => {
+        expect(await store.pool([])).toEqual([])
+        expect(await store.pool([part('p', ''), part('q', '')])).toEqual([[], []])
+        await store.pool([part('p', 'mine')])
+        expect(await store.pool([part('p', ''), part('q', ''), part('p', '', { forgetAt: instant(0) })])).toEqual([['mine'], [], ['mine']])
+      })
+
+      test('[STO20] the answers are in the order of the parts, of as many and as long ones as there may be', async () => {
+        const both = [...new Set(await members())]
+        const texts = Array.from({ length: PARTS_AT_ONCE }, (_, i) => `${i}:`.padEnd(PART_BYTES, 'x'))
+        for (const [who, member] of both.entries()) await member.pool(texts.map((text, i) => part(`p${i}`, `${who}${text.slice(1)}`)))
+        const told = await store.pool(texts.map((_, i) => part(`p${PARTS_AT_ONCE - 1 - i}`, '')))
+        expect(sorted(told)).toEqual(texts.map(text => both.map((_, who) => `${who}${text.slice(1)}`)).toReversed())
+      })
+
+      test('[STO20] what is too much or no part is refused, with everything said beside it', async () => {
+        const wrong = [
+          part('p', 'ü'.repeat(PART_BYTES / 2 + 1)), part('', 'x'), part('n'.repeat(257), ''), ...[-1, 1.5, NaN, Infinity].map(at => part('p', 'x', { forgetAt: instant(at) })),
+        ]
+        for (const each of wrong) await expect(store.pool([part('p', 'beside it'), each])).rejects.toThrow(RangeError)
+        await expect(store.pool(Array.from({ length: PARTS_AT_ONCE + 1 }, () => part('p', 'x')))).rejects.toThrow(RangeError)
+        expect(await store.pool([part('p', ''), part('n'.repeat(256), 'ü'.repeat(PART_BYTES / 2))])).toEqual([[], ['ü'.repeat(PART_BYTES / 2)]])
+      })
+
+      test('[STO20] what has run out already is not kept, and takes the place of what was said before', async () => {
+        const over = { forgetAt: instant(under.now() - 1_000) }
+        expect(await store.pool([part('p', 'over', over)])).toEqual([[]])
+        expect(await store.pool([part('p', 'mine'), part('p', 'over', over), part('p', '')])).toEqual([['mine'], [], []])
+      })
+    })
+
     describe('the end of the store', () => {
       test('[STO11] after closing, every call is refused with a clear error', async () => {
         const commit = opened('a')
@@ -585,6 +627,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
           store.drain(1), store.drained({ epoch: store.epochOf(commit.ref), sequence: 1 }), store.touch(new Map()), store.lastSeen('key'), store.keep('a', 'b'), store.kept('a'),
           store.changed([{ ref: TICKET, version: 1 }]), store.survey(bySubject('a')), store.keepFirst('a', 'b'), store.enforced({ epoch: store.epochOf(commit.ref), sequence: 1 }), store.prune(now),
           store.take({ counter: 'a', request: 'b', amount: 1, limit: 1, forgetAt: after(now, HOUR) }), store.give('a', 'b', 1), store.share({ bucket: 'a', wanted: 1, limit: 1, for: HOUR }), store.mark('a', now, after(now, HOUR)),
+          store.pool([]),
         ]
         for (const call of calls) await expect(call).rejects.toThrow('closed')
         await expect(store.close()).resolves.toBeUndefined()
@@ -619,6 +662,16 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect(await again.enforced(position)).toMatchObject({ exchanges: NO_TALLY })
         await again.drained(out.at(-1)?.position ?? position)
         expect(await again.drain(10)).toEqual([])
+      })
+
+      test('[STO20] what was said before a restart is that of another, and is there where anything outlives the store', async () => {
+        const part: Part = { name: 'p', text: 'before', forgetAt: after(now, HOUR) }
+        await store.pool([part])
+        const again = await under.reopen()
+        again.subscribe(hearing(async () => NO_TALLY))
+        await confirmed(again)
+        const told = await again.pool([{ ...part, text: '' }, { ...part, text: 'after' }])
+        expect(told.map(texts => texts.toSorted())).toEqual(under.survives ? [['before'], ['after', 'before']] : [[], ['after']])
       })
 
       test('[STO12, STORE-40] §11.40 what was taken stays taken where anything outlives the store, and what may have been seen counts as seen', async () => {

@@ -11,7 +11,7 @@ import { type Instant, instant } from '../../src/core/time.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { REMEMBERED_POSITIONS } from '../../src/sessions/embedded/announcer.ts'
 import { EMBEDDED_LIMITS, type EmbeddedStore, openEmbeddedStore, OPERATION_MEMORY } from '../../src/sessions/embedded-store.ts'
-import type { Announcement, Commit, CommitAnswer, Taking } from '../../src/sessions/store.ts'
+import type { Announcement, Commit, CommitAnswer, Part, Taking } from '../../src/sessions/store.ts'
 import { StoreFault, StoreFull } from '../../src/sessions/store-fault.ts'
 import { asking, commitOf, hearing, NO_TALLY, opening, positionOf, sessionOf, sessionStoreContract, signal } from './session-store-contract.ts'
 
@@ -185,7 +185,7 @@ describe('the file of the embedded store', () => {
 })
 
 describe('a file of an older release', () => {
-  test('[STO11, STO12] is brought up to date when it is opened, and keeps what it had', async () => {
+  test('[STO11, STO12, STO20] is brought up to date when it is opened, and keeps what it had', async () => {
     const before = opened()
     const commit = openCommit('a')
     await before.commitRestrictive(commit)
@@ -193,12 +193,13 @@ describe('a file of an older release', () => {
     const epoch = epochOf(before)
     await before.close()
     const raw = new DatabaseSync(file)
-    raw.exec('DROP TABLE counters; DROP TABLE takings; DROP TABLE marks; PRAGMA user_version = 1')
+    raw.exec('DROP TABLE counters; DROP TABLE takings; DROP TABLE marks; DROP TABLE parts; PRAGMA user_version = 1')
     raw.close()
     const store = opened()
     expect([store.isNew, store.born, epochOf(store)]).toEqual([false, before.born, epoch.replace(/1$/, '2')])
     expect([await store.load(commit.ref), await store.kept('head'), (await store.commit(commit)).is]).toEqual([commit.record, 'one', 'DUP'])
     expect(await store.take(taking('req_1'))).toBe(1)
+    expect(await store.pool([{ name: 'p', text: 'mine', forgetAt: instant(clock.now() + HOUR) }])).toEqual([['mine']])
     await store.close()
     expect(await opened().take(taking('req_2'))).toBe(0)
   })
@@ -212,14 +213,73 @@ describe('a file of an older release', () => {
   })
 })
 
-describe('budgets in the file', () => {
-  const left = (table: string): number => {
-    const raw = new DatabaseSync(file, { readOnly: true })
-    const { n } = raw.prepare(`SELECT count(*) AS n FROM ${table}`).get() ?? {}
-    raw.close()
-    return Number(n)
-  }
+/** Rows of a table in the closed file. */
+const left = (table: string): number => {
+  const raw = new DatabaseSync(file, { readOnly: true })
+  const { n } = raw.prepare(`SELECT count(*) AS n FROM ${table}`).get() ?? {}
+  raw.close()
+  return Number(n)
+}
 
+describe('what is pooled in the file', () => {
+  const part = (name: string, text: string, lasts = HOUR): Part => ({ name, text, forgetAt: instant(clock.now() + lasts) })
+  const asked = async (store: EmbeddedStore, names: readonly string[]): Promise<readonly (readonly string[])[]> => store.pool(names.map(name => part(name, '')))
+
+  test('[STO20] a part is given until its time is over, and then forgotten by `prune`', async () => {
+    const store = opened()
+    await store.pool([part('p', 'soon over', 1_000), part('q', 'later', 1_001)])
+    clock.pass(999)
+    expect(await asked(store, ['p', 'q'])).toEqual([['soon over'], ['later']])
+    clock.pass(1)
+    expect(await asked(store, ['p', 'q'])).toEqual([[], ['later']])
+    await store.prune(clock.now())
+    await store.close()
+    expect(left('parts')).toBe(1)
+  })
+
+  test('[STO20] of a name 64 are kept: its own, and those of others that run out last', async () => {
+    await opened().close()
+    const raw = new DatabaseSync(file)
+    for (let i = 0; i < 70; i++) raw.prepare('INSERT INTO parts (name, member, text, forget_at) VALUES (?, ?, ?, ?)').run('p', `member ${i}`, `text ${i}`, clock.now() + HOUR + i)
+    raw.close()
+    const store = opened()
+    const [told = []] = await store.pool([part('p', 'mine', 1)])
+    expect(told.toSorted()).toEqual(['mine', ...Array.from({ length: 63 }, (_, i) => `text ${i + 7}`)].toSorted())
+    await store.close()
+    expect(left('parts')).toBe(64)
+  })
+
+  test('[STO20] where there are too many, those that run out first make way and nobody is refused, also after a restart', async () => {
+    const limits = { ...EMBEDDED_LIMITS, parts: 3 }
+    const store = opened(limits)
+    await store.pool([part('p', 'mine', 2_000), part('q', 'mine', 1_000), part('r', 'mine', 3_000)])
+    await store.pool([part('r', 'mine anew', 3_000)])
+    await store.pool([part('s', 'mine', 4_000)])
+    expect(await asked(store, ['p', 'q', 'r', 's'])).toEqual([['mine'], [], ['mine anew'], ['mine']])
+    await store.close()
+    expect(left('parts')).toBe(3)
+    const again = opened(limits)
+    await again.pool([part('t', 'mine', 5_000)])
+    expect(await asked(again, ['p', 'q', 'r', 's', 't'])).toEqual([[], [], ['mine anew'], ['mine'], ['mine']])
+    clock.pass(HOUR)
+    await again.prune(clock.now())
+    await again.pool([part('u', 'mine'), part('v', 'mine'), part('w', 'mine')])
+    expect(await asked(again, ['u', 'v', 'w'])).toEqual([['mine'], ['mine'], ['mine']])
+  })
+
+  test('[STO20] a write that fails half-way says nothing', async () => {
+    await opened().close()
+    const raw = new DatabaseSync(file)
+    raw.exec("CREATE TRIGGER fault BEFORE INSERT ON parts WHEN NEW.name = 'q' BEGIN SELECT RAISE(ABORT, 'no more'); END")
+    raw.close()
+    const store = opened({ ...EMBEDDED_LIMITS, parts: 1 })
+    for (let i = 0; i < 3; i++) await expect(store.pool([part('p', 'mine'), part('q', 'mine')])).rejects.toMatchObject({ code: 'failed' })
+    expect(await store.pool([part('p', '')])).toEqual([[]])
+    expect(await store.pool([part('p', 'mine')])).toEqual([['mine']])
+  })
+})
+
+describe('budgets in the file', () => {
   test('[STO12] a mark holds until its time is over and not longer; a counter as long as the last of its takings', async () => {
     const store = opened()
     const until = instant(clock.now() + 1_000)

@@ -40,8 +40,12 @@ const BUDGETS = `
   CREATE TABLE marks (digest TEXT PRIMARY KEY, forget_at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE INDEX forgettable_marks ON marks (forget_at);
 `
+const POOL = `
+  CREATE TABLE parts (id INTEGER PRIMARY KEY, name TEXT NOT NULL, member TEXT NOT NULL, text TEXT NOT NULL, forget_at INTEGER NOT NULL, UNIQUE (name, member)) STRICT;
+  CREATE INDEX forgettable_parts ON parts (forget_at);
+`
 /** What each version of the schema added to the one before; an older file is brought up to date when it is opened. */
-const STEPS: readonly string[] = [RECORDS, BUDGETS]
+const STEPS: readonly string[] = [RECORDS, BUDGETS, POOL]
 const SCHEMA_VERSION = STEPS.length
 
 export type OpenedFile = {

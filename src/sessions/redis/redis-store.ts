@@ -5,7 +5,8 @@ import type { RecordRef, StoredRecord } from '../../core/record.ts'
 import { type Instant, instant } from '../../core/time.ts'
 import { newNonce } from '../../runtime/id.ts'
 import type { StoreGauges } from '../../runtime/metrics.ts'
-import type { Ahead, Commit, CommitAnswer, Enforcement, Outgoing, Page, Position, SessionStore, Sharing, Survey, Taking, Watcher } from '../store.ts'
+import type { Ahead, Commit, CommitAnswer, Enforcement, Outgoing, Page, Part, Position, SessionStore, Sharing, Survey, Taking, Watcher } from '../store.ts'
+import { assertParts } from '../parts.ts'
 import { StoreFault } from '../store-fault.ts'
 import { rollOf } from './acknowledgements.ts'
 import { commitAnswer, commitArgs } from './commit-text.ts'
@@ -14,6 +15,7 @@ import { LinkLost } from './link.ts'
 import { assertAmount, assertLimit } from './amounts.ts'
 import { hashOf } from './locator.ts'
 import { Outbox } from './outbox.ts'
+import { poolIn } from './pooling.ts'
 import { reachOf } from './reply.ts'
 import { Shard } from './shard.ts'
 import type { ShardPorts, ShardSettings } from './shard-ports.ts'
@@ -274,6 +276,16 @@ export class RedisStore implements SessionStore {
 
   async mark(digest: string, issuedAt: Instant, forgetAt: Instant): Promise<'first' | 'again'> {
     return Number(await this.#call(this.#byName(digest), 'mark', [newNonce(), this.#settings.home.shards, digest, issuedAt, forgetAt])) === 1 ? 'first' : 'again'
+  }
+
+  /** Where the anchors of principals lie. */
+  async pool(parts: readonly Part[]): Promise<readonly (readonly string[])[]> {
+    this.#assertOpen()
+    assertParts(parts)
+    const told: (readonly string[])[] = parts.map(() => [])
+    const byShard = this.#byShard(parts.map((part, at) => ({ part, at })), ({ part: { name } }) => ({ kind: 'principal', name }))
+    await Promise.all([...byShard].map(([shard, placed]) => poolIn(placed, args => this.#call(shard, 'pool', [this.#settings.member, ...args]), (at, texts) => { told[at] = texts })))
+    return told
   }
 
   close(): Promise<void> {
