@@ -1,7 +1,7 @@
 // What an elevation's end leaves behind: the pause of its principal, and the resource it held, free. By whoever wrote the end; tried again a few times, and
 // never the other way round: until it is written nobody gets more. SPEC: ELV11, ELV12
 import { setTimeout as pause } from 'node:timers/promises'
-import type { AnchorRef, Matter } from '../core/anchor.ts'
+import { type AnchorRef, type Matter, pausing } from '../core/anchor.ts'
 import type { Elevation } from '../core/elevation.ts'
 import type { Fact } from '../core/fact.ts'
 import type { Policy } from '../core/policy.ts'
@@ -27,7 +27,7 @@ type Left = { readonly ref: AnchorRef; readonly matter: Matter }
 
 function leftBehind({ key, principal }: Session, { id, profile, resource }: Elevation, { profiles }: Policy, at: Instant): readonly Left[] {
   const cooldown = profiles.get(profile)?.cooldown ?? null
-  const paused: Left[] = cooldown === null ? [] : [{ ref: principalAnchor(principal), matter: { is: 'principal', cooling: { [profile]: after(at, cooldown) } } }]
+  const paused: Left[] = cooldown === null ? [] : [{ ref: principalAnchor(principal), matter: pausing({ [profile]: after(at, cooldown) }) }]
   const freed: Left[] = resource === null ? [] : [{ ref: resourceAnchor(resource), matter: { is: 'resource', holder: { elevation: id, session: key, since: at, until: at } } }]
   return [...paused, ...freed]
 }

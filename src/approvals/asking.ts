@@ -17,6 +17,7 @@ import { type Params, paramsFault } from './params.ts'
 import { type Repeat, unrepeated } from './repeat.ts'
 import { type Review, reviewOf, type Unreviewed } from './review.ts'
 import { type AnchorLookup, type ShownPurposes, type Task, taskOf } from './task.ts'
+import { riskTies } from './trust.ts'
 
 export type Ask = {
   readonly profile: string
@@ -137,16 +138,18 @@ export async function prepare(ask: Ask, asker: Asker, world: World, { id, asked 
   if (fault !== null) return decline('bad_request', fault)
   const task = await taskOf(policy, profile, ask.purposes, asker.shown, asker.principal.tenant, look)
   if (isDeclined(task)) return task
+  const trusted = await riskTies(profile, asker.principal, look)
+  if (isDeclined(trusted)) return trusted
   const unmet = requirementFault(profile, asker, task, ask.params)
   if (unmet !== null) return unmet
   const opening = await openingOf(profile, ask.startsAt, world)
   if (isDeclined(opening)) return opening
   const { approval, limits } = profile
-  const { seen, ...purposes } = task
+  const { seen, ties, ...purposes } = task
   const checked = seen?.matter?.is === 'ticket' ? { facts: seen.matter.facts, source: seen.matter.source, seenAt: seen.matter.seenAt } : null
   const word = wordOf(profile, asker, task, ask.params)
   const elevation: Elevation = {
-    id, profile: profile.name, adds: profile.adds, ...purposes, checked, within: profile.within, schedules: opening.schedules, params: ask.params, for: span, max: profile.max, ...word,
+    id, profile: profile.name, adds: profile.adds, ...purposes, ties: [...ties, ...trusted], checked, within: profile.within, schedules: opening.schedules, params: ask.params, for: span, max: profile.max, ...word,
     limits, budget: isLimited(limits) ? budgetOf(id, profile, asker.principal, task, opening.occurrence, word.stages.length > 0, now) : null, spent: false,
     startsAt: ask.startsAt, requestedAt: now, requestedBy: asker.filedBy, barred: barredOf(asker), because: ask.note.slice(0, 512), approvals: [], revision: 0, extended: false,
     recording: profile.recording, alone: profile.alone, resource: resourceOf(profile, task.purposes, ask.params), afterEnd: thenOf(policy, profile), follows: null,

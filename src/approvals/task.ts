@@ -67,7 +67,7 @@ async function progressTie(kind: PurposeKind, shown: ShownPurposes, look: Anchor
   const anchor = progressAnchor(position)
   const found = await look(anchor)
   if (found?.matter?.is === 'progress' && found.matter.position > position.at) return decline('purpose_over', `this ${kind} is over: ${kind} ${found.matter.value} has begun`)
-  return { anchor, generation: found?.generation ?? instant(0), reason: 'purpose_over', position: position.at }
+  return { anchor, generation: found?.generation ?? instant(0), reason: 'purpose_over', position: position.at, level: null }
 }
 
 type Sourced = { readonly tie: Tie; readonly anchor: Anchor | null }
@@ -77,7 +77,7 @@ async function sourcedTie(policy: Policy, source: string, kind: PurposeKind, ten
   const found = await look(ref)
   if (found === null && (kind === 'ticket' || source !== 'manual')) return decline(kind === 'ticket' ? 'ticket_unknown' : 'purpose_mismatch', `no source has confirmed ${kind} ${value}`)
   if (found?.state === 'ended') return decline(kind === 'ticket' ? 'ticket_closed' : 'purpose_over', `${kind} ${value} is over`)
-  return { anchor: found, tie: { anchor: ref, generation: found?.generation ?? instant(0), reason: END_OF[kind], position: null } }
+  return { anchor: found, tie: { anchor: ref, generation: found?.generation ?? instant(0), reason: END_OF[kind], position: null, level: null } }
 }
 
 /** What the ask is for, as everything it names is now. */

@@ -1,8 +1,8 @@
 // Compiles a condition's text to a function of the judge's input, or tells what is wrong with it and where.
 // A compiled condition never throws and never waits: what cannot be evaluated is `error`. SPEC: DEC5, CFG4, CFG5
 import type { ParseResult } from '@marcbachmann/cel-js'
-import type { Condition, SubjectCondition, TaskCondition, TextExpression } from '../core/condition.ts'
-import { RuleContext, SubjectContext, TaskContext } from './context.ts'
+import type { Condition, RiskCondition, SubjectCondition, TaskCondition, TextExpression } from '../core/condition.ts'
+import { RiskContext, RuleContext, SubjectContext, TaskContext } from './context.ts'
 import { type ContextKind, ENVIRONMENTS, VETTED_IN_CIDR, VETTED_MATCHES } from './environment.ts'
 import { type Fault, harden, survey } from './syntax.ts'
 import type { Root } from './vocabulary.ts'
@@ -15,7 +15,7 @@ type ConditionFault = Fault & { readonly hint: string | null }
 export type Compiled<T> = { readonly ok: true; readonly condition: T } | { readonly ok: false; readonly faults: readonly ConditionFault[] }
 
 type Program = (context: object) => unknown
-type Ready = { readonly ok: true; readonly program: Program; readonly roots: ReadonlySet<Root> } | { readonly ok: false; readonly faults: readonly ConditionFault[] }
+type Ready = { readonly ok: true; readonly program: Program; readonly roots: ReadonlySet<Root>; readonly windows: ReadonlyMap<string, number> } | { readonly ok: false; readonly faults: readonly ConditionFault[] }
 
 const HARDENED: ReadonlyMap<string, string> = new Map([['matches', VETTED_MATCHES], ['inCidr', VETTED_IN_CIDR]])
 
@@ -37,6 +37,7 @@ function faultOf(error: unknown, kind: ContextKind): ConditionFault {
 /** What can be read, kind by kind. */
 const ROOTS_OF: { readonly [K in ContextKind]: string } = {
   rule: 'the roots are subject, request, path, source, session, elevation and, with `inspect: json`, body', subject: 'only `subject` can be read here', identity: 'only `identity` can be read here',
+  risk: 'the roots are subject, stats, outcome, window, route, request and source',
   task: 'the roots are subject, ticket, purpose and params', message: 'only `body` can be read here',
 }
 
@@ -59,19 +60,21 @@ function bounded(source: string, kind: ContextKind): Program {
   return program
 }
 
-function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | null, gives: 'bool' | 'string' = 'bool'): Ready {
+const NUMBERS: ReadonlySet<string> = new Set(['double', 'int', 'uint'])
+
+function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | null, gives: 'bool' | 'string' | 'number' = 'bool'): Ready {
   if (source.trim() === '') return failed('the condition is empty')
   if (new TextEncoder().encode(source).length > CONDITION_BYTES_MAX) return failed(`the condition is longer than ${CONDITION_BYTES_MAX} bytes`)
   const first = parsed(source, kind)
   if ('message' in first) return { ok: false, faults: [first] }
-  const { roots, faults } = survey(first.ast, params)
+  const { roots, windows, faults } = survey(first.ast, params)
   const { valid, type, error } = first.check()
   if (!valid) return { ok: false, faults: [faultOf(error, kind), ...faults.map(fault => ({ ...fault, hint: null }))] }
   if (faults.length > 0) return { ok: false, faults: faults.map(fault => ({ ...fault, hint: null })) }
   const isOpen = kind === 'message' && type === 'dyn' // what a message holds shows when it is read
-  if (type !== gives && !isOpen) return failed(`the condition gives ${type ?? 'nothing'}, not ${gives}`, type === 'dyn' && gives === 'bool' ? 'compare it: `… == true`' : null)
+  if (!(gives === 'number' ? NUMBERS.has(type ?? '') : type === gives) && !isOpen) return failed(`the condition gives ${type ?? 'nothing'}, not ${gives}`, type === 'dyn' && gives === 'bool' ? 'compare it: `… == true`' : null)
   try {
-    return { ok: true, program: bounded(source, kind), roots }
+    return { ok: true, program: bounded(source, kind), roots, windows }
   } catch (thrown) {
     return { ok: false, faults: [faultOf(thrown, kind)] }
   }
@@ -90,6 +93,15 @@ function textOf(program: Program, context: object): string | null {
   try {
     const value = program(context)
     return typeof value === 'string' ? value : null
+  } catch {
+    return null
+  }
+}
+
+function numberOf(program: Program, context: object): number | null {
+  try {
+    const value = program(context)
+    return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : null
   } catch {
     return null
   }
@@ -144,6 +156,17 @@ export function compileTaskCondition(source: string): Compiled<TaskCondition> {
   return { ok: true, condition: { source, readsTicket: made.roots.has('ticket'), test: input => (readsClaims && input.claims === null ? 'unknown' : answer(program, new TaskContext(input))) } }
 }
 
+/**
+ * A condition about a caller's conduct: the `when` of a risk rule.
+ * @returns also the windows it asks about, and where they are named
+ */
+export function compileRiskCondition(source: string): Compiled<RiskCondition & { readonly windows: ReadonlyMap<string, number> }> {
+  const made = ready(source, 'risk', null)
+  if (!made.ok) return made
+  const { program, windows } = made
+  return { ok: true, condition: { source, windows, test: input => answer(program, new RiskContext(input)) } }
+}
+
 /** What a connector heard, as a function of the JSON. Never throws. */
 export type MessageText = { readonly source: string; readonly read: (message: unknown) => string | null }
 export type MessageTest = { readonly source: string; readonly test: (message: unknown) => 'true' | 'false' | 'error' }
@@ -154,6 +177,16 @@ export function compileMessageText(source: string): Compiled<MessageText> {
   if (!made.ok) return made
   const { program } = made
   return { ok: true, condition: { source, read: message => textOf(program, { body: message }) } }
+}
+
+/** A number of a message, such as a score; null where it is none. */
+export type MessageNumber = { readonly source: string; readonly read: (message: unknown) => number | null }
+
+export function compileMessageNumber(source: string): Compiled<MessageNumber> {
+  const made = ready(source, 'message', null, 'number')
+  if (!made.ok) return made
+  const { program } = made
+  return { ok: true, condition: { source, read: message => numberOf(program, { body: message }) } }
 }
 
 export function compileMessageTest(source: string): Compiled<MessageTest> {

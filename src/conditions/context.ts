@@ -1,12 +1,13 @@
 // What conditions read, as views over the judge's input: nothing is built before it is asked for, nothing is copied twice.
 // The getters are the whole vocabulary; the types beside them in vocabulary.ts are what load-time checking knows. SPEC: DEC5, CFG4
-import type { ConditionInput, TaskInput } from '../core/condition.ts'
+import type { ConditionInput, RiskInput, TaskInput } from '../core/condition.ts'
 import type { Elevation } from '../core/elevation.ts'
 import type { Evaluation } from '../core/evaluation.ts'
 import type { PathParams } from '../core/path-pattern.ts'
 import type { Claims, Principal } from '../core/principal.ts'
 import type { Purposes } from '../core/purpose.ts'
 import type { SessionId } from '../core/session.ts'
+import type { Stats } from '../core/stats.ts'
 
 export class SubjectView {
   readonly #principal: Principal
@@ -114,6 +115,75 @@ export class RuleContext {
   get session(): SessionView { return new SessionView(this.#input.session) }
   /** Absent on baseline, where the judge answers for a condition that reads it. */
   get elevation(): ElevationView | undefined { return this.#input.elevation === null ? undefined : new ElevationView(this.#input.elevation) }
+}
+
+export class StatsView implements Stats {
+  readonly #stats: Stats
+  constructor(stats: Stats) {
+    this.#stats = stats
+  }
+
+  get requestsPerMinute(): number { return this.#stats.requestsPerMinute }
+  get requests5m(): number { return this.#stats.requests5m }
+  get refusalsPerMinute(): number { return this.#stats.refusalsPerMinute }
+  get refusals5m(): number { return this.#stats.refusals5m }
+  get bytesPerMinute(): number { return this.#stats.bytesPerMinute }
+  get bytes5m(): number { return this.#stats.bytes5m }
+  get tenantsSeen(): number { return this.#stats.tenantsSeen }
+  get pathsSeen(): number { return this.#stats.pathsSeen }
+  get toolsSeen(): number { return this.#stats.toolsSeen }
+  get sourcesSeen(): number { return this.#stats.sourcesSeen }
+  get firstTenant(): boolean { return this.#stats.firstTenant }
+  get firstTool(): boolean { return this.#stats.firstTool }
+  get firstSource(): boolean { return this.#stats.firstSource }
+  get unusualRoute(): boolean { return this.#stats.unusualRoute }
+  get sessions(): number { return this.#stats.sessions }
+}
+
+export class OutcomeView {
+  readonly refused: boolean
+  readonly reason: string
+  constructor({ refused, reason }: RiskInput['outcome']) {
+    this.refused = refused
+    this.reason = reason
+  }
+}
+
+export class WindowsView {
+  readonly open: (name: string) => boolean
+  constructor({ isOpen }: RiskInput) {
+    this.open = isOpen
+  }
+}
+
+export class RouteView {
+  readonly name: string
+  readonly rule: string
+  readonly label: string
+  constructor({ route, rule, label }: RiskInput) {
+    this.name = route
+    this.rule = rule
+    this.label = label
+  }
+}
+
+/** One for all rules that are asked about one request. */
+export class RiskContext {
+  readonly #input: RiskInput
+  #subject: SubjectView | null = null
+  #stats: StatsView | null = null
+  #request: RequestView | null = null
+  constructor(input: RiskInput) {
+    this.#input = input
+  }
+
+  get subject(): SubjectView { return (this.#subject ??= new SubjectView(this.#input.principal, this.#input.claims)) }
+  get stats(): StatsView { return (this.#stats ??= new StatsView(this.#input.stats)) }
+  get request(): RequestView { return (this.#request ??= new RequestView(this.#input.evaluation)) }
+  get source(): SourceView { return new SourceView(this.#input.evaluation.context.source) }
+  get outcome(): OutcomeView { return new OutcomeView(this.#input.outcome) }
+  get window(): WindowsView { return new WindowsView(this.#input) }
+  get route(): RouteView { return new RouteView(this.#input) }
 }
 
 const NO_CLAIMS: Claims = {}

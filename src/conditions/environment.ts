@@ -2,7 +2,7 @@
 // `matches` and `inCidr` are rewritten to bounded forms whose literals were compiled at load. SPEC: CFG4, CFG5
 import { Environment } from '@marcbachmann/cel-js'
 import { type Cidr, inCidr, parseCidr } from './cidr.ts'
-import { ElevationView, RequestView, SessionView, SourceView, SubjectView } from './context.ts'
+import { ElevationView, OutcomeView, RequestView, RouteView, SessionView, SourceView, StatsView, SubjectView, WindowsView } from './context.ts'
 import { SUBJECT_MAX } from './pattern.ts'
 import { type Root, ROOTS, VOCABULARY } from './vocabulary.ts'
 
@@ -40,7 +40,7 @@ function boundedMatch(subject: string, pattern: string): boolean {
   return PATTERNS.get(pattern).test(subject)
 }
 
-const CLASSES: { readonly [R in Root]?: Function } = { subject: SubjectView, request: RequestView, source: SourceView, session: SessionView, elevation: ElevationView }
+const CLASSES: { readonly [R in Root]?: Function } = { stats: StatsView, outcome: OutcomeView, window: WindowsView, route: RouteView, subject: SubjectView, request: RequestView, source: SourceView, session: SessionView, elevation: ElevationView }
 
 function environment(roots: readonly Root[]): Environment {
   const env = new Environment({
@@ -54,6 +54,7 @@ function environment(roots: readonly Root[]): Environment {
     if (ctor !== undefined) env.registerType(type, { ctor, fields: Object.fromEntries(Object.entries(members).map(([name, member]) => [name, member.type])) })
     env.registerVariable(root, type)
   }
+  if (roots.includes('window')) env.registerFunction('Windows.open(string): bool', (windows: WindowsView, name: string) => windows.open(name))
   if (roots.includes('source')) env.registerFunction('Source.inCidr(string): bool', () => false)
   env.registerFunction({ name: VETTED_MATCHES, receiverType: 'string', returnType: 'bool', params: [{ name: 'pattern', type: 'string' }], handler: boundedMatch })
   if (roots.includes('source')) {
@@ -65,9 +66,9 @@ function environment(roots: readonly Root[]): Environment {
 
 const OF_RULES: ReadonlySet<Root> = new Set<Root>(['subject', 'request', 'path', 'source', 'session', 'elevation', 'body'])
 
-/** `task`: who asks, for what, and what the ticket says. `message`: what a connector heard. `rule`: everything a rule's `if` may read. `subject`: the caller alone, for `eligible` and `when`. `identity`: what an operator's credential says, for roles. */
+/** `risk`: a caller's conduct. `task`: who asks, for what, and what the ticket says. `message`: what a connector heard. `rule`: everything a rule's `if` may read. `subject`: the caller alone, for `eligible` and `when`. `identity`: what an operator's credential says, for roles. */
 export const ENVIRONMENTS = {
   rule: environment(ROOTS.filter(root => OF_RULES.has(root))), subject: environment(['subject']), identity: environment(['identity']),
-  task: environment(['subject', 'ticket', 'purpose', 'params']), message: environment(['body']),
+  task: environment(['subject', 'ticket', 'purpose', 'params']), message: environment(['body']), risk: environment(['subject', 'stats', 'outcome', 'window', 'route', 'request', 'source']),
 } as const
 export type ContextKind = keyof typeof ENVIRONMENTS

@@ -7,7 +7,8 @@ import { type Root, ROOTS } from './vocabulary.ts'
 
 export type Fault = { readonly message: string; readonly at: number }
 
-type Survey = { readonly roots: ReadonlySet<Root>; readonly faults: readonly Fault[] }
+/** `windows`: those it asks about. */
+type Survey = { readonly roots: ReadonlySet<Root>; readonly windows: ReadonlyMap<string, number>; readonly faults: readonly Fault[] }
 
 const LOOPS: ReadonlySet<string> = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
 const LOOP_DEPTH_MAX = 2
@@ -27,6 +28,8 @@ const isRoot = (name: string): name is Root => (ROOTS as readonly string[]).incl
 class Surveyor {
   readonly roots = new Set<Root>()
   readonly faults: Fault[] = []
+  /** Where each is named. */
+  readonly windows = new Map<string, number>()
   readonly #params: ReadonlySet<string> | null
   constructor(params: ReadonlySet<string> | null) {
     this.#params = params
@@ -49,6 +52,7 @@ class Surveyor {
     const [first] = args
     if (name === 'matches') this.#matches(first, node)
     if (name === 'inCidr') this.#block(first, node)
+    if (name === 'open' && receiver.op === 'id' && receiver.args === 'window') this.#window(first, node)
     const binds = LOOPS.has(name) || (name === 'bind' && receiver.op === 'id' && receiver.args === 'cel')
     if (binds && first?.op === 'id' && isRoot(first.args)) this.#fault(`a variable must not be called '${first.args}' like a root`, first.start)
     if (LOOPS.has(name) && loops >= LOOP_DEPTH_MAX) this.#fault(`'${name}' is nested more than ${LOOP_DEPTH_MAX} deep`, node.start)
@@ -59,6 +63,12 @@ class Surveyor {
     if (pattern === undefined || text === null) return this.#fault('the pattern of matches() must be a literal', (pattern ?? node).start)
     const fault = patternFault(text)
     if (fault !== null) this.#fault(`the pattern ${fault}`, pattern.start)
+  }
+
+  #window(named: ASTNode | undefined, node: ASTNode): void {
+    const name = literalOf(named)
+    if (named === undefined || name === null) return this.#fault('the name of window.open() must be a literal', (named ?? node).start)
+    this.windows.set(name, named.start)
   }
 
   #block(block: ASTNode | undefined, node: ASTNode): void {
@@ -80,7 +90,7 @@ class Surveyor {
 export function survey(ast: ASTNode, params: ReadonlySet<string> | null): Survey {
   const surveyor = new Surveyor(params)
   surveyor.walk(ast, 0)
-  return { roots: surveyor.roots, faults: surveyor.faults }
+  return { roots: surveyor.roots, windows: surveyor.windows, faults: surveyor.faults }
 }
 
 /** Replaces the calls whose arguments were vetted by their bounded forms. Call on a tree that was not checked yet. */

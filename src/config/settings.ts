@@ -7,6 +7,7 @@ import type { PrincipalKind } from '../core/principal.ts'
 import type { PurposeKind } from '../core/purpose.ts'
 import type { Duration } from '../core/time.ts'
 import type { ChannelSettings } from './compile/notify.ts'
+import type { ScoreSettings } from './compile/scores.ts'
 
 export const SERVICES = ['proxy', 'keys', 'admin', 'health', 'metrics', 'signals'] as const
 export type Service = (typeof SERVICES)[number]
@@ -41,7 +42,8 @@ export type ListenerSettings = {
   readonly proxyProtocol: boolean
 }
 
-export type ClaimNames = { readonly tenant: string | null; readonly owner: string | null; readonly client: string | null; readonly device: string | null }
+/** Which claims mean what. `subjectCase` fold: whom its issuer names in other letters is the same. */
+export type ClaimNames = { readonly tenant: string | null; readonly owner: string | null; readonly client: string | null; readonly device: string | null; readonly subjectCase: 'exact' | 'fold' }
 
 type Provider = { readonly name: string; readonly kind: PrincipalKind; readonly claims: ClaimNames }
 
@@ -261,6 +263,8 @@ export type Settings = {
   readonly upstreams: ReadonlyMap<string, UpstreamSettings>
   /** Who tells of tickets, runs and the like, by name. */
   readonly connectors: ReadonlyMap<string, ConnectorSettings>
+  /** Webhooks that tell of scores, by name. */
+  readonly scores: ReadonlyMap<string, ScoreSettings>
   /** Those that requests show in a signed header. */
   readonly signedPurposes: ReadonlyMap<PurposeKind, SignedPurposeSettings>
   readonly admin: AdminSettings

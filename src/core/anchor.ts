@@ -3,6 +3,7 @@
 import type { ElevationId } from './elevation.ts'
 import { type Position, PURPOSE_KINDS } from './purpose.ts'
 import type { RefusalReason } from './reason.ts'
+import { NO_STANDING, type Standing } from './risk.ts'
 import { type Instant, instant } from './time.ts'
 import type { Override } from './window.ts'
 
@@ -38,12 +39,15 @@ export type Matter =
   | { readonly is: 'ticket'; readonly facts: TicketFacts; readonly source: string; readonly seenAt: Instant; readonly was: readonly SaidBefore[] }
   /** An operator's word on a window; null takes it back. `reopened`: when a word last opened it again, 0 before the first: nothing that ran before runs on. */
   | { readonly is: 'window'; readonly override: Override | null; readonly reopened: Instant }
-  /** Profiles that a principal may not ask for before an instant. */
-  | { readonly is: 'principal'; readonly cooling: { readonly [profile: string]: Instant } }
+  /** What belongs to a principal and to none of its sessions. `cooling`: profiles it may not ask for before an instant. */
+  | ({ readonly is: 'principal'; readonly cooling: { readonly [profile: string]: Instant } } & Standing)
   /** Whoever holds a resource alone, until then at the latest; null for nobody. */
   | { readonly is: 'resource'; readonly holder: Holding | null }
   /** An elevation that was taken without asking, to be looked at before an instant. */
   | { readonly is: 'review'; readonly elevation: ElevationId; readonly session: string; readonly profile: string; readonly subject: string; readonly barred: readonly string[]; readonly dueAt: Instant; readonly verdict: 'pending' | 'accepted' | 'rejected' | 'missed'; readonly by: string }
+
+/** Pauses alone. */
+export const pausing = (cooling: { readonly [profile: string]: Instant }): Matter => ({ is: 'principal', cooling, ...NO_STANDING })
 
 export type Anchor = {
   readonly record: 'anchor'

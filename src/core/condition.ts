@@ -7,6 +7,7 @@ import type { PathParams } from './path-pattern.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { Purposes } from './purpose.ts'
 import type { SessionId } from './session.ts'
+import type { Stats } from './stats.ts'
 
 export type ConditionInput = {
   readonly principal: Principal
@@ -35,6 +36,24 @@ export type SubjectCondition = {
   readonly source: string
   readonly test: (principal: Principal, claims: Claims) => 'true' | 'false' | 'error'
 }
+
+/** What a request turned out to be, as risk rules read it; `refused` false while it is not judged yet. */
+export type Outcome = { readonly refused: boolean; readonly reason: string }
+
+export type RiskInput = {
+  readonly principal: Principal
+  readonly claims: Claims
+  readonly evaluation: Evaluation
+  readonly route: string
+  readonly rule: string
+  readonly label: string
+  readonly stats: Stats
+  readonly outcome: Outcome
+  readonly isOpen: (window: string) => boolean
+}
+
+/** A condition about conduct. Never throws: what cannot be evaluated is `error`, which adds nothing and is counted. */
+export type RiskCondition = { readonly source: string; readonly test: (input: RiskInput) => 'true' | 'false' | 'error' }
 
 export type TaskInput = {
   readonly principal: Principal

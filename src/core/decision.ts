@@ -2,6 +2,7 @@
 // SPEC: DEC1, DEC7
 import type { Elevation } from './elevation.ts'
 import type { Reason } from './reason.ts'
+import type { StepUp } from './step-up.ts'
 import type { Instant } from './time.ts'
 
 declare const made: unique symbol
@@ -19,6 +20,8 @@ export type Permit = {
   readonly until: Instant
   /** On an observed route: what enforcing would have answered. */
   readonly would: Reason | null
+  /** What the caller showed anew that it stands on; null where it needs nothing of that kind. */
+  readonly stepUp: StepUp | null
   readonly [made]: 'by the judge'
 }
 
@@ -32,7 +35,7 @@ export type Refusal = {
 export type Decision = Permit | Refusal
 
 /** @internal evaluate.ts is the only caller; the architecture test holds it to that. */
-export const permit = (grant: Grant, until: Instant, would: Reason | null): Permit => ({ effect: 'permit', grant, until, would }) as Permit // the brand exists in the type only
+export const permit = (grant: Grant, until: Instant, would: Reason | null, stepUp: StepUp | null = null): Permit => ({ effect: 'permit', grant, until, would, stepUp }) as Permit // the brand exists in the type only
 
 export const refuse = (reason: Reason, requestable = false): Refusal => ({ effect: 'refuse', reason, requestable })
 

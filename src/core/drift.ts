@@ -5,6 +5,7 @@ import type { Case } from './checks/check.ts'
 import type { Evaluation } from './evaluation.ts'
 import type { Evidence } from './evidence.ts'
 import { paramsOf } from './path-pattern.ts'
+import type { RiskLevel } from './risk.ts'
 import type { Session } from './session.ts'
 
 /** Of what was shown so many characters are kept. */
@@ -51,10 +52,13 @@ export function boundDrift({ bindings, brokered }: Session, modes: BindingModes,
   return null
 }
 
+const isKept = (level: RiskLevel | null | undefined): boolean => level?.acts.narrow?.ownTenant === true
+
 /** The first drift that the configuration treats so; null where everything is as it was bound. */
 export function driftOf(c: Case, session: Session, mode: Drifting): Drift | null {
   const modes = c.policy.sessions.bind
-  return boundDrift(session, modes, mode, c.evaluation) ?? (modes.tenant === mode ? tenantDrift(c, session) : null)
+  const tenant = isKept(c.standing?.level) || isKept(c.standing?.levelAbove) ? 'required' : modes.tenant // at risk it is kept to its own
+  return boundDrift(session, modes, mode, c.evaluation) ?? (tenant === mode ? tenantDrift(c, session) : null)
 }
 
 /** Is there room for this drift in what the life tells of, and is it not told yet? */

@@ -8,6 +8,9 @@ import type { Policy } from './policy.ts'
 import { NO_PURPOSES, purposeFit, type Purposes } from './purpose.ts'
 import type { Claims } from './principal.ts'
 import { type Reason, REASONS } from './reason.ts'
+import { levelAt, type LevelActs, NO_ACTS, NO_STANDING, type RiskLevel, type Standing as Trust } from './risk.ts'
+import { nextStepUpChange } from './step-up.ts'
+import { isInForce, type Taint } from './taint.ts'
 import { intersection, NO_SCOPE, type Scope, type ScopeName, scopeOf } from './scope.ts'
 import { type Brokered, cappedTo, type Parent, type Session } from './session.ts'
 import { earlier, FOREVER, type Instant } from './time.ts'
@@ -19,11 +22,22 @@ export type Carrier = { readonly elevation: Elevation; readonly carries: Scope; 
 /** What is known of the life a session was delegated from. `unasked`: nobody looked, and it is taken as the record has it; never for the judge. */
 export type ParentView = { readonly is: 'there'; readonly standing: Effective; /** Its newest credential was seen here. */ readonly baselineKnown: boolean } | { readonly is: 'gone' | 'unasked' }
 
+/** What is known of its principal; `unknown` until that was asked for. */
+export type Trusted = Trust | 'unknown'
+
 export type Effective = {
   readonly session: Session
   readonly state: 'live' | 'frozen' | 'refused'
   /** Why it is not live; null when it is. */
   readonly reason: Reason | null
+  /** It is not live because of its principal's risk: routes that only observe look past that. */
+  readonly byRisk: boolean
+  /** Where its principal's risk stands; null at none. */
+  readonly level: RiskLevel | null
+  /** Where that of those it was delegated from stands, the highest. */
+  readonly levelAbove: RiskLevel | null
+  /** What it or its principal has touched. */
+  readonly taints: readonly Taint[]
   /** What a broker and a parent leave it at most; null where it has neither. */
   readonly ceiling: Scope | null
   /** Scopes beyond that which its parent would leave it, but for what holds the parent's elevations for now. */
@@ -47,8 +61,8 @@ type Known = Extract<ParentView, { is: 'there' }>
 const left = (most: Scope | null, held: Scope = NO_SCOPE, until: Instant = FOREVER): Leave => ({ state: 'live', reason: null, most, held, until })
 const over = (reason: Reason, until: Instant): Leave => ({ state: 'refused', reason, most: NO_SCOPE, held: NO_SCOPE, until })
 
-/** The parent's newest credential, as locks ask about it. */
-function shownBy({ principal, credential: { id, ...credential }, bindings: { key, device, workload } }: Session): ShownToLocks {
+/** A session's newest credential, as locks ask about it. */
+export function shownBy({ principal, credential: { id, ...credential }, bindings: { key, device, workload } }: Session): ShownToLocks {
   return { evidence: { ...credential, provider: '', fingerprint: '', credential: id, issuer: principal.issuer, keyThumbprint: key, device, claimed: NO_PURPOSES }, context: { workload, certified: null } }
 }
 
@@ -58,8 +72,8 @@ function lends({ elevation: { purposes, keyThumbprint, workload, budget, recordi
 }
 
 /** Where its newest credential was not seen here, what its baseline was when it delegated stands for it. */
-function baselineOfParent({ baseline: delegated }: Parent, { standing: { session: { cap }, baseline }, baselineKnown }: Known): Scope {
-  const limit = cappedTo(cap)
+function baselineOfParent({ baseline: delegated }: Parent, { standing: { session, level, baseline }, baselineKnown }: Known): Scope {
+  const limit = limitOf(session, level?.acts ?? null)
   return baselineKnown ? intersection(baseline, delegated) : limit === null ? delegated : intersection(delegated, limit)
 }
 
@@ -87,19 +101,35 @@ function leaveOf({ brokered, bindings }: Session, parent: ParentView, locks: Loc
   return parent.is === 'there' ? leftByParent(brokered, brokered.parent, bindings, parent, locks, policy, now) : over('parent_ended', FOREVER)
 }
 
-function standing(session: Session, locks: LockIndex, now: Instant, leave: Leave): { readonly state: Effective['state']; readonly reason: Reason | null; readonly baselineOnly: boolean; readonly until: Instant } {
+type Own = { readonly state: Effective['state']; readonly reason: Reason | null; readonly byRisk: boolean; readonly baselineOnly: boolean; readonly until: Instant }
+const refusedFor = (reason: Reason, until: Instant, byRisk = false): Own => ({ state: 'refused', reason, byRisk, baselineOnly: false, until })
+
+/** Nobody answered in time what ends its session then. */
+const wasUnanswered = ({ stepUps }: Session, now: Instant): boolean =>
+  stepUps.some(({ state, expiresAt, onTimeout }) => state.is === 'pending' && onTimeout === 'terminate' && expiresAt <= now)
+
+/** What is over, whatever else is known. */
+function overBy(session: Session, now: Instant, leave: Leave): Own | null {
+  if (session.state.is !== 'live') return refusedFor(session.state.reason, FOREVER)
+  if (session.endsAt <= now) return refusedFor('max_reached', FOREVER)
+  if (session.frozen?.until != null && session.frozen.until <= now) return refusedFor('frozen_too_long', FOREVER)
+  if (session.stepUps.length > 0 && wasUnanswered(session, now)) return refusedFor('step_up_denied', FOREVER)
+  return leave.state === 'refused' ? refusedFor(leave.reason ?? 'parent_ended', leave.until) : null // a lock on the parent may lift
+}
+
+function standing(session: Session, locks: LockIndex, now: Instant, leave: Leave, acts: LevelActs | 'unknown'): Own {
+  const ended = overBy(session, now, leave)
+  if (ended !== null) return ended
   const until = earlier(earlier(session.endsAt, session.frozen?.until ?? FOREVER), leave.until)
-  const refused = (reason: Reason) => ({ state: 'refused', reason, baselineOnly: false, until: FOREVER }) as const
-  if (session.state.is !== 'live') return refused(session.state.reason)
-  if (session.endsAt <= now) return refused('max_reached')
-  if (session.frozen?.until != null && session.frozen.until <= now) return refused('frozen_too_long')
-  if (leave.state === 'refused') return { ...refused(leave.reason ?? 'parent_ended'), until: leave.until } // a lock on the parent may lift
   const hit = locksOnSession(locks, session, now)
   const bound = hit === null ? until : earlier(until, hit.until)
-  if (hit?.lock.effect === 'deny') return { state: 'refused', reason: hit.lock.reason, baselineOnly: false, until: bound }
-  const baselineOnly = hit !== null && hit.toBaseline
-  if (session.frozen !== null || hit?.lock.effect === 'freeze' || leave.state === 'frozen') return { state: 'frozen', reason: 'frozen', baselineOnly, until: bound }
-  return { state: 'live', reason: null, baselineOnly, until: bound }
+  if (hit?.lock.effect === 'deny') return refusedFor(hit.lock.reason, bound)
+  if (acts === 'unknown') return { state: 'frozen', reason: 'stale', byRisk: false, baselineOnly: true, until: bound }
+  const baselineOnly = (hit !== null && hit.toBaseline) || (acts.narrow !== null && acts.narrow.to === null)
+  const held = session.frozen !== null || hit?.lock.effect === 'freeze' || leave.state === 'frozen'
+  if (acts.terminate) return refusedFor('risk', bound, !held)
+  if (held || acts.freeze) return { state: 'frozen', reason: 'frozen', byRisk: !held, baselineOnly, until: bound }
+  return { state: 'live', reason: null, byRisk: false, baselineOnly, until: bound }
 }
 
 function lossOf(elevation: Elevation, footing: Footing, session: Session, locks: LockIndex, policy: Policy, now: Instant, baselineOnly: boolean): Reason | null {
@@ -127,17 +157,49 @@ const NO_FOOTING: Footing = { ended: null, unheard: false, waits: null, until: F
 
 const order = (a: Carrier, b: Carrier): number => a.until - b.until || (a.elevation.id < b.elevation.id ? -1 : 1)
 
+const NO_TAINTS: readonly Taint[] = []
+
+/** What it may reach at most, by its cap and by its principal's risk. */
+export function limitOf({ cap }: Session, acts: LevelActs | null): Scope | null {
+  const narrow = acts?.narrow ?? null
+  const limit = cappedTo(cap)
+  if (narrow === null || narrow.to === null) return limit
+  return limit === null ? narrow.to : intersection(limit, narrow.to)
+}
+
+/** Its own, its principal's, and those of the session it was delegated from. */
+function taintsOn({ taints, brokered }: Session, trusted: Trust, parent: ParentView, now: Instant): readonly Taint[] {
+  const above = brokered?.parent == null || parent.is !== 'there' ? NO_TAINTS : parent.standing.taints
+  if (taints.length === 0 && trusted.taints.length === 0 && above.length === 0) return NO_TAINTS
+  return [...taints, ...trusted.taints, ...above].filter(taint => isInForce(taint, now))
+}
+
+function levelOn({ brokered }: Session, parent: ParentView): RiskLevel | null {
+  if (brokered?.parent == null || parent.is !== 'there') return null
+  const { level, levelAbove } = parent.standing
+  return level === null || (levelAbove !== null && levelAbove.at > level.at) ? levelAbove : level
+}
+
+/** When one of them passes, or a step-up does. */
+const nextOf = (session: Session, taints: readonly Taint[], now: Instant): Instant => taints.reduce((next, { until }) => earlier(next, until ?? FOREVER), nextStepUpChange(session.stepUps, now))
+
 /**
  * @param baseline the compiled Baseline Scope of this principal (policy `baselineOf`)
  * @param parent of a session that a broker opened under another; `gone` where nobody knows it
  * @param anchors every anchor the session's elevations are tied to; one that is not found has never been ended
  * @param claims of its newest credential; null where none was seen here
+ * @param trusted what is kept of its principal
  */
-export function effective(session: Session, baseline: Scope, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant, parent: ParentView = { is: 'gone' }, claims: Claims | null = null): Effective {
+export function effective(session: Session, baseline: Scope, anchors: AnchorView, locks: LockIndex, policy: Policy, now: Instant, parent: ParentView = { is: 'gone' }, claims: Claims | null = null, trusted: Trusted = NO_STANDING): Effective {
+  const trust = trusted === 'unknown' ? NO_STANDING : trusted
+  const level = trust.level === null ? null : levelAt(policy.risk, trust.level.at)
+  const acts = level?.acts ?? NO_ACTS
+  const levelAbove = levelOn(session, parent)
   const leave = leaveOf(session, parent, locks, policy, now)
-  const own = standing(session, locks, now, leave)
-  if (own.state === 'refused') return { session, state: own.state, reason: own.reason, ceiling: NO_SCOPE, held: NO_SCOPE, baseline: NO_SCOPE, carriers: [], frozen: [], lost: new Map(), until: own.until }
-  const [limit, ceiling] = [cappedTo(session.cap), leave.most]
+  const own = standing(session, locks, now, leave, trusted === 'unknown' ? 'unknown' : acts)
+  const taints = taintsOn(session, trust, parent, now)
+  if (own.state === 'refused') return { session, state: own.state, reason: own.reason, byRisk: own.byRisk, level, levelAbove, taints, ceiling: NO_SCOPE, held: NO_SCOPE, baseline: NO_SCOPE, carriers: [], frozen: [], lost: new Map(), until: own.until }
+  const [limit, ceiling] = [limitOf(session, acts), leave.most]
   const within = (scope: Scope, most: Scope | null): Scope => (most === null ? scope : intersection(scope, most))
   const capped = (scope: Scope): Scope => within(within(scope, limit), ceiling)
   const carriers: Carrier[] = []
@@ -156,7 +218,7 @@ export function effective(session: Session, baseline: Scope, anchors: AnchorView
     kind.push({ elevation, carries, until: earlier(elevation.state.until, footing.until), schedules: footing.schedules })
   }
   return {
-    session, state: own.state, reason: own.reason, ceiling, held: leave.held, baseline: capped(baseline), carriers: carriers.sort(order), frozen, lost,
-    until: earlier(earlier(own.until, boundary), earlier(nextElevationChange(session) ?? FOREVER, profilesUntil(session, locks, now))),
+    session, state: own.state, reason: own.reason, byRisk: own.byRisk, level, levelAbove, taints, ceiling, held: leave.held, baseline: capped(baseline), carriers: carriers.sort(order), frozen, lost,
+    until: earlier(earlier(earlier(own.until, boundary), nextOf(session, taints, now)), earlier(nextElevationChange(session) ?? FOREVER, profilesUntil(session, locks, now))),
   }
 }

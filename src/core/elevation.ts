@@ -16,6 +16,8 @@ export type Tie = {
   readonly reason: EndReason
   /** Of an ordered purpose: broken as soon as its line is further. */
   readonly position: number | null
+  /** Of a principal: broken as soon as its risk reaches so much. */
+  readonly level: number | null
 }
 
 /** So many people of a role. */

@@ -37,6 +37,8 @@ export type Evaluation = {
     readonly purposesUntil: Instant
     /** Positions of those that have an order. */
     readonly positions: readonly Position[]
+    /** Base64url SHA-256 of the query with its `?`; null where there is none. */
+    readonly queryDigest: string | null
     /** null where it was not read. */
     readonly body: Inspected | null
     /** Names and values in turn, as received; read only by conditions. */

@@ -8,6 +8,8 @@ import type { EndReason, RefusalReason } from './reason.ts'
 import type { Scope } from './scope.ts'
 import type { Brokered, Cap, Credential, SessionId, SessionKey } from './session.ts'
 import type { SignalId } from './signal.ts'
+import type { Given, StepUp, StepUpId } from './step-up.ts'
+import type { Taint, TaintName } from './taint.ts'
 import type { Duration, Instant } from './time.ts'
 
 type Told = {
@@ -44,6 +46,16 @@ export type SessionHappening =
   | { readonly what: 'elevation.denied' | 'elevation.withdrawn' | 'elevation.expired'; readonly elevation: ElevationId }
   /** `unfinished`: it did not end by itself, and its profile has something to put in order behind it. */
   | { readonly what: 'elevation.ended'; readonly elevation: ElevationId; readonly reason: EndReason; readonly cause: string; readonly unfinished: boolean }
+
+  | { readonly what: 'session.tainted'; readonly taint: Taint }
+  | { readonly what: 'taints.cleared'; readonly names: readonly TaintName[] | null }
+  | { readonly what: 'stepUp.asked'; readonly stepUp: StepUp }
+  | { readonly what: 'stepUp.answered'; readonly stepUp: StepUpId; readonly given: Given }
+  /** With that answer nothing is missing. */
+  | { readonly what: 'stepUp.satisfied'; readonly stepUp: StepUpId; readonly until: Instant | null }
+  | { readonly what: 'stepUp.denied'; readonly stepUp: StepUpId; readonly denier: string }
+  | { readonly what: 'stepUp.expired'; readonly stepUp: StepUpId }
+  | { readonly what: 'stepUp.used' | 'stepUp.returned'; readonly stepUp: StepUpId; readonly exchange: string }
 
 export type AnchorHappening =
   | { readonly what: 'anchor.opened' | 'anchor.ended' | 'anchor.told'; readonly kind: AnchorKind; readonly name: string; readonly matter: Matter | null }

@@ -27,12 +27,13 @@ export type Footing = {
 }
 
 /** The end of a shared condition, as seen by an elevation requested before it. */
-export function tieBroken({ ties }: Pick<Elevation, 'ties'>, anchors: AnchorView): EndReason | null {
-  for (const { anchor, generation, reason, position } of ties) {
+export function tieBroken({ ties, requestedAt }: Pick<Elevation, 'ties' | 'requestedAt'>, anchors: AnchorView): EndReason | null {
+  for (const { anchor, generation, reason, position, level } of ties) {
     const found = anchors.find(anchor)
     if (found === null) continue
     if (found.state === 'ended' || found.generation !== generation) return reason
     if (position !== null && found.matter?.is === 'progress' && found.matter.position > position) return reason
+    if (level !== null && found.matter?.is === 'principal' && found.matter.reached.some(({ at, when }) => at >= level && when >= requestedAt)) return reason
   }
   return null
 }

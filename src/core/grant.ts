@@ -3,14 +3,13 @@
 import type { Case } from './checks/check.ts'
 import type { Condition } from './condition.ts'
 import { type Grant, refuse, type Refusal } from './decision.ts'
-import type { Carrier, Effective } from './effective.ts'
+import { type Carrier, type Effective, limitOf } from './effective.ts'
 import type { Elevation } from './elevation.ts'
 import { keptToBaseline } from './locks.ts'
 import { PURPOSE_KINDS, purposeFit } from './purpose.ts'
 import { type Reason, REASONS } from './reason.ts'
 import type { Rule } from './route.ts'
 import { covers, type ScopeName } from './scope.ts'
-import { cappedTo } from './session.ts'
 import { earlier, FOREVER, type Instant } from './time.ts'
 
 type Choice = { readonly grant: Grant; readonly until: Instant }
@@ -27,7 +26,8 @@ function asked(condition: Condition, c: Case, standing: Effective, elevation: El
   return answer === 'true' ? null : answer === 'false' ? 'condition_false' : 'condition_error'
 }
 
-const onBaseline = (c: Case, rule: Rule, standing: Effective): Reason | null => (rule.condition === null ? null : asked(rule.condition, c, standing, null))
+/** Why the baseline does not carry this request, where it holds the scope. */
+export const misfitOfBaseline = (c: Case, rule: Rule, standing: Effective): Reason | null => (rule.condition === null ? null : asked(rule.condition, c, standing, null))
 
 const isSigned = ({ proofs }: Elevation): boolean => PURPOSE_KINDS.some(kind => proofs[kind] === 'signed')
 
@@ -71,10 +71,10 @@ const isAdded = ({ policy }: Case, scope: ScopeName): boolean => [...policy.prof
 
 /** The scope is not there at all: was it taken by a narrowing, or never asked for? */
 function withoutScope(c: Case, standing: Effective, scope: ScopeName): Refusal {
-  const { cap, elevations } = standing.session
+  const { elevations } = standing.session
   const { ceiling } = standing
   if (ceiling !== null && !covers(ceiling, scope)) return refuse(covers(standing.held, scope) ? 'frozen' : 'elevation_required') // no elevation lifts what a broker or a parent leaves
-  const limit = cappedTo(cap)
+  const limit = limitOf(standing.session, standing.level?.acts ?? null)
   if (limit !== null && !covers(limit, scope)) return refuse('narrowed')
   const suspended = elevations.some(elevation => covers(elevation.adds, scope) && standing.lost.get(elevation.id) === 'narrowed')
   if (suspended) return refuse('narrowed')
@@ -101,7 +101,7 @@ export function chooseGrant(c: Case, rule: Rule, given: Effective): Choice | Ref
   const standing: Effective = kept ? { ...given, carriers: [], frozen: [] } : given
   let first: Reason | null = null
   for (const candidate of candidates(c, standing, rule.scope)) {
-    const reason = candidate === 'baseline' ? onBaseline(c, rule, standing) : misfit(c, rule, standing, candidate)
+    const reason = candidate === 'baseline' ? misfitOfBaseline(c, rule, standing) : misfit(c, rule, standing, candidate)
     if (reason !== null) first ??= reason
     else if (candidate === 'baseline') return BASELINE
     else return carriedBy(candidate, c)

@@ -6,6 +6,7 @@ import type { Limits } from './elevation.ts'
 import { type Proof, PURPOSE_KINDS, type PurposeKind } from './purpose.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { Route, RouteTable } from './route.ts'
+import type { RiskPolicy } from './risk.ts'
 import { NO_SCOPE, type Scope, scopeOf, type ScopeName } from './scope.ts'
 import type { Duration } from './time.ts'
 import type { Schedule } from './window.ts'
@@ -24,6 +25,8 @@ export type Profile = {
   readonly purposes: readonly PurposeKind[]
   /** Purposes whose end ends the elevation too. */
   readonly endWhen: readonly PurposeKind[]
+  /** The risk that ends it: a level's threshold; null leaves it. */
+  readonly endsAtRisk: number | null
   /** null: no approval needed. */
   readonly approval: ApprovalRules | null
   /** The least that a purpose must be shown by. */
@@ -137,6 +140,7 @@ export type Policy = {
   readonly identities: readonly (readonly string[])[]
   readonly windows: ReadonlyMap<string, Schedule>
   readonly connectors: ReadonlyMap<string, ConnectorRules>
+  readonly risk: RiskPolicy
 }
 
 /** Union of all baseline entries whose `when` holds; an entry that cannot be evaluated gives nothing. */

@@ -30,14 +30,6 @@ export function indexOf(session: Session): readonly Selector[] {
   ]
 }
 
-/** Does a selector find this session while it is live? Also by the key that signed its newest credential, which is worth no place in an index. */
-export function isFoundBy(session: Session, { kind, value }: Selector): boolean {
-  const { principal: { issuer }, credential: { keyId } } = session
-  if (session.state.is !== 'live' || kind === 'all') return session.state.is === 'live'
-  if (kind === 'keyId') return keyId !== null && (value === keyId || value === `${issuer}|${keyId}`)
-  return indexOf(session).some(its => its.kind === kind && its.value === value)
-}
-
 /** Anchors that elevations of this session stand on and that could still end them. */
 export function tiesOf(session: Session): readonly RecordRef[] {
   if (session.state.is !== 'live') return []

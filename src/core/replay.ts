@@ -4,13 +4,15 @@ import type { Anchor, Lock } from './anchor.ts'
 import { type Elevation, type ElevationId, type ElevationState, isOver, ownBudget } from './elevation.ts'
 import type { AnchorFact, LockFact, SessionFact } from './fact.ts'
 import { ENDED_ELEVATIONS_KEPT, LIVE, NO_CAP, type Session } from './session.ts'
+import { isCovering, STEP_UPS_KEPT, type StepUp, type StepUpId, type StepUpState } from './step-up.ts'
+import { withTaint } from './taint.ts'
 import { type Instant, instant, later } from './time.ts'
 
 type Opened = Extract<SessionFact, { what: 'session.opened' }>
 
 const opened = (fact: Opened): Session => ({
   record: 'session', key: fact.key, id: fact.session, epoch: fact.epoch, version: fact.version, principal: fact.principal, bindings: fact.bindings, brokered: fact.brokered, drifts: [],
-  openedAt: fact.at, credential: fact.credential, endsAt: fact.endsAt, cap: NO_CAP, barred: [], frozen: null, elevations: [],
+  openedAt: fact.at, credential: fact.credential, endsAt: fact.endsAt, cap: NO_CAP, barred: [], frozen: null, elevations: [], stepUps: [], taints: [],
   state: LIVE, notBefore: fact.notBefore,
 })
 
@@ -44,6 +46,18 @@ function added(session: Session, elevation: Elevation): readonly Elevation[] {
   return [...session.elevations.filter(({ id }) => !drop.has(id)), elevation]
 }
 
+/** Room for one more: the oldest that cover nothing make way first. */
+function askedFor(stepUps: readonly StepUp[], one: StepUp, now: Instant): readonly StepUp[] {
+  const over = stepUps.filter(({ state }) => state.is !== 'pending')
+  const dropped = [...over.filter(stepUp => !isCovering(stepUp, now)), ...over.filter(stepUp => isCovering(stepUp, now))].slice(0, Math.max(0, over.length - STEP_UPS_KEPT + 1))
+  const drop = new Set(dropped.map(({ id }) => id))
+  return [...stepUps.filter(({ id }) => !drop.has(id)), one]
+}
+
+const withStepUp = ({ stepUps }: Session, id: StepUpId, change: (stepUp: StepUp) => Partial<StepUp>): Partial<Session> =>
+  ({ stepUps: stepUps.map(stepUp => (stepUp.id === id ? { ...stepUp, ...change(stepUp) } : stepUp)) })
+const turned = (session: Session, id: StepUpId, state: StepUpState): Partial<Session> => withStepUp(session, id, () => ({ state }))
+
 /** The mark of a revocation: an issuer's clock ahead of ours must not save the very credential that was revoked. */
 const markAt = ({ credential, notBefore }: Session, at: Instant): Instant => later(at, later(notBefore ?? at, credential.issuedAt ?? at))
 
@@ -71,6 +85,15 @@ function changed(session: Session, fact: Exclude<SessionFact, Opened>): Partial<
     case 'elevation.denied': return { elevations: moved(session, fact.elevation, { is: 'denied', at: fact.at }) }
     case 'elevation.withdrawn': return { elevations: moved(session, fact.elevation, { is: 'withdrawn', at: fact.at }) }
     case 'elevation.expired': return { elevations: moved(session, fact.elevation, { is: 'expired', at: fact.at }) }
+    case 'session.tainted': return { taints: withTaint(session.taints, fact.taint, fact.at) }
+    case 'taints.cleared': return { taints: fact.names === null ? [] : session.taints.filter(({ name }) => fact.names?.includes(name) === false) }
+    case 'stepUp.asked': return { stepUps: askedFor(session.stepUps, fact.stepUp, fact.at) }
+    case 'stepUp.answered': return withStepUp(session, fact.stepUp, ({ given }) => ({ given: [...given, fact.given] }))
+    case 'stepUp.satisfied': return turned(session, fact.stepUp, { is: 'satisfied', at: fact.at, until: fact.until })
+    case 'stepUp.denied': return turned(session, fact.stepUp, { is: 'denied', at: fact.at, by: fact.denier })
+    case 'stepUp.expired': return turned(session, fact.stepUp, { is: 'expired', at: fact.at })
+    case 'stepUp.used': return withStepUp(session, fact.stepUp, ({ used }) => ({ used: [...used, fact.exchange] }))
+    case 'stepUp.returned': return withStepUp(session, fact.stepUp, ({ used }) => ({ used: used.filter(exchange => exchange !== fact.exchange) }))
     case 'elevation.ended': return { elevations: moved(session, fact.elevation, { is: 'ended', at: fact.at, reason: fact.reason }) }
   }
 }

@@ -5,7 +5,9 @@ import type { Condition, TextExpression } from './condition.ts'
 import type { Evaluation, Target } from './evaluation.ts'
 import { isCommonMethod } from './method.ts'
 import { coversPath, lowerCase, NO_PARAMS, type PathParams, type PathPattern, paramsOf, type Reading } from './path-pattern.ts'
-import type { ScopeName } from './scope.ts'
+import type { RuleStepUp } from './step-up.ts'
+import type { Scope, ScopeName } from './scope.ts'
+import type { TaintName } from './taint.ts'
 import type { Duration } from './time.ts'
 
 /** Null sets no bound; `maxBytes` is set wherever `fields` holds something. */
@@ -16,6 +18,30 @@ export type MessageRules = {
   /** By JSON pointer (RFC 6901) the texts that may stand there; each must be there. Where it holds something, only JSON text messages pass. */
   readonly fields: ReadonlyMap<string, ReadonlySet<string>>
 }
+
+/** What follows from requests that a rule refuses, or that no rule knows. */
+export type OnHit = {
+  /** Points, for each. */
+  readonly addRisk: number
+  /** With so many within that time; 1 is each. */
+  readonly strikes: number
+  readonly within: Duration
+  readonly act: 'none' | 'narrow' | 'freeze' | 'terminate' | 'lock'
+  /** Of a freeze or a lock; null as long as sessions are frozen, or until an operator lifts it. */
+  readonly for: Duration | null
+}
+
+/** What an allowed request leaves behind, before its first byte goes upstream. */
+export type Aftereffect = {
+  /** What is left of the session at most. */
+  readonly shorten: Duration | null
+  readonly taint: { readonly name: TaintName; readonly of: 'session' | 'principal'; readonly for: Duration | null } | null
+  /** `to` null leaves the baseline. */
+  readonly narrow: { readonly to: Scope | null } | null
+}
+
+/** What protects from load, approximately: see the port's `share`. */
+export type RateLimit = { readonly requests: number | null; readonly bytes: number | null; readonly per: Duration; readonly burst: number; readonly by: 'principal' | 'session' | 'tenant' | 'everyone' }
 
 export type Rule = {
   /** `<route>#<position>`, from 1: what logs call it. */
@@ -40,6 +66,14 @@ export type Rule = {
   readonly record: 'off' | 'digests' | 'bodies'
   /** What logs call what it touches; null for nothing. */
   readonly label: string | null
+  /** null asks for nothing. */
+  readonly stepUp: RuleStepUp | null
+  readonly after: Aftereffect | null
+  /** Of a denial. */
+  readonly onHit: OnHit | null
+  /** Taints with which nobody gets here. */
+  readonly notAfter: readonly TaintName[]
+  readonly rates: readonly RateLimit[]
 }
 
 export type HostPattern = { readonly is: 'exact'; readonly host: string } | { readonly is: 'suffix'; readonly suffix: string } | { readonly is: 'any' }
@@ -72,6 +106,10 @@ export type Route = {
   readonly rewrite: Rewrite | null
   /** Whose things a request of it touches: the session's own tenant, or `sessions.bind.tenant` has its say. Null does not ask. */
   readonly tenant: TextExpression | null
+  /** What follows from requests that no rule knows. */
+  readonly onMiss: OnHit | null
+  readonly notAfter: readonly TaintName[]
+  readonly rates: readonly RateLimit[]
   readonly rules: readonly Rule[]
 }
 

@@ -6,6 +6,8 @@ import type { Claims, Principal } from './principal.ts'
 import type { Purposes } from './purpose.ts'
 import type { EndReason } from './reason.ts'
 import type { Scope } from './scope.ts'
+import type { StepUp } from './step-up.ts'
+import type { Taint } from './taint.ts'
 import type { Instant } from './time.ts'
 
 /** Digest of issuer, tenant, subject, client and what tells this life's credentials apart. */
@@ -79,6 +81,8 @@ export type Session = {
   readonly barred: readonly string[]
   readonly frozen: Frozen | null
   readonly elevations: readonly Elevation[]
+  readonly stepUps: readonly StepUp[]
+  readonly taints: readonly Taint[]
   readonly state: SessionState
   /** Credentials of this key issued at or before this instant are refused, in this life and every later one. */
   readonly notBefore: Instant | null

@@ -5,8 +5,11 @@ import type { Bindings, Drift } from './binding.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { EndReason, RefusalReason } from './reason.ts'
+import type { LevelMark } from './risk.ts'
 import type { Scope } from './scope.ts'
 import type { Brokered, Credential, SessionId, SessionKey } from './session.ts'
+import type { Given, StepUp, StepUpId } from './step-up.ts'
+import type { Taint, TaintName } from './taint.ts'
 import type { Duration, Instant } from './time.ts'
 
 export type SignalId = string & { readonly signal: unique symbol }
@@ -53,6 +56,17 @@ export type SessionNews =
   /** `once`: without a new approval, which is given one time. */
   | { readonly kind: 'elevation.extended'; readonly elevation: ElevationId; readonly more: Duration; readonly once: boolean }
   | { readonly kind: 'elevation.ended'; readonly elevation: ElevationId; readonly reason: EndReason; readonly because: string }
+  | { readonly kind: 'session.tainted'; readonly taint: Taint }
+  /** An operator's word; null takes all of them away. */
+  | { readonly kind: 'taints.cleared'; readonly names: readonly TaintName[] | null }
+  | { readonly kind: 'stepUp.asked'; readonly stepUp: StepUp }
+  /** `barred`: who else must not have given it. */
+  | { readonly kind: 'stepUp.answered'; readonly stepUp: StepUpId; readonly given: Given; readonly barred: readonly string[] }
+  | { readonly kind: 'stepUp.denied'; readonly stepUp: StepUpId; readonly barred: readonly string[] }
+  /** One use, for an exchange. */
+  | { readonly kind: 'stepUp.used'; readonly stepUp: StepUpId; readonly exchange: string }
+  /** It was not dispatched after all. */
+  | { readonly kind: 'stepUp.returned'; readonly stepUp: StepUpId; readonly exchange: string }
   | { readonly kind: 'time.passed' }
 
 export type AnchorNews =
@@ -60,6 +74,13 @@ export type AnchorNews =
   | { readonly kind: 'anchor.ended'; readonly matter: Matter | null }
   /** An ordered purpose went on. */
   | { readonly kind: 'anchor.advanced'; readonly position: number; readonly value: string }
+  /** A principal is trusted less: its score crossed a level. */
+  | { readonly kind: 'risk.rose'; readonly level: LevelMark }
+  /** It came down, as time passed: null stands at none. */
+  | { readonly kind: 'risk.fell'; readonly level: LevelMark | null }
+  | { readonly kind: 'principal.tainted'; readonly taint: Taint }
+  /** An operator's word: `risk` takes the score back to 0, `taints` null keeps them. */
+  | { readonly kind: 'principal.cleared'; readonly risk: boolean; readonly taints: readonly TaintName[] | 'all' | null }
   /** What is known of it, whether open or ended. */
   | { readonly kind: 'anchor.told'; readonly matter: Matter }
 
@@ -77,6 +98,7 @@ export type SignalOf<K extends SignalKind> = Extract<Signal, { kind: K }>
 /** News that only takes away: committed without a version check, durable before it is acknowledged, never refused. */
 const RESTRICTIVE: ReadonlySet<SignalKind> = new Set<SignalKind>([
   'session.narrowed', 'session.frozen', 'session.shortened', 'session.terminated', 'session.lapsed',
-  'elevation.denied', 'elevation.withdrawn', 'elevation.ended', 'elevation.spent', 'anchor.ended', 'anchor.advanced', 'lock.set', 'time.passed',
+  'elevation.denied', 'elevation.withdrawn', 'elevation.ended', 'elevation.spent', 'session.tainted', 'stepUp.denied', 'stepUp.used',
+  'anchor.ended', 'anchor.advanced', 'risk.rose', 'principal.tainted', 'lock.set', 'time.passed',
 ])
 export const isRestrictive = (kind: SignalKind): boolean => RESTRICTIVE.has(kind)

@@ -1,17 +1,18 @@
 // What a changed world does to an exchange that is already open: the judge asked again, and its answer as one of the verdicts.
 // `narrow` is for exchanges that carry many actions; HTTP exchanges carry one, so they are continued, regranted, frozen or ended. SPEC: ENF3
 import type { Case } from './checks/check.ts'
-import { type Grant, grantName, type Permit, refuse } from './decision.ts'
+import { type Grant, grantName, type Permit, refuse, type Refusal } from './decision.ts'
 import type { Effective } from './effective.ts'
 import type { Elevation } from './elevation.ts'
-import { endOf, evaluate } from './evaluate.ts'
+import { endOf, evaluate, needOf } from './evaluate.ts'
 import { deadline } from './deadline.ts'
 import { misfit, shownUntil } from './grant.ts'
 import { keptToBaseline, lockOnElevation, locksOnSession } from './locks.ts'
 import { REASONS, type Reason } from './reason.ts'
 import type { Rule } from './route.ts'
 import { covers } from './scope.ts'
-import { after, earlier, type Instant } from './time.ts'
+import { lapsed } from './step-up.ts'
+import { after, earlier, type Instant, instant } from './time.ts'
 
 export type Verdict =
   | { readonly kind: 'continue' | 'regrant'; readonly permit: Permit }
@@ -34,8 +35,8 @@ function whyLost(held: Grant, standing: Effective | null, refused: Reason): Reas
 const isUnpaid = (held: Grant, given: Grant): boolean => given.is === 'elevation' && given.elevation.budget !== null && grantName(given) !== grantName(held)
 
 /** What is known of the exchange itself. `finishUntil`: what an earlier verdict gave it; null before. */
-export type Progress = { readonly whole: boolean; readonly finishUntil: Instant | null }
-const NEW: Progress = { whole: false, finishUntil: null }
+export type Progress = { readonly whole: boolean; readonly finishUntil: Instant | null; readonly openedAt: Instant }
+const NEW: Progress = { whole: false, finishUntil: null, openedAt: instant(0) }
 
 /** Ends by choice; none after an end that somebody meant. */
 const MAY_FINISH: ReadonlySet<Reason> = new Set<Reason>(['time_up', 'window_closed', 'limit_reached'])
@@ -68,10 +69,17 @@ function finish(elevation: Elevation, c: Case, reason: Reason, { whole, finishUn
   return now < until ? { kind: 'finish', reason, until } : null
 }
 
+/** What was shown anew and counts no more, or was refused, is not waited for: that ends what is open. */
+function answered(refusal: Refusal, c: Case, openedAt: Instant): Refusal {
+  const need = refusal.reason === 'step_up_required' ? needOf(c) : null
+  const over = need === null || c.standing === null ? null : lapsed(c.standing.session.stepUps, c, need.rules, openedAt)
+  return over === null ? refusal : refuse(over)
+}
+
 /** @param held the Permit's grant under which the exchange was admitted or last confirmed */
 export function reassess(held: Grant, c: Case, progress: Progress = NEW): Verdict {
   const judged = evaluate(c)
-  const decision = judged.effect === 'permit' && isUnpaid(held, judged.grant) ? refuse('elevation_required') : judged
+  const decision = judged.effect === 'permit' ? (isUnpaid(held, judged.grant) ? refuse('elevation_required') : judged) : answered(judged, c, progress.openedAt)
   if (decision.effect === 'permit') return { kind: grantName(decision.grant) === grantName(held) ? 'continue' : 'regrant', permit: decision }
   const refusal = REASONS[decision.reason].loss === 'freeze' ? (endOf(c) ?? decision) : decision // what is held for now ends all the same when its right does
   const reason = whyLost(held, c.standing, refusal.reason)

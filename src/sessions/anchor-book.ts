@@ -1,12 +1,16 @@
 // The anchors that sessions in memory are tied to, and which sessions those are. An anchor that is not known yet counts as ended until it is.
 // SPEC: ELV6, SIG4
-import type { Anchor, AnchorRef } from '../core/anchor.ts'
+import type { Anchor, AnchorRef, Matter } from '../core/anchor.ts'
 import type { AnchorView } from '../core/footing.ts'
 import { type RecordRef, refName, tiesOf } from '../core/record.ts'
+import type { Policy } from '../core/policy.ts'
 import type { Session } from '../core/session.ts'
+import type { Trusted } from '../core/effective.ts'
+import { type LevelMark, NO_STANDING } from '../core/risk.ts'
 import { after, instant } from '../core/time.ts'
 import type { LiveSession } from './live-session.ts'
 import { ENDED_ANCHOR_KEPT } from './placement.ts'
+import { principalAnchor } from './principal-anchor.ts'
 import type { SessionStore } from './store.ts'
 import { isForged } from './store-fault.ts'
 
@@ -16,16 +20,37 @@ const ASK_AGAIN = 1_000
 /** Anchors read again at once. */
 const READ_AT_ONCE = 100
 
-type Entry = { readonly ref: RecordRef; anchor: Anchor | null; known: boolean; readonly tied: Set<LiveSession> }
+/** `foreseen`: a level that is about to be told. `view`: the anchor with it. */
+type Entry = { readonly ref: RecordRef; anchor: Anchor | null; known: boolean; readonly tied: Set<LiveSession>; foreseen: LevelMark | null; view: Anchor | null }
 
 /** Versions begin anew when an anchor was forgotten. Before that, clocks of two gateways say nothing. */
 const isNewer = (anchor: Anchor, known: Anchor): boolean => anchor.version > known.version || anchor.since >= after(known.since, ENDED_ANCHOR_KEPT)
 
 const isFurther = ({ matter: known }: Anchor, { matter }: Anchor): boolean => known?.is === 'progress' && matter?.is === 'progress' && known.position > matter.position
 
+/** Every anchor a session is judged by: those it is tied to, and its principal's, which its next life under the same key is judged by from its first request on. */
+export const anchorsOf = (session: Session): readonly RecordRef[] => [...tiesOf(session), principalAnchor(session.principal)]
+
+/** With a level that nothing announced has reached yet; null where it says nothing more. */
+function withLevel(anchor: Anchor | null, name: string, level: LevelMark): Anchor | null {
+  const held = anchor?.matter?.is === 'principal' ? anchor.matter : null
+  const standing = held ?? NO_STANDING
+  if ((standing.level !== null && standing.level.at >= level.at) || level.since <= standing.clearedAt) return null
+  const matter: Matter = { is: 'principal', cooling: held?.cooling ?? {}, ...standing, level, reached: [{ at: level.at, when: level.since }, ...standing.reached] }
+  return anchor === null ? { record: 'anchor', kind: 'principal', name, version: 0, state: 'open', generation: instant(0), since: level.since, note: '', matter } : { ...anchor, matter }
+}
+
+/** What is announced takes the place of what was foreseen as soon as it says as much. */
+function see(entry: Entry): void {
+  const view = entry.foreseen === null ? null : withLevel(entry.anchor, entry.ref.name, entry.foreseen)
+  if (view === null) entry.foreseen = null
+  entry.view = view ?? entry.anchor
+}
+
 export class AnchorBook implements AnchorView {
   readonly #store: SessionStore
   readonly #entries = new Map<string, Entry>()
+  #windows: Policy['windows'] = new Map()
   readonly #learned: (sessions: readonly LiveSession[]) => void
 
   /** @param learned these sessions are tied to an anchor that is known now */
@@ -36,16 +61,41 @@ export class AnchorBook implements AnchorView {
 
   find(ref: AnchorRef): Anchor | null {
     const entry = this.#entries.get(refName(ref))
-    if (entry?.known === true) return entry.anchor
+    if (entry?.known === true) return entry.view
     return { record: 'anchor', kind: ref.kind, name: ref.name, version: 0, state: 'ended', generation: instant(0), since: instant(0), note: 'unknown', matter: null }
+  }
+
+  /** As it was told; null where it is not known, or was never opened or ended. */
+  known(ref: AnchorRef): Anchor | null {
+    const entry = this.#entries.get(refName(ref))
+    return entry?.known === true ? entry.anchor : null
+  }
+
+  /** How many live sessions here stand on it. */
+  countTied(ref: AnchorRef): number { return this.#entries.get(refName(ref))?.tied.size ?? 0 }
+
+  /** What is kept of the principal of a session that is tied here. */
+  trusted(principal: AnchorRef): Trusted {
+    const entry = this.#entries.get(refName(principal))
+    if (entry?.known !== true) return 'unknown'
+    return entry.view?.matter?.is === 'principal' ? entry.view.matter : NO_STANDING
   }
 
   /** As it is, asked from the store where it is not known here; null when it was never opened or ended. */
   async ask(ref: AnchorRef): Promise<Anchor | null> {
     const entry = this.#entries.get(refName(ref))
-    if (entry?.known === true) return entry.anchor
+    if (entry?.known === true) return entry.view
     const record = await this.#store.load({ kind: ref.kind, name: ref.name })
     return record !== null && record.record === 'anchor' ? record : null
+  }
+
+  /** A level of a principal that is about to be told is in force here until it is; returns the sessions tied to it. */
+  foresee(ref: AnchorRef, level: LevelMark): readonly LiveSession[] {
+    const entry = this.#entries.get(refName(ref))
+    if (entry === undefined || !entry.known) return []
+    entry.foreseen = level
+    see(entry)
+    return [...entry.tied]
   }
 
   /** Takes an announced anchor over, or one that is assumed, which never takes an order back; returns the sessions tied to it. */
@@ -54,6 +104,7 @@ export class AnchorBook implements AnchorView {
     if (entry === undefined || (entry.anchor !== null && (assumed ? isFurther(entry.anchor, anchor) : !isNewer(anchor, entry.anchor)))) return []
     entry.anchor = anchor
     entry.known = true
+    see(entry)
     return [...entry.tied]
   }
 
@@ -65,7 +116,7 @@ export class AnchorBook implements AnchorView {
   /** @returns null when all of them are known; else when those that were not were asked for, whether or not the store answered */
   tie(live: LiveSession, record: Session): Promise<unknown> | null {
     const asking: Promise<void>[] = []
-    for (const ref of tiesOf(record)) {
+    for (const ref of anchorsOf(record)) {
       const entry = this.#entry(ref)
       entry.tied.add(live)
       if (!entry.known) asking.push(this.#learn(ref))
@@ -75,13 +126,13 @@ export class AnchorBook implements AnchorView {
 
   /** Lets go of what `before` was tied to, save what the session is tied to still: an anchor that is known stays known. */
   untie(live: LiveSession, before: Session, now: Session | null): void {
-    const kept = new Set(now === null ? [] : tiesOf(now).map(refName))
-    for (const ref of tiesOf(before)) {
+    const kept = new Set(now === null ? [] : anchorsOf(now).map(refName))
+    for (const ref of anchorsOf(before)) {
       const name = refName(ref)
       if (kept.has(name)) continue
       const entry = this.#entries.get(name)
       entry?.tied.delete(live)
-      if (entry?.tied.size === 0) this.#entries.delete(name)
+      if (entry !== undefined && this.#isIdle(entry)) this.#entries.delete(name)
     }
   }
 
@@ -97,6 +148,14 @@ export class AnchorBook implements AnchorView {
     for (let i = 0; i < entries.length; i += READ_AT_ONCE) await Promise.all(entries.slice(i, i + READ_AT_ONCE).map(({ ref }) => this.#know(ref)))
   }
 
+  /** An operator's word on a window counts for whoever asks about it, also where no session is tied to it. Never rejects. */
+  keepWindows({ windows }: Pick<Policy, 'windows'>): Promise<unknown> {
+    this.#windows = windows
+    return Promise.all([...windows.keys()].map(name => this.#entry({ kind: 'window', name })).filter(({ known }) => !known).map(({ ref }) => this.#learn(ref)))
+  }
+
+  #isIdle({ ref: { kind, name }, tied }: Entry): boolean { return tied.size === 0 && !(kind === 'window' && this.#windows.has(name)) }
+
   /** Asks for anchors before a session tied to them is taken in. */
   async knowAll(refs: readonly RecordRef[]): Promise<void> {
     for (const ref of refs) if (!this.#entry(ref).known) await this.#know(ref)
@@ -104,12 +163,15 @@ export class AnchorBook implements AnchorView {
 
   /** Forgets what was asked for a session that was not taken in after all. */
   forgetUntied(refs: readonly RecordRef[]): void {
-    for (const ref of refs) if (this.#entries.get(refName(ref))?.tied.size === 0) this.#entries.delete(refName(ref))
+    for (const ref of refs) {
+      const entry = this.#entries.get(refName(ref))
+      if (entry !== undefined && this.#isIdle(entry)) this.#entries.delete(refName(ref))
+    }
   }
 
   #entry(ref: RecordRef): Entry {
     const name = refName(ref)
-    const entry = this.#entries.get(name) ?? { ref, anchor: null, known: false, tied: new Set() }
+    const entry = this.#entries.get(name) ?? { ref, anchor: null, known: false, tied: new Set(), foreseen: null, view: null }
     this.#entries.set(name, entry)
     return entry
   }
@@ -129,6 +191,7 @@ export class AnchorBook implements AnchorView {
     if (entry === undefined || entry.known) return
     entry.anchor = record !== null && record.record === 'anchor' ? record : null
     entry.known = true
+    see(entry)
     if (entry.tied.size > 0) this.#learned([...entry.tied])
   }
 }

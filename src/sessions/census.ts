@@ -1,4 +1,5 @@
 // Who is live, counted at a scrape: by kind and state, by profile. Labels come from closed lists and configuration only. SPEC: ADM8
+import { isPending } from '../core/step-up.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Gauges, Row } from '../runtime/metrics.ts'
 import type { LiveSession } from './live-session.ts'
@@ -30,10 +31,11 @@ function* carrying(mirror: Mirror, clock: Clock): Iterable<string> {
   for (const live of mirror.all()) for (const { elevation } of mirror.effective(live, clock.now()).carriers) yield elevation.profile
 }
 
-export function census(mirror: Mirror, clock: Clock): Pick<Gauges, 'sessions' | 'elevations' | 'approvalsPending'> {
+export function census(mirror: Mirror, clock: Clock): Pick<Gauges, 'sessions' | 'elevations' | 'approvalsPending' | 'stepUpsPending'> {
   return {
     sessions: () => counted(living(mirror), live => ({ kind: live.record.principal.kind, state: mirror.effective(live, clock.now()).state })),
     elevations: () => counted(carrying(mirror, clock), profile => ({ profile })),
     approvalsPending: () => [...pending(mirror)].length,
+    stepUpsPending: () => [...living(mirror)].reduce((sum, { record }) => sum + record.stepUps.filter(isPending).length, 0),
   }
 }

@@ -1,8 +1,8 @@
 // What comes into doubt, because announcements were missed or a server lost some: sessions that nothing holds are let go, the others, their anchors
 // and every lock are read again. What the store does not have any more ends here. Until all of it is read nothing is confirmed. SPEC: STO16
-import { type RecordRef, refName, sessionRef, tiesOf } from '../core/record.ts'
+import { type RecordRef, refName, sessionRef } from '../core/record.ts'
 import { isNewerSession, type Session, type SessionKey } from '../core/session.ts'
-import type { AnchorBook } from './anchor-book.ts'
+import { type AnchorBook, anchorsOf } from './anchor-book.ts'
 import type { LiveSession } from './live-session.ts'
 import type { LockBook } from './lock-book.ts'
 import type { SessionBook } from './session-book.ts'
@@ -87,7 +87,7 @@ export class Doubts {
     onRead()
     const found = await store.load(sessionRef(live.record.key)).catch((error: unknown) => { if (isForged(error)) return null; throw error })
     const record = found?.record === 'session' ? found : lost(live.stored)
-    await anchors.knowAll(tiesOf(record))
+    await anchors.knowAll(anchorsOf(record))
     if (live.stored === known || isNewerSession(record, live.stored)) replace(live, record) // else an announcement has overtaken the reading
   }
 }

@@ -77,7 +77,7 @@ export class Ledger {
 
   /** Settles behind the commit: in every session tied to the anchor elevations end, or start. */
   async applyToAnchor(ref: AnchorRef, signal: AnchorSignal): Promise<Applied<Anchor>> {
-    const applied = await this.#apply<Anchor>(ref, signal, null, UNKNOWN)
+    const applied = await this.#apply<Anchor>(ref, signal, null, { stored: () => null, now: () => this.#mirror.anchors.known(ref) })
     if (applied.position !== null) this.#settlement.ofAnchor(ref, signal)
     return applied
   }

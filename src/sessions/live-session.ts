@@ -4,8 +4,10 @@ import type { Effective } from '../core/effective.ts'
 import type { Evidence } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Scope } from '../core/scope.ts'
+import type { AnchorRef } from '../core/anchor.ts'
 import type { Session } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
+import { principalAnchor } from './principal-anchor.ts'
 import type { Tally } from './store.ts'
 
 /** What an open exchange compares its stamp with: a session, or the world for exchanges without one. */
@@ -26,6 +28,8 @@ export class LiveSession extends Holder {
   /** Those of its newest credential, or what its broker said it has; null where its baseline is unknown here. */
   get knownClaims(): Claims | null { return this.claims ?? this.record.brokered?.claims ?? null }
 
+  /** Where what belongs to its principal is kept: the same for every life under its key. */
+  readonly principal: AnchorRef
   /** Exchanges that keep it in the mirror. */
   pins = 0
   lastSeen: Instant
@@ -41,6 +45,7 @@ export class LiveSession extends Holder {
     super()
     this.record = record
     this.stored = record
+    this.principal = principalAnchor(record.principal)
     this.claims = claims
     this.lastSeen = lastSeen
   }

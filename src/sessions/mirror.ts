@@ -3,13 +3,14 @@
 // SPEC: STO6, STO16, ENF1, ENF8, SES21
 import type { Anchor, AnchorRef, Lock, Selector } from '../core/anchor.ts'
 import { isSameAuthentication } from '../core/authentication.ts'
-import { effective, type Effective, type ParentView } from '../core/effective.ts'
+import { effective, type Effective, type ParentView, type Trusted } from '../core/effective.ts'
 import type { LockIndex } from '../core/locks.ts'
 import { baselineOf, type Policy } from '../core/policy.ts'
 import { type Evidence, isNewer } from '../core/evidence.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Fact } from '../core/fact.ts'
-import { type RecordRef, refOfRecord, sessionRef, type StoredRecord, tiesOf } from '../core/record.ts'
+import type { LevelMark } from '../core/risk.ts'
+import { type RecordRef, refOfRecord, type StoredRecord } from '../core/record.ts'
 import { isNewerSession, type Session, type SessionKey } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
 import { AnchorBook } from './anchor-book.ts'
@@ -24,7 +25,6 @@ import type { Announcement, Reach, SessionStore, Tally, Watcher } from './store.
 
 export const NO_TALLY: Tally = { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
 
-const GONE: ParentView = { is: 'gone' }
 const LOCAL: Pick<Watcher, 'lost' | 'confirmed'> = { lost: async () => {}, confirmed: () => {} }
 /** A session is asked for before a refusal at most once in so many milliseconds. */
 const ASKED_EVERY = 50
@@ -42,6 +42,8 @@ export class Mirror {
   beforeTaken: (session: Session) => Promise<void> = async () => {}
   /** Hears which session made way. */
   onEvicted: (live: LiveSession) => void = () => {}
+  /** Asks what a lock would meet here: whoever knows what is open. */
+  onSurvey: (selector: Selector) => Reach = () => ({ sessions: 0, exchanges: 0 })
   /** Hears every announcement, also of records that are not here. Must not throw. */
   onAnnounced: (announcement: Announcement) => void = () => {}
   /** Hears of every record of a session that is read. */
@@ -80,12 +82,13 @@ export class Mirror {
   /** Sessions that made way so far. */
   get evicted(): number { return this.#sessions.evicted }
   all(): Iterable<LiveSession> { return this.#sessions.all() }
-  anchorsTied(): Iterable<Anchor> { return this.#anchors.tied() }
+  /** Those that something here stands on. */
+  get anchors(): Pick<AnchorBook, 'known' | 'tied' | 'countTied'> { return this.#anchors }
 
   /** Begins to listen and reads every lock; once, before the first request. @param also what else a store has to tell that gateways share */
-  start(also: Pick<Watcher, 'lost' | 'confirmed'> = LOCAL): Promise<void> {
-    this.#store.subscribe({ heard: announcement => this.heard(announcement), doubted: refs => this.doubted(refs), reach: selector => this.reach(selector), ...also })
-    return this.#lockBook.read()
+  start(also: Pick<Watcher, 'lost' | 'confirmed'> = LOCAL): Promise<unknown> {
+    this.#store.subscribe({ heard: announcement => this.heard(announcement), doubted: refs => this.doubted(refs), reach: selector => this.onSurvey(selector), ...also })
+    return Promise.all([this.#lockBook.read(), this.#anchors.keepWindows(this.#policy)])
   }
 
   /** The session of a key when it is known here, whatever its state, and so is what it was delegated from. No I/O. */
@@ -101,7 +104,6 @@ export class Mirror {
 
   /** The life that this one was delegated from, where both are known here. */
   above({ record }: LiveSession): LiveSession | null { return this.#kin.above(record) }
-
   byId(id: string): LiveSession | null { return this.#sessions.byId(id) }
 
   /** Reads the session from the store where it is not known here; null when the key was never seen. */
@@ -128,26 +130,24 @@ export class Mirror {
     if (view !== null && view.world === this.#world && view.effective.session === live.record && now < view.effective.until) return view.effective
     const { knownClaims } = live
     const baseline = knownClaims === null ? [] : baselineOf(this.#policy, live.record.principal, knownClaims)
-    const found = effective(live.record, baseline, this.#anchors, this.locks, this.#policy, now, this.#parentOf(live, now), knownClaims)
+    const found = effective(live.record, baseline, this.#anchors, this.locks, this.#policy, now, this.#parentOf(live, now), knownClaims, this.#anchors.trusted(live.principal))
     live.view = { world: this.#world, baseline, effective: found }
     return found
   }
 
   #parentOf({ record }: LiveSession, now: Instant): ParentView {
     const parent = this.#kin.above(record)
-    return parent === null ? GONE : { is: 'there', standing: this.effective(parent, now), baselineKnown: parent.knownClaims !== null }
+    return parent === null ? { is: 'gone' } : { is: 'there', standing: this.effective(parent, now), baselineKnown: parent.knownClaims !== null }
   }
 
   /** As it is, asked from the store where it is not known here; null when it was never opened or ended. */
   anchor(ref: AnchorRef): Promise<Anchor | null> { return this.#anchors.ask(ref) }
-
   /** The lock that stands on a selector, as known here. */
   lock(selector: Selector): Lock | null { return this.#lockBook.find(selector) }
 
   /** Takes restrictive news over that no store has confirmed: in force here as if it had been announced, and no version to compare with. */
   assume(record: StoredRecord, facts: readonly Fact[]): Promise<Tally> {
-    const ref = refOfRecord(record)
-    const announcement: Announcement = { position: { epoch: this.#store.epochOf(ref), sequence: 0 }, ref, record, facts }
+    const announcement = this.#unannounced(record, facts)
     this.onAnnounced(announcement)
     if (record.record === 'anchor') return this.#heardAnchor(record, announcement, true)
     if (record.record === 'lock') return this.#lockBook.take(record, true) ? this.#worldChanged(announcement) : Promise.resolve(NO_TALLY)
@@ -156,6 +156,17 @@ export class Mirror {
     void this.#replace(live, live.stored)
     return this.onChange({ sessions: this.#kin.withBelow([live]), announcement })
   }
+
+  /** A level that is about to be told of a principal is in force here already. @param facts that will tell of it */
+  foresee(record: Anchor, level: LevelMark, facts: readonly Fact[]): Promise<Tally> { return this.#moved(this.#anchors.foresee(record, level), this.#unannounced(record, facts)) }
+
+  #unannounced(record: StoredRecord, facts: readonly Fact[]): Announcement {
+    const ref = refOfRecord(record)
+    return { position: { epoch: this.#store.epochOf(ref), sequence: 0 }, ref, record, facts }
+  }
+
+  /** What is kept of a principal of which a session is here. */
+  trusted(principal: AnchorRef): Trusted { return this.#anchors.trusted(principal) }
 
   /** Every lock known here. */
   standingLocks(): readonly Lock[] { return this.#lockBook.all() }
@@ -174,9 +185,7 @@ export class Mirror {
   }
 
   /** May news of it be on its way, and was it not asked for just now? Never with a store that announces in the same turn. */
-  mayBeBehind(live: LiveSession, elapsed: number): boolean {
-    return this.#store.confirmedUntil() !== Infinity && elapsed - live.askedAt >= ASKED_EVERY
-  }
+  mayBeBehind(live: LiveSession, elapsed: number): boolean { return this.#store.confirmedUntil() !== Infinity && elapsed - live.askedAt >= ASKED_EVERY }
 
   /** The record as the store has it now, and those it was delegated from, where any is newer. */
   async refresh(live: LiveSession, elapsed: number): Promise<boolean> {
@@ -188,12 +197,9 @@ export class Mirror {
 
   async #refreshOne(live: LiveSession): Promise<boolean> {
     this.onRead('denied')
-    const found = await this.#store.load(sessionRef(live.record.key))
-    if (found?.record !== 'session' || !isNewerSession(found, live.stored)) return false
-    await this.#anchors.knowAll(tiesOf(found))
-    const judged = this.#heardSession(found, null)
-    live.early = { version: found.version, judged }
-    return true
+    const found = await this.#reader.newer(live)
+    if (found !== null) live.early = { version: found.version, judged: this.#heardSession(found, null) }
+    return found !== null
   }
 
   /** When it was last seen anywhere. */
@@ -203,19 +209,15 @@ export class Mirror {
     return live.lastSeen
   }
 
-  /** What a selector would touch here. */
-  reach(selector: Selector): Reach { return this.#sessions.reach(selector) }
-
   /** Swaps the policy: everything is judged again under the new one. */
   replacePolicy(policy: Policy): Promise<Tally> {
     this.#policy = policy
+    void this.#anchors.keepWindows(policy)
     return this.#worldChanged(null)
   }
 
   /** These sessions are judged again though no record changed: time passed, claims changed. */
-  touched(sessions: readonly LiveSession[]): Promise<Tally> {
-    return this.#moved(sessions, null)
-  }
+  touched(sessions: readonly LiveSession[]): Promise<Tally> { return this.#moved(sessions, null) }
 
   #moved(sessions: readonly LiveSession[], announcement: Announcement | null): Promise<Tally> {
     return this.onChange({ sessions: this.#stale(sessions), announcement })
@@ -275,9 +277,7 @@ export class Mirror {
     live.newest = null
   }
 
-  #heardAnchor(anchor: Anchor, announcement: Announcement, assumed = false): Promise<Tally> {
-    return this.#moved(this.#anchors.take(anchor, assumed), announcement)
-  }
+  #heardAnchor(anchor: Anchor, announcement: Announcement, assumed = false): Promise<Tally> { return this.#moved(this.#anchors.take(anchor, assumed), announcement) }
 
   #worldChanged(announcement: Announcement | null): Promise<Tally> {
     this.#world++

@@ -1,7 +1,9 @@
 // Where a record is found and how long it is kept: longer than anything it could still refuse. Pure. SPEC: STO8, STO10, SES6
+import type { Anchor } from '../core/anchor.ts'
 import { indexOf, type StoredRecord, tiesOf } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
-import { after, duration, type Instant, instant } from '../core/time.ts'
+import { isInForce } from '../core/taint.ts'
+import { after, duration, type Instant, instant, later } from '../core/time.ts'
 import type { Commit } from './store.ts'
 
 const DAY = 86_400_000
@@ -18,7 +20,14 @@ export const ENDED_ANCHOR_KEPT = duration(30 * DAY)
 export function placement(record: StoredRecord, now: Instant): Pick<Commit, 'index' | 'ties' | 'forgetAt'> {
   if (record.record === 'session') return { index: indexOf(record), ties: tiesOf(record), forgetAt: sessionForgetAt(record) }
   if (record.record === 'lock') return { index: [], ties: [], forgetAt: record.state === 'lifted' ? after(now, LIFTED_KEPT) : record.until }
-  return { index: [], ties: [], forgetAt: after(now, record.state === 'open' ? OPEN_ANCHOR_KEPT : ENDED_ANCHOR_KEPT) }
+  return { index: [], ties: [], forgetAt: anchorForgetAt(record, now) }
+}
+
+/** A principal is kept as long as anything that it touched keeps it from elsewhere; what has no end, until an operator clears it. */
+function anchorForgetAt({ state, matter }: Anchor, now: Instant): Instant | null {
+  const taints = matter?.is === 'principal' ? matter.taints.filter(taint => isInForce(taint, now)) : []
+  if (taints.some(({ until }) => until === null)) return null
+  return taints.reduce((at, { until }) => later(at, until ?? at), after(now, state === 'open' ? OPEN_ANCHOR_KEPT : ENDED_ANCHOR_KEPT))
 }
 
 /** A tombstone outlives every credential it could refuse; where that is unknown it stays until an operator clears it. */

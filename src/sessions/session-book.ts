@@ -1,10 +1,7 @@
 // The sessions in memory, by key and by the id of their life, up to a limit: the least recently used ones that nothing holds make way.
 // SPEC: ENF1, SES8
-import type { Selector } from '../core/anchor.ts'
-import { isFoundBy } from '../core/record.ts'
 import type { SessionKey } from '../core/session.ts'
 import type { LiveSession } from './live-session.ts'
-import type { Reach } from './store.ts'
 
 /** Sessions looked at for each newcomer. */
 const LOOKS = 64
@@ -44,17 +41,6 @@ export class SessionBook {
     this.#keys.delete(live.record.key)
     this.#ids.delete(live.record.id)
     this.#letGo(live)
-  }
-
-  /** What a selector would touch here. */
-  reach(selector: Selector): Reach {
-    let [sessions, exchanges] = [0, 0]
-    for (const { record, pins } of this.#keys.values()) {
-      if (!isFoundBy(record, selector)) continue
-      sessions++
-      exchanges += pins
-    }
-    return { sessions, exchanges }
   }
 
   /** Keeps to the limit, a few looks per newcomer. */

@@ -1,8 +1,8 @@
 // Takes sessions into memory from the store, each together with what it was delegated from and the anchors it is tied to, however many ask at once.
 // What came into doubt on the way is read again. SPEC: STO6, STO16, SES21
-import { sessionRef, tiesOf } from '../core/record.ts'
-import { DELEGATIONS_MAX, type Session, type SessionKey } from '../core/session.ts'
-import type { AnchorBook } from './anchor-book.ts'
+import { sessionRef } from '../core/record.ts'
+import { DELEGATIONS_MAX, isNewerSession, type Session, type SessionKey } from '../core/session.ts'
+import { type AnchorBook, anchorsOf } from './anchor-book.ts'
 import type { Arrivals } from './arrivals.ts'
 import { type KinBook, parentOf } from './kin-book.ts'
 import { LiveSession } from './live-session.ts'
@@ -44,6 +44,15 @@ export class SessionReader {
     return loading
   }
 
+  /** Its record as the store has it, with what that is tied to; null where it is not newer than is known. */
+  async newer({ record: { key }, stored }: LiveSession): Promise<Session | null> {
+    const { store, anchors } = this.#ports
+    const found = await store.load(sessionRef(key))
+    if (found?.record !== 'session' || !isNewerSession(found, stored)) return null
+    await anchors.knowAll(anchorsOf(found))
+    return found
+  }
+
   /** @param above so many lives above it are looked for @returns null when what was known came into doubt meanwhile */
   async adopt(record: Session, stillTrue: () => boolean, above = DELEGATIONS_MAX): Promise<LiveSession | null> {
     const { arrivals, peek } = this.#ports
@@ -79,10 +88,10 @@ export class SessionReader {
     const seen = await store.lastSeen(record.key)
     const known = sessions.get(record.key)
     if (known !== undefined) return known
-    await anchors.knowAll(tiesOf(record))
+    await anchors.knowAll(anchorsOf(record))
     const raced = sessions.get(record.key)
     if (raced !== undefined) {
-      anchors.forgetUntied(tiesOf(record))
+      anchors.forgetUntied(anchorsOf(record))
       return raced
     }
     if (!stillTrue()) return null

@@ -7,21 +7,22 @@ import { Inflight } from '../../src/enforcement/inflight.ts'
 import { Reassessor } from '../../src/enforcement/reassess.ts'
 import { pathPattern } from '../../src/core/path-pattern.ts'
 import { type Route, routeTable } from '../../src/core/route.ts'
+import { NOT_RISKED } from '../../src/core/risk.ts'
 import type { SessionId, SessionKey } from '../../src/core/session.ts'
 import type { SignalId } from '../../src/core/signal.ts'
 import { duration, FOREVER, instant } from '../../src/core/time.ts'
 import { openEmbeddedStore } from '../../src/sessions/embedded-store.ts'
 import { Ledger } from '../../src/sessions/ledger.ts'
 import { Mirror } from '../../src/sessions/mirror.ts'
-import { PLAIN_CONTEXT, PLAIN_RULE } from '../support/plain.ts'
+import { PLAIN_CONTEXT, PLAIN_ROUTE, PLAIN_RULE } from '../support/plain.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from '../unit/core/world.ts'
 
 const SESSIONS = 100_000
 const STREAMS = 2_000
 const ticket: AnchorRef = { kind: 'ticket', name: 'manual//T-1' }
-const fix = elevation('elv_1', { ties: [{ anchor: ticket, generation: instant(0), reason: 'ticket_closed', position: null }] })
+const fix = elevation('elv_1', { ties: [{ anchor: ticket, generation: instant(0), reason: 'ticket_closed', position: null, level: null }] })
 const route: Route = {
-  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
+  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE,
   rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 }
 const policy = { ...policyOf(profile('fix', ['db:write'])), routes: [route], table: routeTable([route]) }
@@ -45,7 +46,7 @@ test('[ELV6, ENF3, STORE-36] the end of a ticket behind 100,000 sessions is one 
     const evaluation = { evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
     const permit = { effect: 'permit', grant: { is: 'elevation', elevation: fix, schedules: [] }, until: at(600), would: null } as unknown as Permit // stands for one the judge made
     const channel = { status: 200, freeze() {}, resume() {}, tick() {}, cut: () => void cut++ }
-    inflight.add(new Exchange({ id: `exc_${i}`, policy, place: { route, rule: route.rules[0] ?? null, params: {} }, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER }, permit, channel, keeper, NOW))
+    inflight.add(new Exchange({ id: `exc_${i}`, policy, place: { route, rule: route.rules[0] ?? null, params: {} }, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER, risk: NOT_RISKED }, permit, channel, keeper, NOW))
   }
   let announced = 0
   let announcedAt = 0

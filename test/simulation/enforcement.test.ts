@@ -13,6 +13,7 @@ import type { Evaluation } from '../../src/core/evaluation.ts'
 import type { Evidence } from '../../src/core/evidence.ts'
 import { pathPattern } from '../../src/core/path-pattern.ts'
 import type { Policy } from '../../src/core/policy.ts'
+import { NOT_RISKED } from '../../src/core/risk.ts'
 import { sessionRef } from '../../src/core/record.ts'
 import { placeOf, type Route, routeOf, routeTable, type Rule } from '../../src/core/route.ts'
 import { scopeOf } from '../../src/core/scope.ts'
@@ -32,7 +33,7 @@ import { Mirror } from '../../src/sessions/mirror.ts'
 import { Timekeeper } from '../../src/sessions/timekeeper.ts'
 import { Intake, type Word } from '../../src/signals/intake.ts'
 import { type Ask, type Life, Model, newer, type Raise, type Shown, type Variant } from './enforcement-model.ts'
-import { PLAIN_CONTEXT, PLAIN_PROFILE, PLAIN_RULE } from '../support/plain.ts'
+import { NO_RISK, PLAIN_CONTEXT, PLAIN_PROFILE, PLAIN_ROUTE, PLAIN_RULE } from '../support/plain.ts'
 
 const START = 1_800_000_000_000
 const WORD: Word = { by: 'operator', note: 'test', id: null }
@@ -48,13 +49,13 @@ const PLAIN: Variant = { baseline: ['a:read', 'b:read'], profiles: PROFILES, clo
 function policyOf({ baseline, profiles, closed, credentialEnd }: Variant): Policy {
   const rule = (path: string, i: number): Rule => ({ name: `r#${i}`, effect: 'allow', methods: null, paths: [pathPattern(path)], upgrade: null, anonymous: path === '/public', scope: SCOPES[path] ?? null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE })
   const route = (name: string, path: string, own: readonly string[]): Route => ({
-    name, host: { is: 'any' }, path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
+    name, host: { is: 'any' }, path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE,
     rules: own.filter(each => !closed.includes(each)).map(rule),
   })
   const routes = [route('api', '/**', PATHS.filter(path => !path.startsWith('/other'))), route('other', '/other/**', ['/other/b'])]
   const profile = ([name, adds]: readonly [string, readonly string[]]) => ({ ...PLAIN_PROFILE, name, title: name, adds, for: duration(60_000), max: duration(60_000) })
   return {
-    digest: JSON.stringify([baseline, profiles, closed]), routes, table: routeTable(routes), profiles: new Map(Object.entries(profiles).map(entry => [entry[0], profile(entry)])), purposes: new Map(), brokers: new Map(), identities: [], windows: new Map(), connectors: new Map(),
+    digest: JSON.stringify([baseline, profiles, closed]), routes, table: routeTable(routes), profiles: new Map(Object.entries(profiles).map(entry => [entry[0], profile(entry)])), purposes: new Map(), brokers: new Map(), identities: [], windows: new Map(), connectors: new Map(), risk: NO_RISK,
     sessions: { key: [], credentialEnd, bind: { key: 'required', workload: 'required', device: 'off', source: 'off', tenant: 'required' }, idle: duration(86_400_000), max: duration(86_400_000), frozenFor: duration(86_400_000), baseline: [{ when: null, scopes: baseline }], exchangesPerSession: 1_000 },
   }
 }
@@ -198,7 +199,7 @@ class Twin {
     const evaluation = evaluationOf(ask)
     const route = routeOf(policy.table, evaluation.resource)
     if (typeof route === 'string') throw new Error(route)
-    const inquiry = { id: this.#id('exc'), policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, live: anonymous ? null : (this.lives[who] ?? null), claims: NO_CLAIMS, vouchedUntil: FOREVER }
+    const inquiry = { id: this.#id('exc'), policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, live: anonymous ? null : (this.lives[who] ?? null), claims: NO_CLAIMS, vouchedUntil: FOREVER, risk: NOT_RISKED }
     const decision = evaluate(caseOf(inquiry, this.keeper, this.clock.now(), null))
     expect(`${path} ${decision.effect}`, JSON.stringify(decision)).toBe(`${path} ${this.model.verdict(ask) === 'open' ? 'permit' : 'refuse'}`)
     if (decision.effect === 'refuse') return count('refused')
@@ -216,7 +217,7 @@ class Twin {
     const raise: Raise = { id: this.#id('elv'), who, life: life.id, profile, adds: PROFILES[profile], ticket, for: seconds * 1_000, until: null, over: false }
     const elevation: Elevation = {
       ...PLAIN_ELEVATION, id: raise.id as ElevationId, profile, adds: raise.adds, purposes: ticket === null ? {} : { ticket }, params: {}, for: duration(raise.for), max: duration(raise.for), startsAt: null, requestedAt: this.clock.now(), requestedBy: 'a|b', because: '', // a test word
-      ties: ticket === null ? [] : [{ anchor: anchorOf(ticket), generation: tied?.generation ?? instant(0), reason: 'ticket_closed', position: null }],
+      ties: ticket === null ? [] : [{ anchor: anchorOf(ticket), generation: tied?.generation ?? instant(0), reason: 'ticket_closed', position: null, level: null }],
       barred: [], state: { is: 'requested', expiresAt: null },
     }
     await this.news(who, { kind: 'elevation.requested', elevation, startsAt: null })

@@ -71,6 +71,12 @@ function late(account: Account, before: Session | null, of: readonly Elevation['
   }
 }
 
+/** Somebody who may answer a step-up that waits says no, and that ends the session. */
+function deniesForGood({ stepUps, principal: { issuer, subject } }: Session, { stepUp: id, by, barred }: Extract<SessionSignal, { kind: 'stepUp.denied' }>, now: Instant): boolean {
+  const asked = stepUps.find(stepUp => stepUp.id === id)
+  return asked !== undefined && asked.state.is === 'pending' && asked.expiresAt > now && asked.onDeny === 'terminate' && ![`${issuer}|${subject}`, ...asked.barred, ...barred].includes(by)
+}
+
 /** An upper bound of what may run: from request to end, never past its longest time after the first instant it could have started. */
 function follow(account: Account, before: Session | null, signal: SessionSignal, now: Instant): void {
   if (before === null && signal.kind !== 'session.opened') return
@@ -104,9 +110,15 @@ function follow(account: Account, before: Session | null, signal: SessionSignal,
     case 'time.passed': {
       if (account.endsAt <= now) end(account, now, false, false, null)
       else if (before?.frozen?.until != null && before.frozen.until <= now) end(account, now, true, false, before.credential.issuedAt)
+      else if (before?.stepUps.some(({ state, expiresAt, onTimeout }) => state.is === 'pending' && expiresAt <= now && onTimeout === 'terminate') === true) end(account, now, true, false, before.credential.issuedAt)
       else late(account, before, ['active', 'suspended'], now)
       return
     }
+    case 'stepUp.denied': {
+      if (before !== null && deniesForGood(before, signal, now)) end(account, now, true, false, before.credential.issuedAt)
+      return
+    }
+    case 'session.tainted': case 'taints.cleared': case 'stepUp.asked': case 'stepUp.answered': case 'stepUp.used': case 'stepUp.returned':
     case 'session.opened': case 'binding.drifted': case 'credential.renewed': case 'elevation.approved': case 'elevation.started': case 'elevation.deferred': case 'elevation.spent': case 'elevation.extended':
   }
 }

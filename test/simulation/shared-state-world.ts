@@ -62,7 +62,7 @@ export async function elevateAt({ ledger, mirror }: Desk, right: Right, id: Elev
   const tied = await mirror.anchor(TICKET)
   if (tied?.state === 'ended') return
   right.generation = tied?.generation ?? 0
-  const asked = elevation(id, { for: duration(HOUR), max: duration(HOUR), ties: [{ anchor: TICKET, generation: instant(right.generation), reason: 'ticket_closed', position: null }], state: { is: 'requested', expiresAt: null } })
+  const asked = elevation(id, { for: duration(HOUR), max: duration(HOUR), ties: [{ anchor: TICKET, generation: instant(right.generation), reason: 'ticket_closed', position: null, level: null }], state: { is: 'requested', expiresAt: null } })
   await ledger.applyToSession(key, { ...word(), life, kind: 'elevation.requested', elevation: asked, startsAt: null })
 }
 

@@ -4,12 +4,13 @@ import { type AdminSettings, OPERATOR_ROLES, type OperatorRole } from '../settin
 import type { Path } from '../source-map.ts'
 import { identityCondition } from './conditions.ts'
 import { type Compilation, existingOrNone } from './context.ts'
-import { type Common, jwtProvider, mtlsProvider } from './providers.ts'
+import { type Common, jwtProvider, mtlsProvider, subjectCaseOf } from './providers.ts'
 
 type Auth = Compilation['config']['admin']['auth']
 type WrittenRoles = NonNullable<Auth['oidc']>['roles']
 
-const common = (c: Compilation, name: 'oidc' | 'mtls'): Common => ({ c, at: ['admin', 'auth', name], name, kind: 'operator', claims: { tenant: null, owner: null, client: null, device: null } })
+const common = (c: Compilation, name: 'oidc' | 'mtls', subjectCase: Common['claims']['subjectCase'] = 'exact'): Common =>
+  ({ c, at: ['admin', 'auth', name], name, kind: 'operator', claims: { tenant: null, owner: null, client: null, device: null, subjectCase } })
 
 function rolesOf(c: Compilation, written: WrittenRoles, path: Path): ReadonlyMap<OperatorRole, SubjectCondition> {
   const roles = new Map<OperatorRole, SubjectCondition>()
@@ -32,7 +33,7 @@ function audienceIsOwn({ config, report }: Compilation, { provider: { issuer, au
 function oidcOf(c: Compilation, { oidc }: Auth): AdminSettings['oidc'] {
   if (oidc === undefined) return null
   const { roles, ...jwt } = oidc
-  const made = { provider: jwtProvider(common(c, 'oidc'), jwt), roles: rolesOf(c, roles, ['admin', 'auth', 'oidc', 'roles']) }
+  const made = { provider: jwtProvider(common(c, 'oidc', subjectCaseOf(c, jwt.issuer)), jwt), roles: rolesOf(c, roles, ['admin', 'auth', 'oidc', 'roles']) }
   audienceIsOwn(c, made)
   return made
 }

@@ -12,7 +12,9 @@ import { channelsOf, publicUrlOf } from './notify.ts'
 import { profilesOf } from './profiles.ts'
 import { providersOf } from './providers.ts'
 import { purposesOf, signedPurposesOf } from './purposes.ts'
+import { riskOf } from './risk.ts'
 import { routesOf } from './routes.ts'
+import { scoresOf } from './scores.ts'
 import { sessionRules } from './sessions.ts'
 import { storeOf, workersOf } from './store.ts'
 import { namedUpstreams } from './upstreams.ts'
@@ -30,7 +32,7 @@ function policyOf(c: Compilation, digest: string, routes: Policy['routes'], conn
   const windows = windowsOf(c)
   const purposes = purposesOf(c)
   const profiles = profilesOf(c, { purposes, windows })
-  return { digest, routes, table: routeTable(routes), purposes, profiles, sessions: sessionRules(c), brokers: brokersOf(c, profiles), identities: c.config.identities, windows, connectors }
+  return { digest, routes, table: routeTable(routes), purposes, profiles, sessions: sessionRules(c), brokers: brokersOf(c, profiles), identities: c.config.identities, windows, connectors, risk: riskOf(c) }
 }
 
 /** What it returns may be used only where nothing was reported as an error. */
@@ -55,6 +57,7 @@ export function compile(c: Compilation, digest: string): Settings {
     limits,
     drain: { delay: config.server.drain.delay, timeout: config.server.drain.timeout },
     providers, upstreams, connectors,
+    scores: scoresOf(c, connectors),
     signedPurposes: signedPurposesOf(c),
     admin: adminOf(c),
     notify: { channels: channelsOf(c), publicUrl: publicUrlOf(c) },

@@ -97,15 +97,17 @@ function polled(c: Compilation, name: string, written: Written): ConnectorSettin
 }
 
 function webhookOf(c: Compilation, path: Path, written: WrittenWebhook): WebhookSettings | null {
-  const { signature, secretFile } = written
-  const map = mapOf(c, [...path, 'map'], written.map)
+  const { signature, secretFile, map: { subject, issuer, client, score, name, id, closed, ...rest } } = written
+  for (const [key, given] of Object.entries({ subject, issuer, client, score, name })) if (given !== undefined) c.report.errorAtKey([...path, 'map', key], `\`${key}\` has a meaning only with \`kind: risk\``)
+  for (const [key, given] of Object.entries({ id, closed })) if (given === undefined) c.report.error([...path, 'map'], `\`${key}\` is missing`)
+  const map = id === undefined || closed === undefined ? null : mapOf(c, [...path, 'map'], { ...rest, id, closed })
   if (signature !== 'standard' && written.map.at === undefined) c.report.errorAtKey([...path, 'signature'], 'a signature over the body alone tells no time, so that messages could be repeated for ever', 'write `map.at`: when the source says that it happened')
   const file = existing(c, [...path, 'secretFile'], secretFile)
   return map === null ? null : { secretFile: file, signature, map }
 }
 
 /** A webhook beside a place of its name is one connector with it. */
-function joined({ report }: Compilation, path: Path, written: WrittenWebhook, webhook: WebhookSettings, known: ConnectorSettings | undefined): ConnectorSettings {
+function joined({ report }: Compilation, path: Path, written: WrittenWebhook & { readonly kind: PurposeKind }, webhook: WebhookSettings, known: ConnectorSettings | undefined): ConnectorSettings {
   const tenanted = written.map.tenant !== undefined
   if (known === undefined) return { name: written.name, kind: written.kind, tenanted, staleAfter: null, onStale: 'keep', poll: null, webhook, note: null }
   if (known.webhook !== null) report.error([...path, 'name'], `there is a webhook '${written.name}' already`)
@@ -133,8 +135,10 @@ export function connectorsOf(c: Compilation): ReadonlyMap<string, ConnectorSetti
   c.config.signals.webhooks?.forEach((written, i) => {
     const path: Path = ['signals', 'webhooks', i]
     if (TAKEN.includes(written.name)) c.report.error([...path, 'name'], `a connector cannot be called '${written.name}'`)
+    const { kind } = written
+    if (kind === 'risk') return // see scores.ts
     const webhook = webhookOf(c, path, written)
-    if (webhook !== null) connectors.set(written.name, joined(c, path, written, webhook, connectors.get(written.name)))
+    if (webhook !== null) connectors.set(written.name, joined(c, path, { ...written, kind }, webhook, connectors.get(written.name)))
   })
   const served = c.config.server.listeners?.some(({ serves }) => serves.includes('signals')) === true
   if (c.config.signals.webhooks !== undefined && !served) c.report.warn(['signals', 'webhooks'], 'no listener serves `signals`: nobody can send these', 'add a listener with `serves: [signals]`')

@@ -86,10 +86,16 @@ function listener(c: Compilation, written: Written, path: Path): ListenerSetting
   return { name: written.name, host, port, serves: [...new Set(written.serves)], tls, forwardedCertificates: forwardedOf(c, written, path), protocols: protocolsOf(c, written, path), proxyProtocol: proxyProtocolOf(c, written, path) }
 }
 
+const isEverywhere = (host: string): boolean => host === '' || host === '0.0.0.0' || host === '::'
+
 /** Two hosts that would want the same socket: the same one, or one of them every address. */
-const collide = (a: ListenerSettings, b: ListenerSettings): boolean => {
-  const everywhere = (host: string): boolean => host === '' || host === '0.0.0.0' || host === '::'
-  return a.port !== 0 && a.port === b.port && (a.host === b.host || everywhere(a.host) || everywhere(b.host))
+const collide = (a: ListenerSettings, b: ListenerSettings): boolean => a.port !== 0 && a.port === b.port && (a.host === b.host || isEverywhere(a.host) || isEverywhere(b.host))
+
+/** The listener that a connection to this address would find, as far as that is plain to see; null for none. */
+export function listenerAt({ config: { server: { listeners } } }: Compilation, host: string, port: number): string | null {
+  const all = listeners === undefined ? DEFAULTS : listeners.flatMap(({ name, address }) => ({ name, ...(addressOf(address) ?? { host: '', port: 0 }) }))
+  const same = (own: string): boolean => own === host || (isLoopback(host) && (isEverywhere(own) || own === 'localhost')) || (host === 'localhost' && isLoopback(own))
+  return all.find(own => own.port !== 0 && own.port === port && same(own.host))?.name ?? null
 }
 
 export function listenersOf(c: Compilation): readonly ListenerSettings[] {

@@ -11,6 +11,7 @@ import type { Path } from '../source-map.ts'
 import { identityCondition, subjectCondition, taskCondition } from './conditions.ts'
 import type { Compilation } from './context.ts'
 import { channelsNamed } from './notify.ts'
+import { thresholdOf } from './risk.ts'
 
 type Written = Compilation['config']['elevations'][string]
 type WrittenApproval = Exclude<Written['approval'], 'none'>
@@ -50,6 +51,7 @@ const sourced = (written: Written, sources: Sources): readonly PurposeKind[] => 
 
 function endings({ report }: Compilation, path: Path, written: Written, sources: Sources): readonly PurposeKind[] {
   return (written.endWhen ?? []).flatMap((ending, i) => {
+    if (isOfRisk(ending)) return []
     const kind = KIND_OF[ending]
     const place = [...path, 'endWhen', i]
     if (ending === 'approval.withdrawn' && written.approval === 'none') report.error(place, `'${ending}' can only end what needs an approval`)
@@ -59,6 +61,14 @@ function endings({ report }: Compilation, path: Path, written: Written, sources:
     else if (sources.has(kind) && !tells(sources.get(kind))) report.error(place, `nothing delivers '${ending}'`, `write \`source\` in purposes.${kind}: \`manual\` to take an operator's word, or a connector`)
     return [kind]
   })
+}
+
+const isOfRisk = (ending: string): ending is `risk.${string}` => ending.startsWith('risk.')
+
+/** The lowest of the levels that end it. */
+function riskThatEnds(c: Compilation, path: Path, { endWhen = [] }: Written): number | null {
+  const thresholds = endWhen.flatMap((ending, i) => (isOfRisk(ending) ? [thresholdOf(c, [...path, 'endWhen', i], ending.slice('risk.'.length))] : []))
+  return thresholds.length === 0 ? null : Math.min(...thresholds)
 }
 
 function params({ report }: Compilation, path: Path, written: Written): ReadonlyMap<string, ParamSpec> {
@@ -157,7 +167,8 @@ function profile(c: Compilation, name: string, written: Written, known: Known): 
     alone: !written.several,
     resource: resourceOf(c, path, written),
     approval: approvalOf(c, path, written, known.purposes),
-    endWhen: written.endWhen === undefined ? sourced(written, known.purposes) : [...new Set(endings(c, path, written, known.purposes))],
+    endsAtRisk: riskThatEnds(c, path, written),
+    endWhen: written.endWhen === undefined || written.endWhen.every(isOfRisk) ? sourced(written, known.purposes) : [...new Set(endings(c, path, written, known.purposes))],
     afterEnd: afterEndOf(c, path, name, written),
     recording: written.recording === 'required',
   }

@@ -9,7 +9,7 @@ type Of<K extends 'jwt' | 'apiKey' | 'introspection' | 'jwtSvid' | 'kubernetes' 
 /** One provider as far as it is the same for every kind. */
 export type Common = { readonly c: Compilation; readonly at: Path; readonly name: string; readonly kind: Written['kind']; readonly claims: ClaimNames }
 
-const namesOf = ({ claims }: Written): ClaimNames => ({ tenant: claims.tenant ?? null, owner: claims.owner ?? null, client: claims.client ?? null, device: claims.device ?? null })
+const namesOf = ({ claims, subjectCase = 'exact' }: Written): ClaimNames => ({ tenant: claims.tenant ?? null, owner: claims.owner ?? null, client: claims.client ?? null, device: claims.device ?? null, subjectCase })
 const own = ({ name, kind, claims }: Common) => ({ name, kind, claims })
 const listOf = (written: string | readonly string[] | undefined): readonly string[] => (typeof written === 'string' ? [written] : (written ?? []))
 
@@ -145,6 +145,35 @@ function providerOf(common: (kind: (typeof KINDS)[number]) => Common, { jwt, api
   return sessionToken === undefined ? null : { is: 'sessionToken', ...own(common('sessionToken')) }
 }
 
+const issuerOf = ({ jwt, introspection }: Written): string | null => jwt?.issuer ?? introspection?.issuer ?? null
+
+/** Whether subjects of this issuer are known in small letters. */
+export const subjectCaseOf = ({ config }: Compilation, issuer: string): ClaimNames['subjectCase'] =>
+  Object.values(config.authn).some(written => written.subjectCase === 'fold' && issuerOf(written) === issuer) ? 'fold' : 'exact'
+
+/** A name that nobody is known by would stand for nobody. */
+function writtenAsKnown(c: Compilation, path: Path, identity: string): void {
+  const at = identity.indexOf('|')
+  if (at < 0 || subjectCaseOf(c, identity.slice(0, at)) === 'exact') return
+  const known = identity.slice(0, at) + identity.slice(at).toLowerCase()
+  if (known !== identity) c.report.error(path, `subjects of ${identity.slice(0, at)} are known in small letters`, `write ${known}`)
+}
+
+/** One issuer's subjects are read alike everywhere, and everything that names them names them so. */
+function foldedAlike(c: Compilation): void {
+  for (const [name, written] of Object.entries(c.config.authn)) {
+    if (written.subjectCase === undefined) continue
+    const path: Path = ['authn', name, 'subjectCase']
+    if (written.jwt === undefined && written.introspection === undefined) c.report.error(path, 'only subjects of `jwt` and `introspection` may be folded: the others have one spelling')
+  }
+  for (const [name, written] of Object.entries(c.config.authn)) {
+    const issuer = issuerOf(written)
+    if (issuer !== null && written.subjectCase !== 'fold' && subjectCaseOf(c, issuer) === 'fold') c.report.errorAtKey(['authn', name], `another provider folds subjects of ${issuer}`, 'give this one `subjectCase: fold` too')
+  }
+  c.config.identities.forEach((set, i) => set.forEach((identity, j) => writtenAsKnown(c, ['identities', i, j], identity)))
+  for (const [name, { who = [] }] of Object.entries(c.config.brokers)) who.forEach((identity, i) => writtenAsKnown(c, ['brokers', name, 'who', i], identity))
+}
+
 export function providersOf(c: Compilation): ReadonlyMap<string, ProviderSettings> {
   const providers = new Map<string, ProviderSettings>()
   for (const [name, written] of Object.entries(c.config.authn)) {
@@ -155,5 +184,6 @@ export function providersOf(c: Compilation): ReadonlyMap<string, ProviderSetting
     if (provider !== null) providers.set(name, provider)
   }
   certificatesAreAsked(c)
+  foldedAlike(c)
   return providers
 }

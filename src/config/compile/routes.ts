@@ -9,6 +9,7 @@ import type { Compilation } from './context.ts'
 import { corsOf, rewriteOf } from './facing.ts'
 import { hostKey, hostPattern } from './host.ts'
 import { namesOf, overlap } from './path.ts'
+import { notAfterOf, onHitOf, ratesOf } from './risk.ts'
 import { pathAt, rulesOf } from './rules.ts'
 import { upstreamOf } from './upstreams.ts'
 
@@ -59,6 +60,9 @@ function route(c: Compilation, written: Written, i: number, providers: Providers
     upstreamFolds: { case: written.upstreamFolds.includes('case'), params: written.upstreamFolds.includes('params') },
     cors: corsOf(c, written, [...path, 'cors']),
     rewrite: rewriteOf(c, written, own, [...path, 'rewrite']),
+    onMiss: onHitOf(c, written.onMiss, [...path, 'onMiss']),
+    notAfter: notAfterOf(c, written.notAfter, [...path, 'notAfter']),
+    rates: ratesOf(c, written.rates, [...path, 'rates']),
     tenant: textExpression(c, [...path, 'tenant'], written.tenant, new Set(own === null ? [] : namesOf(own))),
     rules: rulesOf(c, written, own, path),
   }

@@ -7,6 +7,7 @@ import type { Rule } from '../../core/route.ts'
 import type { Path } from '../source-map.ts'
 import { ruleCondition } from './conditions.ts'
 import type { Compilation } from './context.ts'
+import { aftereffectOf, notAfterOf, onHitOf, ratesOf, stepUpOf } from './risk.ts'
 import { messagesOf } from './messages.ts'
 import { compilePath, namesOf } from './path.ts'
 
@@ -21,16 +22,18 @@ export function pathAt({ report }: Compilation, path: Path, written: string): Pa
   return null
 }
 
-const NEEDS_SESSION = ['scope', 'if', 'requireAuth', 'inspect'] as const
+const NEEDS_SESSION = ['scope', 'if', 'requireAuth', 'inspect', 'stepUp', 'after'] as const
 
-function combinations({ report }: Compilation, path: Path, rule: WrittenRule): void {
+function combinations({ report }: Compilation, path: Path, rule: WrittenRule, { notAfter }: WrittenRoute): void {
   if ((rule.allow === undefined) === (rule.deny === undefined)) report.error(path, 'a rule has exactly one of `allow` and `deny`')
   if (rule.deny !== undefined) {
     for (const key of NEEDS_SESSION) if (rule[key] !== undefined) report.errorAtKey([...path, key], `\`${key}\` has no meaning with \`deny\`, which refuses whatever its selector matches`)
     if (rule.anonymous) report.errorAtKey([...path, 'anonymous'], '`anonymous` has no meaning with `deny`')
   }
+  else if (rule.onHit !== undefined) report.errorAtKey([...path, 'onHit'], '`onHit` has a meaning only with `deny`; `onMiss` of the route is for requests that no rule knows')
   if (!rule.anonymous) return
-  for (const key of NEEDS_SESSION) if (rule[key] !== undefined) report.errorAtKey([...path, key], `an anonymous rule has no session, so \`${key}\` would never be asked`)
+  for (const key of [...NEEDS_SESSION, 'notAfter'] as const) if (rule[key] !== undefined) report.errorAtKey([...path, key], `an anonymous rule has no session, so \`${key}\` would never be asked`)
+  if (notAfter !== undefined) report.errorAtKey([...path, 'anonymous'], 'whoever has a taint of `notAfter` of the route gets here all the same, without a credential', 'put the rule on a route of its own')
 }
 
 function authenticationOf({ report }: Compilation, { requireAuth }: WrittenRule, path: Path): RequiredAuthentication | null {
@@ -80,7 +83,7 @@ function conditionOf(c: Compilation, written: WrittenRule, path: Path, params: R
 }
 
 function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, written: WrittenRule, path: Path, position: number): Rule {
-  combinations(c, path, written)
+  combinations(c, path, written, route)
   const effect = written.deny === undefined ? 'allow' : 'deny'
   const selector = written.deny ?? written.allow ?? {}
   const place = [...path, effect]
@@ -101,6 +104,11 @@ function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, writ
     inspect: inspectOf(c, written, selector, path),
     atEnd: written.atEnd === 'cut' ? null : written.atEnd.finish,
     record: written.record, label: written.label ?? null,
+    stepUp: stepUpOf(c, written, [...path, 'stepUp']),
+    after: aftereffectOf(c, route, written, [...path, 'after']),
+    onHit: onHitOf(c, written.onHit, [...path, 'onHit']),
+    notAfter: notAfterOf(c, written.notAfter, [...path, 'notAfter']),
+    rates: ratesOf(c, written.rates, [...path, 'rates']),
   }
 }
 

@@ -4,6 +4,7 @@ import type { UpstreamAddress, UpstreamSettings, UpstreamTls } from '../settings
 import type { Path } from '../source-map.ts'
 import { didYouMean } from '../spelling.ts'
 import { type Compilation, existing, existingOrNone } from './context.ts'
+import { listenerAt } from './listeners.ts'
 import { httpUrl } from './url.ts'
 
 type Written = Compilation['config']['upstreams'][string]
@@ -46,6 +47,8 @@ function reached(c: Compilation, places: readonly Place[]): Reached {
     seen.set(url.origin, url)
     const port = portIn(url)
     if (port === 0) c.report.error(at, 'port 0 cannot be reached')
+    const own = listenerAt(c, hostIn(url), port)
+    if (own !== null) c.report.error(at, `this is the gateway's own listener '${own}'`, 'an upstream is what the gateway protects')
     return [{ host: hostIn(url), port, weight }]
   })
   const [first] = seen.values()

@@ -119,6 +119,7 @@ export const authn = named(z.strictObject({
   mtls: mtls.optional().describe('Client certificates, where no header holds a credential; needs a listener with `tls.clients` or `forwardedCertificates`'),
   sessionToken: z.strictObject({}).optional().describe('Tokens of sessions that a broker opened; counts only on routes that name it'),
   kind: z.enum(PRINCIPAL_KINDS).prefault('service').describe('What its principals are'),
+  subjectCase: z.enum(['exact', 'fold']).optional().describe('Of `jwt` and `introspection`: `fold` where the issuer does not tell `Bob` from `bob`. Subjects, their actors and owners are then known in small letters, wherever they are named; default `exact`, as OpenID Connect has it'),
   claims: z.strictObject({
     tenant: claim().describe('Claim that names the tenant; without it the tenant is empty'),
     owner: claim().describe('Claim that names who answers for the principal'),

@@ -5,6 +5,7 @@ import { authn } from './authn.ts'
 import { elevations } from './elevations.ts'
 import { notify } from './notify.ts'
 import { audit, context, telemetry } from './outputs.ts'
+import { risk } from './risk.ts'
 import { routes } from './routes.ts'
 import { server } from './server.ts'
 import { brokers, identities, purposes, sessions } from './sessions.ts'
@@ -29,6 +30,7 @@ export const document = z.strictObject({
   routes: routes.describe('Which requests are known'),
   elevations: elevations.prefault({}).describe('What can be added for a while, by profile name'),
   windows: windows.prefault({}).describe('When something may be open, by name: days and times of a time zone, less exceptions'),
+  risk: risk.prefault({}).describe('How far callers are trusted by what they do, and what follows'),
   tickets: tickets.prefault({}).describe('Where tickets are asked about, by connector name'),
   signals: signals.prefault({}).describe('News from outside'),
   notify: notify.prefault({}).describe('Where people are told about elevations, by channel name'),

@@ -68,7 +68,7 @@ const profile = z.strictObject({
   several: z.boolean().prefault(true).describe('Whether a session may hold two of it for the same purposes; otherwise the later one takes the place of the earlier'),
   holds: z.string().regex(/^(params|purpose)\.[A-Za-z][A-Za-z0-9_]{0,63}$/, { error: 'expected params.<name> or purpose.<kind>' }).optional().describe('A parameter or purpose whose value nobody else may hold meanwhile, in any session'),
   approval: z.union([z.literal('none'), approval]).prefault('none').describe('Whose word it needs'),
-  endWhen: list(z.enum(ENDINGS), ENDINGS.length).optional().describe('News that ends it early; without it, the end of every purpose that has a source. Windows, withdrawn approvals and the end of the session always end it'),
+  endWhen: list(z.union([z.enum(ENDINGS), z.templateLiteral(['risk.', name()], { error: `expected one of ${ENDINGS.join(', ')}, or risk.<level>` })]), ENDINGS.length + 1).optional().describe('News that ends it early, `risk.<level>` too; without it, the end of every purpose that has a source. Windows, withdrawn approvals and the end of the session always end it'),
   afterEnd: afterEnd.optional().describe('A short elevation behind an end that nobody asked for, to put things in order; never behind a revocation'),
   recording: z.enum(['off', 'required']).prefault('off').describe('`required`: every byte it carries is recorded first, and it ends when that fails'),
   warn: duration({ least: '1s', most: '1d' }).prefault('60s').describe('How long before its end its caller is told'),

@@ -1,5 +1,6 @@
 // `routes`: which requests are known, and what each of them needs. SPEC: CFG2, DEC2-DEC4
 import { z } from 'zod'
+import { aftereffect, onHit, rate, ruleStepUp, taintName } from './risk.ts'
 import { condition, duration, headerName, list, name, scope, size } from './scalar.ts'
 import { upstream } from './upstreams.ts'
 
@@ -33,6 +34,11 @@ const rule = z.strictObject({
   atEnd: z.union([z.literal('cut'), z.strictObject({ finish: duration({ least: '1s', most: '10m' }).describe('For so long') })]).prefault('cut').describe('What the end of an elevation by time, window or limit does to a request that is whole: `cut` it, or let it finish'),
   record: z.enum(['off', 'digests', 'bodies']).prefault('off').describe('What of the bodies is on record: nothing, their digests, or all of them, in the recording, and what cannot be recorded does not pass'),
   label: z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,63}$/, { error: 'a label has 1 to 64 lower-case letters, digits, dots, dashes and underscores' }).optional().describe('What the record of a request calls what the rule touches'),
+  stepUp: ruleStepUp.optional().describe('What the caller has to show anew first: `always`, or from a level of risk on; what is not written is as in `risk.stepUp`'),
+  after: aftereffect.optional().describe('What a request that is let through leaves behind, before its first byte goes upstream'),
+  onHit: onHit.optional().describe('With `deny`: what follows from requests it refuses'),
+  notAfter: list(taintName(), 16).optional().describe('Who has one of these taints does not get here'),
+  rates: list(rate, 4).optional().describe('What protects from load, approximately and on all gateways together; beyond it 429 with `Retry-After`'),
   messages: messages.optional().describe('What each WebSocket message from the caller must keep to; only where `allow` has `upgrade: websocket`'),
 })
 
@@ -64,6 +70,9 @@ const route = z.strictObject({
   encodedSlash: z.enum(['reject', 'opaque']).prefault('reject').describe('What `%2f` in a path means'),
   upstreamFolds: z.array(z.enum(['case', 'params']), { error: 'expected a list' }).max(2).prefault(['case', 'params']).describe('What the upstream may ignore in a path; a path that would then meet another rule is refused'),
   cors: cors.optional().describe('Pages of other origins may call; preflights are then answered by the gateway. Without it OPTIONS is a method like any other'),
+  onMiss: onHit.optional().describe('What follows from requests that no rule of the route knows'),
+  notAfter: list(taintName(), 16).optional().describe('Who has one of these taints does not get here'),
+  rates: list(rate, 4).optional().describe('As of a rule, for all requests of the route together'),
   tenant: condition().optional().describe('CEL that gives a text, such as `path.tenant`: whose things are touched; a session of another tenant is refused (`sessions.bind.tenant`)'),
   rewrite: rewrite.optional().describe('What the upstream reads in place of host and path; after the decision, which never sees it'),
   rules: list(rule, 256).describe('The first whose selector matches decides; none refuses'),

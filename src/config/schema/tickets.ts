@@ -1,4 +1,5 @@
-// `tickets` and `signals`: what is asked about tickets, and who tells of them and of runs, tasks and the like from outside. SPEC: CFG2, TKT1, TKT2, TKT4
+// `tickets` and `signals`: what is asked about tickets, and who tells of them, of runs, tasks and the like, and of scores from outside.
+// SPEC: CFG2, TKT1, TKT2, TKT4, RSK9
 import { z } from 'zod'
 import { PURPOSE_KINDS } from '../../core/purpose.ts'
 import { condition, duration, filePath, headerName, list, name, named } from './scalar.ts'
@@ -10,7 +11,7 @@ const text = (says: string) => condition().optional().describe(says)
 const fieldName = () => z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/, { error: 'expected a header name' })
 const factName = () => z.string().regex(/^[a-z][A-Za-z0-9_]{0,63}$/, { error: 'a fact is called like customerName' })
 
-const map = z.strictObject({
+const mapped = {
   id: condition().describe('CEL over `body`: its id, spelled as requests must show it'),
   closed: condition().describe('CEL over `body`: whether it is over, such as `body.fields.status.name in ["Done", "Rejected"]`'),
   tenant: text('CEL over `body`: the tenant it belongs to; it counts only for sessions of that one'),
@@ -20,6 +21,20 @@ const map = z.strictObject({
   environment: text('CEL over `body`, for conditions as `ticket.environment`'),
   facts: z.record(factName(), condition()).refine(facts => Object.keys(facts).length <= FACTS_MAX, { error: `must not have more than ${FACTS_MAX} entries` }).optional()
     .describe('More of the same, by name: `commit` is `ticket.commit`. What cannot be read is not there, and a condition that reads it refuses'),
+}
+const map = z.strictObject(mapped)
+
+const SCORE = 'only with `kind: risk`'
+/** Of either kind; which of it belongs to which is for the compiler to tell. */
+const messageMap = z.strictObject({
+  ...mapped,
+  id: text('CEL over `body`: its id, spelled as requests must show it; needed but with `kind: risk`'),
+  closed: text('CEL over `body`: whether it is over, such as `body.fields.status.name in ["Done", "Rejected"]`; needed but with `kind: risk`'),
+  subject: text(`CEL over \`body\`: whom the score is of; ${SCORE}, and needed there`),
+  issuer: text(`CEL over \`body\`: whose subject that is; without it of any issuer; ${SCORE}`),
+  client: text(`CEL over \`body\`: by which client; without it, or without \`tenant\`, every principal of that subject with a session now; ${SCORE}`),
+  score: text(`CEL over \`body\`: points from 0 to 1000, as a number; ${SCORE}, and needed there`),
+  name: text(`CEL over \`body\`: what the score is called among the contributions, in the place of the earlier one of that name; without it as the webhook is; ${SCORE}`),
 })
 
 const signature = z.strictObject({
@@ -30,10 +45,10 @@ const signature = z.strictObject({
 
 const webhook = z.strictObject({
   name: name().describe('The connector: its messages, JSON of at most 256 KiB, are taken at `/hooks/<name>` of listeners that serve `signals`; of the same name as one of `tickets` both tell of the same tickets'),
-  kind: z.enum(PURPOSE_KINDS).prefault('ticket').describe('What it tells of'),
+  kind: z.enum([...PURPOSE_KINDS, 'risk']).prefault('ticket').describe('What it tells of; `risk`: of scores of callers'),
   secretFile: filePath().describe('File with the secret its messages are signed with: `whsec_…` in base64 or text, 24 bytes at least; two lines while it is replaced'),
   signature: z.union([z.literal('standard'), signature]).prefault('standard').describe('`standard`: Standard Webhooks headers; or a header over the body alone, which tells no time: then `map.at` must, and messages older than five minutes are refused'),
-  map: map.describe('What its messages say'),
+  map: messageMap.describe('What its messages say'),
 })
 
 const note = z.strictObject({

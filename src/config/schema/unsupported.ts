@@ -3,18 +3,18 @@
 const UPSTREAM = ['credential.exchange']
 
 const KEYS: ReadonlySet<string> = new Set([
-  'include', 'risk', 'signals.ssf', 'tests',
+  'include', 'signals.ssf', 'tests',
   'admin.console',
   ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),
   'routes.*.mcp',
-  ...['onHit', 'inspectBytes', 'recording', 'after'].map(key => `routes.*.rules.*.${key}`),
+  ...['inspectBytes', 'recording'].map(key => `routes.*.rules.*.${key}`),
   'routes.*.rules.*.allow.tools', 'routes.*.rules.*.deny.tools',
   'audit.trail.reserve', 'audit.sign', 'audit.onSinkFailure', 'telemetry.traces', 'introspection',
 ])
 
 const VALUES: readonly { readonly at: string; readonly value: RegExp }[] = [
   { at: 'server.listeners.*.serves.*', value: /^decisions$/ },
-  { at: 'elevations.*.endWhen.*', value: /^(risk|device|key)\./ },
+  { at: 'elevations.*.endWhen.*', value: /^(device|key)\./ },
   ...['upstreams.*.protocol', 'routes.*.upstream.protocol'].map(at => ({ at, value: /^mcp$/ })),
 ]
 

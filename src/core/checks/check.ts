@@ -7,6 +7,7 @@ import type { LockIndex } from '../locks.ts'
 import type { Claims } from '../principal.ts'
 import type { Policy } from '../policy.ts'
 import type { Place } from '../route.ts'
+import type { StepUpId } from '../step-up.ts'
 import type { Instant } from '../time.ts'
 
 /** Everything the judge may know. The same shape for a new request and for an exchange that is already open. */
@@ -25,6 +26,10 @@ export type Case = {
   readonly claims: Claims
   /** The elevation that carries an open exchange: kept while it holds. */
   readonly held: ElevationId | null
+  /** The exchange it is, or would be; null where none is meant. */
+  readonly exchange: string | null
+  /** The step-up of which a use was taken for it; null where none was. */
+  readonly paid: StepUpId | null
 }
 
 export type Check = (c: Case) => Refusal | null

@@ -9,6 +9,7 @@ import { notRevoked } from './not-revoked.ts'
 import { purposeKept } from './purpose-kept.ts'
 import { routeAllows } from './route-allows.ts'
 import { sessionLive } from './session-live.ts'
+import { untainted } from './untainted.ts'
 import { vouchedFor } from './vouched-for.ts'
 
-export const CHECKS: readonly Check[] = [routeAllows, knowledgeFresh, vouchedFor, notLocked, sessionLive, notRevoked, credentialCurrent, bindingsHold, purposeKept, authenticationSufficient]
+export const CHECKS: readonly Check[] = [routeAllows, knowledgeFresh, vouchedFor, notLocked, sessionLive, notRevoked, credentialCurrent, bindingsHold, purposeKept, authenticationSufficient, untainted]

@@ -2,6 +2,8 @@
 import { type Anchor, type AnchorRef, type Lock, type Matter, stronger } from '../anchor.ts'
 import type { AnchorHappening, LockHappening } from '../fact.ts'
 import type { AnchorSignal, LockSignal, SignalOf } from '../signal.ts'
+import { NO_STANDING, REACHED_MAX, type Standing } from '../risk.ts'
+import { isInForce, isNewTaint, withTaint } from '../taint.ts'
 import { type Instant, later } from '../time.ts'
 import { NOTHING, type Outcome, reject } from './rule.ts'
 
@@ -43,7 +45,37 @@ function merged(held: Matter | null, told: Matter, now: Instant): Matter {
   if (held?.is === 'window' && told.is === 'window') return { ...told, reopened: later(held.reopened, told.reopened) }
   if (held?.is !== 'principal' || told.is !== 'principal') return remembering(held, told)
   const running = Object.entries({ ...held.cooling, ...told.cooling }).map(([profile, until]) => [profile, Math.max(until, held.cooling[profile] ?? 0) as Instant] as const)
-  return { is: 'principal', cooling: Object.fromEntries(running.filter(([, until]) => until > now)) }
+  return { ...held, cooling: Object.fromEntries(running.filter(([, until]) => until > now)) } // what else is kept of it has news of its own
+}
+
+type Principal = Extract<Matter, { is: 'principal' }>
+const NOBODY_KNOWN: Principal = { is: 'principal', cooling: {}, ...NO_STANDING }
+const principalIn = (anchor: Anchor | null): Principal => (anchor?.matter?.is === 'principal' ? anchor.matter : NOBODY_KNOWN)
+const changes = (ref: AnchorRef, held: Principal, change: Partial<Standing>): Outcome<AnchorHappening> => tells(ref, { ...held, ...change })
+
+/** Only ever higher; the same level again is no news, and neither is one that was crossed before an operator's word took the score back. */
+const rises: AnchorRule<'risk.rose'> = (ref, anchor, { level }, now) => {
+  const held = principalIn(anchor)
+  if ((held.level !== null && held.level.at >= level.at) || level.since <= held.clearedAt) return NOTHING
+  const reached = [{ at: level.at, when: now }, ...held.reached.filter(({ at }) => at > level.at)].slice(0, REACHED_MAX) // lower ones are reached with it
+  return changes(ref, held, { level, reached })
+}
+
+const falls: AnchorRule<'risk.fell'> = (ref, anchor, { level }) => {
+  const held = principalIn(anchor)
+  return held.level === null || (level !== null && level.at >= held.level.at) ? NOTHING : changes(ref, held, { level })
+}
+
+const taints: AnchorRule<'principal.tainted'> = (ref, anchor, { taint }, now) => {
+  const held = principalIn(anchor)
+  return isNewTaint(held.taints, taint, now) ? changes(ref, held, { taints: withTaint(held.taints, taint, now) }) : NOTHING
+}
+
+const clears: AnchorRule<'principal.cleared'> = (ref, anchor, { risk, taints: names }, now) => {
+  const held = principalIn(anchor)
+  const kept = names === null ? held.taints : held.taints.filter(taint => isInForce(taint, now) && names !== 'all' && !names.includes(taint.name))
+  if (!risk && kept.length === held.taints.length) return NOTHING
+  return changes(ref, held, { taints: kept, ...(risk ? { level: null, clearedAt: later(now, held.clearedAt) } : {}) })
 }
 
 type Review = Extract<Matter, { is: 'review' }>
@@ -63,10 +95,12 @@ const told: AnchorRule<'anchor.told'> = (ref, anchor, { matter }, now) => {
   return isAlike(held, next) ? NOTHING : tells(ref, next)
 }
 
+const OF_PRINCIPALS = { 'risk.rose': rises, 'risk.fell': falls, 'principal.tainted': taints, 'principal.cleared': clears } as const
+
 export const ANCHOR_TABLE: { readonly [S in Anchor['state'] | 'absent']: AnchorRow } = {
-  absent: { 'anchor.opened': opens, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told },
-  open: { 'anchor.opened': same, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told },
-  ended: { 'anchor.opened': opens, 'anchor.ended': same, 'anchor.advanced': advances, 'anchor.told': told },
+  absent: { 'anchor.opened': opens, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
+  open: { 'anchor.opened': same, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
+  ended: { 'anchor.opened': opens, 'anchor.ended': same, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
 }
 
 type LockRule<S> = (lock: Lock, signal: S, now: Instant) => Outcome<LockHappening>

@@ -6,6 +6,7 @@ import { type Credential, isMarked, type Session } from '../session.ts'
 import type { SignalOf } from '../signal.ts'
 import type { Instant } from '../time.ts'
 import { elevationsOverdue, endAll } from './elevations.ts'
+import { stepUpsOverdue } from './step-ups.ts'
 import { NOTHING, type Outcome, reject, type SessionRule } from './rule.ts'
 
 type Opening = SignalOf<'session.opened'>
@@ -47,5 +48,7 @@ export const clearMark: SessionRule<SignalOf<'mark.cleared'>> = session => (sess
 export const passTime: SessionRule<SignalOf<'time.passed'>> = (session, signal, now) => {
   if (session.endsAt <= now) return ending(session, 'session.lapsed', 'max_reached', signal.id)
   if (session.frozen?.until != null && session.frozen.until <= now) return ending(session, 'session.revoked', 'frozen_too_long', signal.id)
-  return elevationsOverdue(session, now)
+  const ended = elevationsOverdue(session, now)
+  const steps = stepUpsOverdue(session, now, signal.id)
+  return steps.length === 0 ? ended : steps.some(({ what }) => what === 'session.revoked') ? steps : [...ended, ...steps]
 }

@@ -4,6 +4,8 @@ import type { SessionHappening } from '../fact.ts'
 import type { Session } from '../session.ts'
 import type { SessionSignal, SignalOf } from '../signal.ts'
 import * as elevations from './elevations.ts'
+import * as stepUps from './step-ups.ts'
+import * as taints from './taints.ts'
 import { NOTHING, type Outcome, reject, type SessionRule } from './rule.ts'
 import * as life from './session-life.ts'
 import * as verbs from './session-verbs.ts'
@@ -35,6 +37,13 @@ export const SESSION_TABLE: { readonly [S in Session['state']['is']]: Row } = {
     'elevation.withdrawn': elevations.withdraw,
     'elevation.extended': elevations.extend,
     'elevation.ended': elevations.end,
+    'session.tainted': taints.taint,
+    'taints.cleared': taints.clear,
+    'stepUp.asked': stepUps.ask,
+    'stepUp.answered': stepUps.answer,
+    'stepUp.denied': stepUps.deny,
+    'stepUp.used': stepUps.use,
+    'stepUp.returned': stepUps.giveBack,
     'time.passed': life.passTime,
   },
   lapsed: {
@@ -58,6 +67,13 @@ export const SESSION_TABLE: { readonly [S in Session['state']['is']]: Row } = {
     'elevation.withdrawn': nothing,
     'elevation.extended': over,
     'elevation.ended': nothing,
+    'session.tainted': nothing,
+    'taints.cleared': nothing,
+    'stepUp.asked': over,
+    'stepUp.answered': over,
+    'stepUp.denied': nothing,
+    'stepUp.used': over,
+    'stepUp.returned': nothing,
     'time.passed': nothing,
   },
   revoked: {
@@ -81,6 +97,13 @@ export const SESSION_TABLE: { readonly [S in Session['state']['is']]: Row } = {
     'elevation.withdrawn': nothing,
     'elevation.extended': over,
     'elevation.ended': nothing,
+    'session.tainted': nothing,
+    'taints.cleared': nothing,
+    'stepUp.asked': over,
+    'stepUp.answered': over,
+    'stepUp.denied': nothing,
+    'stepUp.used': over,
+    'stepUp.returned': nothing,
     'time.passed': nothing,
   },
 }

@@ -80,6 +80,29 @@ describe('connectors', () => {
     expect(told({ webhooks, purposes: `${run}, ticket: { header: narrowgate-ticket, source: manual }`, profile: `purpose: [ticket, run], ${require}` })).toEqual([expect.stringMatching(/nobody tells of one/)])
   })
 
+  describe('of scores', () => {
+    const hook = (map: string, more = ''): string => `[{ name: siem, kind: risk, secretFile: /run/secret, map: ${map}${more} }]`
+    const [quiet] = told({ tickets: place(''), webhooks: hook('{ subject: body.user, score: body.score }') })
+
+    test('[RSK9] one that names a subject and a score is taken', () => {
+      expect(quiet).toMatch(/only stated in a header/)
+      expect(told({ tickets: place(''), webhooks: hook('{ subject: body.user, issuer: body.iss, tenant: body.org, client: body.app, score: body.score * 100.0, name: body.alert, at: body.at }', ', signature: { header: x-signature }') })).toHaveLength(1)
+    })
+
+    test.each([
+      ['one without a score', hook('{ subject: body.user }'), /`score` is missing/],
+      ['one without a subject', hook('{ score: body.score }'), /`subject` is missing/],
+      ['one with what only tickets have', hook('{ subject: body.user, score: body.score, closed: body.done }'), /`closed` has no meaning with `kind: risk`/],
+      ['one whose score is a text', hook('{ subject: body.user, score: "body.score + string(1)" }'), /gives string, not number|condition/],
+      ['one whose signature tells no time', hook('{ subject: body.user, score: body.score }', ', signature: { header: x-signature }'), /tells no time/],
+      ['one called as a connector', hook('{ subject: body.user, score: body.score }').replace('siem', 'itsm'), /there is a connector 'itsm' already/],
+      ['a ticket with a score', `[{ name: other, secretFile: /run/secret, map: { id: body.key, closed: "true", score: body.score } }]`, /`score` has a meaning only with `kind: risk`/],
+      ['a ticket without its id', `[{ name: other, secretFile: /run/secret, map: { closed: "true" } }]`, /`id` is missing/],
+    ])('[CFG3, RSK9] %s is refused', (_, webhooks, says) => {
+      expect(told({ tickets: place(''), webhooks })).toEqual([expect.stringMatching(says)])
+    })
+  })
+
   test('[CFG3] names of other anchors are taken, and who sends news has a listener of its own', () => {
     expect(told({ tickets: place('').replace('itsm', 'signed'), purposes: 'ticket: { header: narrowgate-ticket, source: manual }' })).toEqual([expect.stringMatching(/cannot be called 'signed'/)])
     expect(told({ webhooks: `[{ name: itsm, secretFile: /run/secret, map: ${MAP} }]`, serves: 'signals, health' })).toEqual([expect.stringMatching(/serves nothing else/)])

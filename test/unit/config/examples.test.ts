@@ -66,8 +66,14 @@ describe('the examples', () => {
     expect(told(example('elevations.yaml'), true)).toBe('')
     const result = load(example('elevations.yaml'), 'elevations.yaml', { ...WORLD, exists: () => false })
     expect([...new Set(result.ok ? [] : result.problems.map(({ message }) => /the file (\S+) does not exist/.exec(message)?.[1]))]).toEqual([
-      '/tls/tls.crt', '/tls/tls.key', '/run/secrets/operators.json', '/etc/narrowgate/orchestrator.jwks', '/run/secrets/itsm-token', '/tls/internal-ca.crt', '/run/secrets/itsm', '/run/secrets/pipeline', '/run/secrets/hook', '/run/secrets/slack-url',
+      '/tls/tls.crt', '/tls/tls.key', '/run/secrets/operators.json', '/etc/narrowgate/orchestrator.jwks', '/run/secrets/itsm-token', '/tls/internal-ca.crt', '/run/secrets/itsm', '/run/secrets/pipeline', '/run/secrets/siem', '/run/secrets/hook', '/run/secrets/slack-url',
     ])
+  })
+
+  it('[CFG2] the one for risk loads without a warning where its files are there, and names each that is not', () => {
+    expect(told(example('risk.yaml'), true)).toBe('')
+    const result = load(example('risk.yaml'), 'risk.yaml', { ...WORLD, exists: () => false })
+    expect(result.ok ? [] : result.problems.map(({ message }) => /the file (\S+) does not exist/.exec(message)?.[1])).toEqual(['/tls/tls.crt', '/tls/tls.key', '/run/secrets/operators.json', '/run/secrets/hook', '/run/secrets/endpoint-agent'])
   })
 
   it.each(readdirSync(new URL('../../../config/examples/', import.meta.url)))('[CFG2] the scenario %s loads where its files are there', name => {
@@ -76,7 +82,7 @@ describe('the examples', () => {
   })
 
   it('[CFG2] they show every key there is', () => {
-    const text = example('gateway.yaml') + example('redis.yaml') + example('protocols.yaml') + example('identity.yaml') + example('elevations.yaml')
+    const text = example('gateway.yaml') + example('redis.yaml') + example('protocols.yaml') + example('identity.yaml') + example('elevations.yaml') + example('risk.yaml')
     expect([...new Set(keysOf(jsonSchema()))].filter(key => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([])
   })
 })

@@ -1,7 +1,7 @@
 // What is known of an anchor beyond open and ended: each kind has its own way of changing, and none of them back.
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Anchor, AnchorRef, Matter } from '../../../src/core/anchor.ts'
+import { type Anchor, type AnchorRef, type Matter, pausing } from '../../../src/core/anchor.ts'
 import type { ElevationId } from '../../../src/core/elevation.ts'
 import type { AnchorFact } from '../../../src/core/fact.ts'
 import { tieBroken } from '../../../src/core/footing.ts'
@@ -22,7 +22,7 @@ const tells = (matter: Matter): AnchorNews => ({ kind: 'anchor.told', matter })
 const advanced = (position: number): AnchorNews => ({ kind: 'anchor.advanced', position, value: `turn-${position}` })
 const ticket = (state: string, seenAt = 0): Matter => ({ is: 'ticket', facts: { state, severity: 1 }, source: 'jira', seenAt: at(seenAt), was: [] })
 const holder = (id: string, until: number): Matter => ({ is: 'resource', holder: { elevation: id as ElevationId, session: 'key', since: at(-10), until: at(until) } }) // a test word
-const pauses = (cooling: { readonly [profile: string]: number }): Matter => ({ is: 'principal', cooling: Object.fromEntries(Object.entries(cooling).map(([profile, ms]) => [profile, at(ms)])) })
+const pauses = (cooling: { readonly [profile: string]: number }): Matter => pausing(Object.fromEntries(Object.entries(cooling).map(([profile, ms]) => [profile, at(ms)])))
 const review = (verdict: 'pending' | 'accepted' | 'rejected' | 'missed', by = ''): Matter =>
   ({ is: 'review', elevation: 'elv_1' as ElevationId, session: 'ses_1', profile: 'fix', subject: 'a|b', barred: ['a|b'], dueAt: at(1_000), verdict, by }) // a test word
 
@@ -75,7 +75,7 @@ describe('any news', () => {
 })
 
 describe('an ordered purpose', () => {
-  const tieAt = (position: number) => ({ ties: [{ anchor: TURN, generation: instant(0), reason: 'purpose_over', position } as const] })
+  const tieAt = (position: number) => ({ requestedAt: at(0), ties: [{ anchor: TURN, generation: instant(0), reason: 'purpose_over', position, level: null } as const] })
 
   test('[PUR6] whatever comes late, however it is told: it never goes back, and what stood on an earlier one never stands again', () => {
     const moves = fc.array(fc.oneof(fc.integer({ min: 0, max: 9 }).map(advanced), fc.integer({ min: 0, max: 9 }).map(n => tells({ is: 'progress', position: n, value: `turn-${n}` }))), { minLength: 1, maxLength: 20 })

@@ -20,7 +20,7 @@ import type { Scope } from '../../../src/core/scope.ts'
 import type { Brokered, Session, SessionId, SessionKey } from '../../../src/core/session.ts'
 import { duration, FOREVER } from '../../../src/core/time.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from './world.ts'
-import { PLAIN_CONTEXT, PLAIN_RULE } from '../../support/plain.ts'
+import { PLAIN_CONTEXT, PLAIN_ROUTE, PLAIN_RULE } from '../../support/plain.ts'
 
 const MODES: BindingModes = { key: 'required', workload: 'required', device: 'required', source: 'required', tenant: 'required' }
 const BOUND: Bindings = { key: 'k1', workload: 'spiffe://test/a', device: 'laptop', source: '192.0.2.1' }
@@ -48,7 +48,7 @@ type World = {
 function caseOf({ session = {}, modes = {}, evidence = {}, workload = 'spiffe://test/a', source = '192.0.2.1', tenant, path = '/acme/x', purposes = {}, rule = {}, baseline = ['db:read'], parent, locks = NO_LOCKS, credentialEnd = 'cut' }: World): Case {
   const route: Route = {
     name: 'api', host: { is: 'any' }, path: pathPattern('/{tenant}/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject',
-    upstreamFolds: { case: false, params: false }, cors: null, rewrite: null, tenant: tenant === undefined ? null : { source: '', read: tenant }, rules: [{ ...RULE, ...rule }],
+    upstreamFolds: { case: false, params: false }, cors: null, rewrite: null, tenant: tenant === undefined ? null : { source: '', read: tenant }, ...PLAIN_ROUTE, rules: [{ ...RULE, ...rule }],
   }
   const plain = policyOf(profile('fix', ['db:write', 'db:read']))
   const policy: Policy = { ...plain, brokers: new Map([['b', BROKER]]), routes: [route], table: routeTable([route]), sessions: { ...plain.sessions, credentialEnd, bind: { ...MODES, ...modes } } }
@@ -57,7 +57,7 @@ function caseOf({ session = {}, modes = {}, evidence = {}, workload = 'spiffe://
     context: { protocol: 'http', source, secure: true, workload, certified: null, purposes, ...PLAIN_CONTEXT, headers: [] },
   }
   const standing = effective({ ...SESSION, bindings: BOUND, ...session }, baseline, { find: () => null }, locks, policy, NOW, parent)
-  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: {}, held: null }
+  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: {}, held: null, exchange: null, paid: null }
 }
 
 function answer(world: World): string {

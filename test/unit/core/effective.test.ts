@@ -23,7 +23,7 @@ const shown = ({ state, reason, baseline, carriers }: Effective) => ({ state, re
 const lock = (kind: Selector['kind'], value: string, effect: Lock['effect'], until: Instant | null = null): Lock =>
   ({ record: 'lock', id: 'lck_1' as LockId, selector: { kind, value }, version: 1, state: 'set', effect, reason: 'locked', note: '', by: 'operator', since: NOW, until }) // a test word
 const TICKET: AnchorRef = { kind: 'ticket', name: 'manual//T-1' }
-const tie = (generation: number): Tie => ({ anchor: TICKET, generation: instant(generation), reason: 'ticket_closed', position: null })
+const tie = (generation: number): Tie => ({ anchor: TICKET, generation: instant(generation), reason: 'ticket_closed', position: null, level: null })
 const anchored = (state: Anchor['state'], generation: number): AnchorView => ({ find: () => ({ record: 'anchor', ...TICKET, version: 2, state, generation: instant(generation), since: NOW, note: '', matter: null }) })
 
 describe('standing', () => {

@@ -19,15 +19,15 @@ import type { EndReason } from '../../../src/core/reason.ts'
 import { intersection, type Scope, scopeOf } from '../../../src/core/scope.ts'
 import type { Session } from '../../../src/core/session.ts'
 import { duration, FOREVER, type Instant, instant } from '../../../src/core/time.ts'
-import { reassess } from '../../../src/core/verdict.ts'
+import { type Progress, reassess } from '../../../src/core/verdict.ts'
 import { at, elevation, NOW, policyOf, profile, SESSION } from './world.ts'
-import { PLAIN_CONTEXT, PLAIN_RULE } from '../../support/plain.ts'
+import { PLAIN_CONTEXT, PLAIN_ROUTE, PLAIN_RULE } from '../../support/plain.ts'
 
 const EVIDENCE: Evidence = { provider: 'login', fingerprint: 'f', credential: 'cred_1', issuer: 'https://idp.test', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: null, device: null, claimed: {} }
 const RULE: Rule = { name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: 'db:write', condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }
 const ROUTE: Route = {
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject',
-  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, rules: [RULE],
+  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE, rules: [RULE],
 }
 const FREE: Partial<Rule> = { scope: null }
 
@@ -64,7 +64,7 @@ function caseOf(world: World): Case {
   }
   const locks = lockIndex(world.locks ?? [])
   const standing = session === null ? null : effective({ ...SESSION, ...session }, world.baseline ?? [], { find: () => null }, locks, policy, now)
-  return { now, confirmedUntil: world.confirmedUntil ?? FOREVER, vouchedUntil: world.vouchedUntil ?? FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: world.claims ?? {}, held: (world.held ?? null) as ElevationId | null } // a test word
+  return { now, confirmedUntil: world.confirmedUntil ?? FOREVER, vouchedUntil: world.vouchedUntil ?? FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: world.claims ?? {}, held: (world.held ?? null) as ElevationId | null, exchange: null, paid: null } // a test word
 }
 
 /** The grant's name, or the reason. */
@@ -197,8 +197,8 @@ describe('which grant', () => {
     const rule: Partial<Rule> = { scope: 'db:write', atEnd: duration(30_000) }
     const holding: Grant = { is: 'elevation', elevation: elevation('e1'), schedules: [] }
     const ended = (reason: EndReason) => elevation('e1', { state: { is: 'ended', at: NOW, reason } })
-    const verdict = (reason: EndReason, progress = { whole: true, finishUntil: null as Instant | null }, more: Partial<World> = {}) =>
-      reassess(holding, caseOf({ rule, session: { elevations: [ended(reason)] }, held: 'e1', ...more }), progress)
+    const verdict = (reason: EndReason, progress: Omit<Progress, 'openedAt'> = { whole: true, finishUntil: null }, more: Partial<World> = {}) =>
+      reassess(holding, caseOf({ rule, session: { elevations: [ended(reason)] }, held: 'e1', ...more }), { ...progress, openedAt: NOW })
     for (const reason of ['time_up', 'window_closed', 'limit_reached'] as const) expect(verdict(reason)).toEqual({ kind: 'finish', reason, until: at(30) })
     for (const reason of ['revoked', 'released', 'approval_withdrawn', 'ticket_closed', 'purpose_over', 'recording_failed'] as const) expect(verdict(reason)).toEqual({ kind: 'terminate', reason })
     expect(verdict('time_up', { whole: false, finishUntil: null })).toEqual({ kind: 'terminate', reason: 'time_up' })
@@ -214,7 +214,7 @@ describe('which grant', () => {
     const rule: Partial<Rule> = { scope: 'db:write', atEnd: duration(30_000) }
     const over = elevation('e1', { state: { is: 'ended', at: NOW, reason: 'time_up' } })
     const verdict = (more: Partial<World> = {}, lasted: Partial<Elevation> = {}) =>
-      reassess({ is: 'elevation', elevation: { ...over, ...lasted }, schedules: [] }, caseOf({ rule, session: { elevations: [over] }, held: 'e1', now: at(5), ...more }), { whole: true, finishUntil: null })
+      reassess({ is: 'elevation', elevation: { ...over, ...lasted }, schedules: [] }, caseOf({ rule, session: { elevations: [over] }, held: 'e1', now: at(5), ...more }), { whole: true, finishUntil: null, openedAt: NOW })
     const narrowed = { kind: 'terminate', reason: 'narrowed' }
     expect(verdict()).toEqual({ kind: 'finish', reason: 'time_up', until: at(30) })
     for (const selector of [['elevation', 'e1'], ['profile', 'fix']] as const) for (const effect of ['deny', 'freeze', 'baseline'] as const) expect(verdict({ locks: [lock(selector[0], selector[1], effect)] })).toEqual({ kind: 'terminate', reason: 'locked' })

@@ -5,7 +5,6 @@ import { cutOffFor, cutOffOf, type Lock, LOCK_EFFECTS, type LockEffect, type Loc
 import type { ElevationId } from '../../../src/core/elevation.ts'
 import type { Evidence } from '../../../src/core/evidence.ts'
 import { cutOffsAmong, keptToBaseline, type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, moveCutOff, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
-import { isFoundBy } from '../../../src/core/record.ts'
 import type { Session, SessionId, SessionKey } from '../../../src/core/session.ts'
 import { FOREVER, type Instant, instant } from '../../../src/core/time.ts'
 import { NOW, SESSION } from './world.ts'
@@ -196,19 +195,6 @@ test('[ENF8] a lifted lock is none; one lifts by itself exactly at its instant',
   expect(standsAt(lock('all', '', 'deny', 10), instant(NOW + 10))).toBe(false)
   expect(standsAt(lock('all', ''), FOREVER)).toBe(true)
   expect(locksOnSession(NO_LOCKS, SESSION, NOW)).toBeNull()
-})
-
-describe('what a dry run counts', () => {
-  test.each<readonly [Selector['kind'], string, boolean]>([
-    ['session', 'ses_1', true], ['subject', 'agent', true], ['tenant', 'acme', true], ['issuer', 'https://idp.test', true], ['all', '', true], ['device', 'laptop', true], ['workload', 'spiffe://test/agent', true], ['parent', 'ses_above', true],
-    ['keyId', 'k1', true], ['keyId', 'https://idp.test|k1', true], ['credential', 'cred_9', true],
-    ['keyId', 'https://other.test|k1', false], ['keyId', '', false], ['keyId', 'null', false], ['device', 'tablet', false], ['workload', 'spiffe://test/agents', false], ['parent', 'ses_1', false], ['credential', 'cred_1', false],
-  ])('[ENF8, BND5] sessions that %s %j finds: %s; none that is over', (kind, value, found) => {
-    const session: Session = { ...DELEGATED, credential: { ...DELEGATED.credential, id: 'cred_9', keyId: 'k1' } }
-    expect(isFoundBy(session, { kind, value })).toBe(found)
-    expect(isFoundBy({ ...session, state: { is: 'revoked', at: NOW, reason: 'revoked' } }, { kind, value })).toBe(false)
-    if (kind === 'keyId') expect(isFoundBy({ ...session, credential: { ...session.credential, keyId: null } }, { kind, value })).toBe(false)
-  })
 })
 
 describe('of several', () => {

@@ -8,6 +8,7 @@ import { scopeOf } from '../../../src/core/scope.ts'
 import type { Brokered, Credential, Session, SessionId, SessionKey } from '../../../src/core/session.ts'
 import type { SessionNews, SessionSignal, SignalId } from '../../../src/core/signal.ts'
 import { type Duration, duration, type Instant, instant } from '../../../src/core/time.ts'
+import { MEANS, type StepUp, type StepUpId } from '../../../src/core/step-up.ts'
 import { transition } from '../../../src/core/transition.ts'
 import type { SessionTransition } from '../../../src/core/transitions/rule.ts'
 
@@ -46,7 +47,7 @@ const credential = (now: Instant, turn: number, issued: number | null, ends: num
 
 type Asked = { readonly id: ElevationId; readonly profile: string; readonly adds: readonly string[]; readonly for: number; readonly more: number; readonly needs: number; readonly starts: number | null; readonly expires: number | null }
 export const elevationOf = (asked: Asked, now: Instant, changes: Partial<Elevation> = {}): Elevation => ({
-  ...PLAIN, id: asked.id, profile: asked.profile, adds: asked.adds, purposes: {}, ties: [{ anchor: TICKET, generation: instant(0), reason: 'ticket_closed', position: null }], params: {},
+  ...PLAIN, id: asked.id, profile: asked.profile, adds: asked.adds, purposes: {}, ties: [{ anchor: TICKET, generation: instant(0), reason: 'ticket_closed', position: null, level: null }], params: {},
   for: seconds(asked.for), max: seconds(asked.for + asked.more), startsAt: asked.starts === null ? null : at(now, asked.starts), requestedAt: now, requestedBy: REQUESTER,
   barred: [], because: 'test', stages: asked.needs === 0 ? [] : [{ role: 'approver', count: asked.needs }], state: { is: 'requested', expiresAt: asked.expires === null ? null : at(now, asked.expires) }, ...changes,
 })
@@ -68,6 +69,18 @@ function richly(asked: Asked, { twoStages, endsBy, follows, uses, customers }: R
   })
 }
 const params = fc.constantFrom({}, { customers: [] }, { customers: ['a'] }, { amount: 5 }, { amount: 10 }, { amount: 11 }, { customers: ['a', 'z'] }, { extra: 1 })
+
+const stepUpId = (n: number): StepUpId => `stp_${n}` as StepUpId
+const whichStepUp = fc.integer({ min: 0, max: 2 }).map(stepUpId)
+const means = fc.constantFrom(...MEANS)
+const exchange = fc.constantFrom('exc_1', 'exc_2', 'exc_3')
+const request = { method: 'POST', host: 'api.test', path: '/pay', query: '' }
+/** Alike ones are asked for again, under other ids and behind their end. */
+const stepUp = fc.record({
+  id: whichStepUp, covers: fc.constantFrom({ rule: null, request: null }, { rule: 'api#1', request: null }, { rule: 'api#1', request }, { rule: 'api#1', request: { ...request, query: 'a=1' } }),
+  by: fc.subarray([...MEANS], { minLength: 1 }), all: fc.boolean(), onTimeout: fc.constantFrom('refuse', 'refuse', 'refuse', 'terminate'), onDeny: fc.constantFrom('refuse', 'refuse', 'refuse', 'terminate'), uses: fc.constantFrom(null, 1, 2), barred: fc.subarray(APPROVERS, { maxLength: 1 }),
+})
+const taint = fc.record({ name: fc.constantFrom('pii', 'secrets', 'untrusted'), rule: fc.constantFrom('api#1', 'api#2'), exchange })
 
 const MADE: { readonly [K in SessionNews['kind']]: fc.Arbitrary<Made> } = {
   'session.opened': fc.tuple(nullable(offset), nullable(offset), offset, bindings, fc.oneof({ weight: 5, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: brokered })).map(([issued, ends, until, bound, broker]) => (now, turn) => ({
@@ -94,13 +107,24 @@ const MADE: { readonly [K in SessionNews['kind']]: fc.Arbitrary<Made> } = {
   'elevation.withdrawn': which.map(elevation => () => ({ kind: 'elevation.withdrawn', elevation })),
   'elevation.extended': fc.tuple(any, span, fc.boolean()).map(([elevation, more, once]) => () => ({ kind: 'elevation.extended', elevation, more: seconds(more), once })),
   'elevation.ended': fc.tuple(any, fc.oneof(reason, ending)).map(([elevation, word]) => () => ({ kind: 'elevation.ended', elevation, reason: word, because: 'test' })),
+  'session.tainted': fc.tuple(taint, nullable(offset)).map(([one, until]) => now => ({ kind: 'session.tainted', taint: { ...one, since: now, until: until === null ? null : at(now, until) } })),
+  'taints.cleared': nullable(fc.subarray(['pii', 'secrets', 'unknown'])).map(names => () => ({ kind: 'taints.cleared', names })),
+  'stepUp.asked': fc.tuple(stepUp, span, nullable(span)).map(([one, expires, covered]) => (now): SessionNews => {
+    const asked: StepUp = { ...one, acr: [], role: 'approver', askedAt: now, expiresAt: at(now, expires), for: covered === null ? null : seconds(covered), because: 'suspect', notify: [], given: [], used: [], state: { is: 'pending' } }
+    return { kind: 'stepUp.asked', stepUp: asked }
+  }),
+  'stepUp.answered': fc.record({ stepUp: whichStepUp, means, by: fc.constantFrom(...APPROVERS), shown: fc.constantFrom(0, 0, 0, 0, -1, -30), barred: fc.subarray(APPROVERS, { maxLength: 1 }) })
+    .map(({ means: by, by: who, shown, ...word }) => now => ({ kind: 'stepUp.answered', ...word, given: { means: by, by: who, at: at(now, shown), proof: 'digest' } })),
+  'stepUp.denied': fc.record({ stepUp: whichStepUp, barred: fc.subarray(APPROVERS, { maxLength: 1 }) }).map(word => () => ({ kind: 'stepUp.denied', ...word })),
+  'stepUp.used': fc.record({ stepUp: whichStepUp, exchange }).map(word => () => ({ kind: 'stepUp.used', ...word })),
+  'stepUp.returned': fc.record({ stepUp: whichStepUp, exchange }).map(word => () => ({ kind: 'stepUp.returned', ...word })),
   'time.passed': fc.constant(() => ({ kind: 'time.passed' })),
 }
 export const SESSION_KINDS = Object.keys(MADE) as SessionNews['kind'][] // keys of the literal above
 
 /** Ends are rare, so that lives are long enough to hold something. */
 const WEIGHT: { readonly [K in SessionNews['kind']]?: number } = {
-  'session.opened': 4, 'elevation.requested': 8, 'elevation.approved': 12, 'elevation.started': 5, 'elevation.extended': 4, 'session.widened': 3, 'time.passed': 4, 'session.narrowed': 3, 'binding.drifted': 3,
+  'session.opened': 4, 'elevation.requested': 8, 'elevation.approved': 12, 'elevation.started': 5, 'elevation.extended': 4, 'session.widened': 3, 'time.passed': 4, 'session.narrowed': 3, 'binding.drifted': 3, 'stepUp.asked': 6, 'stepUp.answered': 8, 'stepUp.used': 6,
 }
 
 const stepOf = (kind: SessionNews['kind']): fc.Arbitrary<Step> =>

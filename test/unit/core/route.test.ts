@@ -5,7 +5,7 @@ import type { Evaluation, Target } from '../../../src/core/evaluation.ts'
 import { pathPattern } from '../../../src/core/path-pattern.ts'
 import { firstRule, type HostPattern, isAmbiguous, placeOf, type Route, routeOf, type Rule, routeTable } from '../../../src/core/route.ts'
 import { duration } from '../../../src/core/time.ts'
-import { PLAIN_RULE } from '../../support/plain.ts'
+import { PLAIN_ROUTE, PLAIN_RULE } from '../../support/plain.ts'
 
 const GET: Evaluation['action'] = { method: 'GET', upgrade: null }
 const target = (host: string, path: string): Target => ({ host, path, segments: path.slice(1).split('/'), query: '' })
@@ -16,7 +16,7 @@ const rule = (changes: Partial<Rule> & { readonly path?: string | null } = {}): 
 }
 const hostOf = (host: string | null): HostPattern => (host === null ? { is: 'any' } : host.startsWith('*') ? { is: 'suffix', suffix: host.slice(1) } : { is: 'exact', host })
 const route = (name: string, host: string | null, path = '/**', rules: readonly Rule[] = [rule()], folds = { case: true, params: true }): Route =>
-  ({ name, host: hostOf(host), path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: folds, cors: null, rewrite: null, tenant: null, rules })
+  ({ name, host: hostOf(host), path: pathPattern(path), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: folds, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE, rules })
 
 /** The name of what was found. */
 const met = (routes: readonly Route[], host: string, path: string): string => {

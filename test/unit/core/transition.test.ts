@@ -365,7 +365,7 @@ describe('what an elevation stands on', () => {
       fc.pre(anchor?.state !== 'ended')
       const requested = asks(1, { for: 3_000 })
       if (requested.kind !== 'elevation.requested') throw new Error('not a request')
-      const tied: Elevation = { ...requested.elevation, ties: [{ anchor: TICKET, generation: anchor?.generation ?? instant(0), reason: 'ticket_closed', position: null }] }
+      const tied: Elevation = { ...requested.elevation, ties: [{ anchor: TICKET, generation: anchor?.generation ?? instant(0), reason: 'ticket_closed', position: null, level: null }] }
       const session = life([0, { ...requested, elevation: tied }])
       let broken = false
       for (const { wait, kind } of since) {
@@ -382,7 +382,7 @@ describe('what an elevation stands on', () => {
   test('[ELV6] one requested while its anchor has ended carries nothing, whatever generation it saw', () => {
     const ended = moved(null, 'anchor.ended', later(5))
     const { elevation } = asks(1) as Extract<SessionNews, { kind: 'elevation.requested' }> // that is what `asks` makes
-    expect(tieBroken({ ...elevation, ties: [{ anchor: TICKET, generation: later(5), reason: 'ticket_closed', position: null }] }, { find: () => ended })).toBe('ticket_closed')
+    expect(tieBroken({ ...elevation, ties: [{ anchor: TICKET, generation: later(5), reason: 'ticket_closed', position: null, level: null }] }, { find: () => ended })).toBe('ticket_closed')
     expect(tieBroken(elevation, { find: () => null })).toBeNull()
   })
 

@@ -220,7 +220,7 @@ describe('moved with its parent', () => {
 
   test('[SES21, STO16] a parent the store has lost makes its children refused, until it is back', async () => {
     const found = lose('p')
-    for (const live of [child, below]) live.pins = 1
+    for (const live of [child, below, other]) live.pins = 1
     await world.mirror.doubted('all')
     expect([world.mirror.known(keyOf('p')), world.mirror.known(keyOf('c')), saysOf(child), saysOf(below), saysOf(other)]).toEqual([null, child, GONE, GONE, ['base:read']])
     expect(world.mirror.peek(keyOf('g'))).toBe(null)

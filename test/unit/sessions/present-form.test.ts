@@ -16,7 +16,7 @@ const STAGES = [{ role: 'approver', count: 2 }]
 const now: Session = {
   ...SESSION,
   elevations: [
-    elevation('elv_1', { ties: [{ anchor: { kind: 'ticket', name: 'manual//T-1' }, generation: NOW, reason: 'ticket_closed', position: null }] }),
+    elevation('elv_1', { ties: [{ anchor: { kind: 'ticket', name: 'manual//T-1' }, generation: NOW, reason: 'ticket_closed', position: null, level: null }] }),
     elevation('elv_2', { stages: STAGES, approvals: [{ by: 'corp|ann', at: NOW, stage: 0, shown: '', claims: {} }], state: { is: 'requested', expiresAt: null } }),
   ],
 }

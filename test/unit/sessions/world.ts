@@ -136,7 +136,7 @@ export const keyOf = (name: string): SessionKey => `key_${name}` as SessionKey /
 
 /** Asked for without approval, standing on the ticket's present generation. */
 export const asks = (id: string, generation: Instant = instant(0), changes: Partial<Elevation> = {}): SessionNews =>
-  ({ kind: 'elevation.requested', startsAt: null, elevation: elevation(id, { ties: [{ anchor: TICKET, generation, reason: 'ticket_closed', position: null }], state: { is: 'requested', expiresAt: null }, ...changes }) })
+  ({ kind: 'elevation.requested', startsAt: null, elevation: elevation(id, { ties: [{ anchor: TICKET, generation, reason: 'ticket_closed', position: null, level: null }], state: { is: 'requested', expiresAt: null }, ...changes }) })
 
 export const evidence = (credential: string, issuedAt: number | null, expiresAt: number | null): Evidence =>
   ({ provider: 'login', fingerprint: 'f', credential, issuer: SESSION.principal.issuer, keyId: null, issuedAt: issuedAt === null ? null : instant(issuedAt), expiresAt: expiresAt === null ? null : instant(expiresAt), keyThumbprint: null, device: null, claimed: {} })
