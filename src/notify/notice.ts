@@ -5,7 +5,9 @@ import { httpUrl } from '../config/compile/url.ts'
 
 type NoticeEvent =
   | 'elevation.requested' | 'elevation.approved' | 'elevation.denied' | 'elevation.ended'
+  | 'stepUp.asked' | 'stepUp.satisfied' | 'stepUp.denied' | 'stepUp.expired'
   | 'break_glass.activated' | 'break_glass.review_missed'
+  | 'risk.reached'
 
 type NoticeData = { readonly [key: string]: string | number | boolean | null | readonly string[] }
 

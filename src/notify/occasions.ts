@@ -5,7 +5,9 @@ import type { SessionFact } from '../core/fact.ts'
 import type { Policy } from '../core/policy.ts'
 import { identityOf } from '../core/principal.ts'
 import { PURPOSE_KINDS } from '../core/purpose.ts'
+import type { LevelMark } from '../core/risk.ts'
 import type { Session } from '../core/session.ts'
+import type { StepUp } from '../core/step-up.ts'
 import type { Instant } from '../core/time.ts'
 import type { Notice } from './notice.ts'
 
@@ -53,9 +55,41 @@ export function noticesOf(session: Session, facts: readonly SessionFact[], { pro
   })
 }
 
+/** What a step-up is for, as far as it tells. */
+const coveredText = ({ covers: { rule, request } }: StepUp): string => (request !== null ? `${request.method} ${request.host}${request.path}` : rule !== null ? `rule ${rule}` : 'all of its session')
+
+function stepUpLine(fact: SessionFact, stepUp: StepUp, who: string): Line | null {
+  const what = coveredText(stepUp)
+  if (fact.what === 'stepUp.asked') return ['stepUp.asked', `${who} has to step up (${stepUp.by.join(stepUp.all ? ' and ' : ' or ')}) for ${what}, because of ${stepUp.because}`]
+  if (fact.what === 'stepUp.satisfied') return ['stepUp.satisfied', `${who} has stepped up for ${what}`]
+  if (fact.what === 'stepUp.denied') return ['stepUp.denied', `${fact.denier} says no to ${who}, who had to step up for ${what}`]
+  return fact.what === 'stepUp.expired' ? ['stepUp.expired', `nobody answered in time for ${who}, who had to step up for ${what}`] : null
+}
+
+/** @param facts of one commit */
+export function stepUpNotices(session: Session, facts: readonly SessionFact[], publicUrl: string | null): readonly Told[] {
+  return facts.flatMap((fact): Told[] => {
+    const id = !('stepUp' in fact) ? null : typeof fact.stepUp === 'string' ? fact.stepUp : fact.stepUp.id
+    const stepUp = session.stepUps.find(each => each.id === id)
+    const line = stepUp === undefined || stepUp.notify.length === 0 ? null : stepUpLine(fact, stepUp, identityOf(session.principal))
+    if (stepUp === undefined || line === null) return []
+    const [event, text] = line
+    const data = { stepUp: stepUp.id, session: session.id, subject: identityOf(session.principal), because: stepUp.because, by: stepUp.by, role: stepUp.role, expiresAt: new Date(stepUp.expiresAt).toISOString() }
+    return [{ channels: stepUp.notify, notice: { id: `${fact.because}/${stepUp.id}/${event}`, event, at: fact.at, text, link: publicUrl === null ? null : `${publicUrl}/console/step-ups/${stepUp.id}`, data } }]
+  })
+}
+
 /** Nobody looked at an emergency in time. */
 export function missedNotice({ elevation, session, profile, subject, dueAt }: Extract<Matter, { is: 'review' }>, locked: boolean, { profiles }: Policy, publicUrl: string | null, at: Instant): Told {
   const text = `Nobody reviewed in time how ${subject} took ${profile} in an emergency${locked ? '; the caller is locked' : ''}`
   const notice: Notice = { id: `${elevation}/missed`, event: 'break_glass.review_missed', at, text, link: linkTo(publicUrl, elevation), data: { elevation, session, profile, subject, dueAt: new Date(dueAt).toISOString(), locked } }
   return { channels: profiles.get(profile)?.approval?.notify ?? [], notice }
+}
+
+/** Somebody is trusted less. @param withheld a lock that would have reached too far was not set */
+export function riskNotice({ name, score, who, since, why: { contributions, tenants, request } }: LevelMark, because: string, channels: readonly string[], withheld: boolean): Told {
+  const rules = contributions.map(({ rule, points }) => `${rule} ${points}`)
+  const text = `${who} reached risk level ${name} with ${score} points: ${rules.join(', ')}${withheld ? '. A lock would have reached too many sessions and was NOT set' : ''}`
+  const data = { subject: who, level: name, score, contributions: rules, tenants, route: request?.route ?? null, method: request?.method ?? null, path: request?.path ?? null, withheld }
+  return { channels, notice: { id: `${because}/risk.reached`, event: 'risk.reached', at: since, text, link: null, data } }
 }

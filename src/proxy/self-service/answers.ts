@@ -3,7 +3,9 @@ import { approvalWord } from '../../approvals/offering.ts'
 import type { Effective } from '../../core/effective.ts'
 import { approvalsNeeded, type Elevation } from '../../core/elevation.ts'
 import type { Profile } from '../../core/policy.ts'
+import { isPending } from '../../core/step-up.ts'
 import type { Instant } from '../../core/time.ts'
+import { stepUpAnswer } from '../step-up-text.ts'
 
 const iso = (at: Instant | null): string | null => (at === null || !Number.isFinite(at) ? null : new Date(at).toISOString())
 const secondsTo = (at: Instant | null, now: Instant): number | null => (at === null ? null : Math.max(0, Math.floor((at - now) / 1000)))
@@ -26,7 +28,7 @@ export function sessionAnswer({ session, state, reason, baseline, carriers }: Ef
     subject: principal.subject, issuer: principal.issuer, tenant: principal.tenant, kind: principal.kind,
     openedAt: iso(session.openedAt), endsAt: iso(session.endsAt), credentialEndsAt: iso(credential.expiresAt), secondsLeft: secondsTo(session.endsAt, now),
     scopes: { baseline, elevated: [...new Set(carriers.flatMap(({ carries }) => carries))] }, cap: session.cap.is,
-    elevations: session.elevations.map(elevation => elevationAnswer(elevation, now)),
+    elevations: session.elevations.map(elevation => elevationAnswer(elevation, now)), stepUps: session.stepUps.filter(isPending).map(stepUpAnswer),
   }
 }
 

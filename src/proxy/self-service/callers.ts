@@ -21,7 +21,7 @@ import { sessionOf } from '../session-of.ts'
 export type Known = { readonly live: LiveSession; readonly verified: Verified; readonly workload: string | null; readonly certified: string | null; readonly life: SessionId }
 
 /** What a frozen session may still do: read how it stands, and hold what it has. */
-const isReading = (path: string): boolean => path === 'session' || path === 'events' || path.endsWith('/hold')
+const isReading = (path: string): boolean => path === 'session' || path === 'events' || path.endsWith('/hold') || path.startsWith('step-ups/')
 
 export const wordOf = ({ verified, life }: Known, note: string): Word => ({ by: identityOf(verified.principal), note, id: null, life })
 

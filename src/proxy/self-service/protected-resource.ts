@@ -8,6 +8,7 @@ import { PROOF_ALGORITHMS } from '../../identity/dpop/algorithms.ts'
 import type { Ask } from '../ask.ts'
 import { challengesOf, type Scheme, schemeShown } from '../challenge.ts'
 import { corsHeaders } from '../http/cors.ts'
+import { signInAsked } from '../step-up-text.ts'
 import { ownHead } from '../own-answer.ts'
 
 const METADATA = '/.well-known/oauth-protected-resource'
@@ -118,6 +119,7 @@ export function challengesFor(ask: Ask, reason: Reason): readonly string[] {
   if (REASONS[reason].challenge === 'none') return []
   const { place, arrival, target, credentialFault: fault, world: { resources, settings: { policy: { table } } } } = ask
   const { schemes } = resources.of(place?.route ?? routesAt(table, target.host) ?? [])
-  const { scope = null, requireAuth = null } = place?.rule ?? {}
+  const { scope = null } = place?.rule ?? {}
+  const requireAuth = reason !== 'step_up_required' ? (place?.rule?.requireAuth ?? null) : ask.stepUp === null ? null : signInAsked(ask.stepUp, arrival.at)
   return challengesOf(reason, { schemes, shown: schemeShown(arrival.headers), fault, scope, requireAuth, metadata: metadataOf(ask) })
 }

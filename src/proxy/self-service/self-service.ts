@@ -2,6 +2,7 @@
 // What a session may see of itself, and how it asks for, waits for, extends and gives back elevations. SPEC: ADM1, ADM2
 import type { ElevationId } from '../../core/elevation.ts'
 import type { Reason } from '../../core/reason.ts'
+import type { StepUpId } from '../../core/step-up.ts'
 import type { Hub } from '../../enforcement/hub.ts'
 import { StoreFault } from '../../sessions/store-fault.ts'
 import type { Ask } from '../ask.ts'
@@ -15,6 +16,9 @@ import { Asking } from './asking.ts'
 import { Callers, type Known } from './callers.ts'
 import { challengesFor } from './protected-resource.ts'
 import { ok, type Reply } from './reply.ts'
+import { stepUpTold } from '../step-up-text.ts'
+import { nonceFor } from '../stepping-up.ts'
+import { OwnStepUps } from './step-ups.ts'
 import { readBody } from './request-body.ts'
 import { Waiting } from './waiting.ts'
 
@@ -24,8 +28,10 @@ const KEYS = '/.well-known/jwks.json'
 export const isKeySet = (path: string): boolean => path === KEYS || path === `${RESERVED}jwks.json`
 /** Nothing is announced: some clients never end what they do not send. */
 const NO_BODY = { text: '' }
+const OF_ONE = /^(elevations(?=\/elv)|step-ups(?=\/stp))\/((?:elv|stp)_[a-z2-7]{26})(\/[a-z]+)?$/
 
-type Handler = (ask: Ask, known: Known, id: ElevationId, body: string) => Reply | Promise<Reply>
+/** Both kinds of ids have their own paths. */
+type Handler = (ask: Ask, known: Known, id: ElevationId & StepUpId, body: string) => Reply | Promise<Reply>
 
 export class SelfService {
   readonly #room: ProxyRoom
@@ -35,11 +41,14 @@ export class SelfService {
   constructor(room: ProxyRoom, hub: Hub) {
     const callers = new Callers(room)
     const [asking, acting, waiting] = [new Asking(room, callers), new Acting(room, callers), new Waiting(room, hub, callers)]
+    const stepUps = new OwnStepUps(room, callers, waiting)
     this.#room = room
     this.#callers = callers
     this.#handlers = new Map<string, Handler>([
       ['GET session', (_ask, { live }) => ok(sessionAnswer(callers.effective(live), callers.now))],
       ['POST session/renew', (_ask, known) => acting.renew(known)],
+      ['POST session/revalidate', (ask, known) => stepUps.revalidate(ask, known)],
+      ['GET step-ups/{id}', (ask, known, id) => stepUps.get(ask, known, id)],
       ['GET profiles', (_ask, known) => asking.profiles(known)],
       ['POST elevations', (ask, known, _id, body) => asking.request(ask, known, body)],
       ['GET elevations/{id}', (ask, known, id) => waiting.elevation(ask, known, id)],
@@ -68,8 +77,8 @@ export class SelfService {
 
   async #serve(ask: Ask, path: string): Promise<void> {
     const callers = this.#callers
-    const match = /^elevations\/(elv_[a-z2-7]{26})(\/[a-z]+)?$/.exec(path)
-    const handler = this.#handlers.get(`${ask.arrival.method} ${match === null ? path : `elevations/{id}${match[2] ?? ''}`}`)
+    const [, kind = '', id = '', verb = ''] = OF_ONE.exec(path) ?? []
+    const handler = this.#handlers.get(`${ask.arrival.method} ${kind === '' ? path : `${kind}/{id}${verb}`}`)
     if (handler === undefined) return this.#refuse(ask, 'no_route', null)
     const known = await callers.known(ask)
     if ('effect' in known) return this.#refuse(ask, known.reason, null)
@@ -80,7 +89,7 @@ export class SelfService {
     if ('reason' in body) return this.#refuse(ask, body.reason, null)
     const since = await callers.since(ask, known, path)
     if (since !== null) return this.#refuse(ask, since, null)
-    const reply = await handler(ask, known, (match?.[1] ?? '') as ElevationId, body.text) // matched by the pattern of elevation ids
+    const reply = await handler(ask, known, id as ElevationId & StepUpId, body.text) // matched by the pattern of its path's ids
     if (reply === 'streaming') return
     if ('status' in reply) answerJson(ask.arrival, reply.status, reply.body)
     else this.#refuse(ask, reply.reason, reply.says)
@@ -88,7 +97,9 @@ export class SelfService {
 
   #refuse(ask: Ask, reason: Reason, detail: string | null): void {
     if (reason === 'caller_closed') return
-    const text = refusalText(reason, { detail, session: ask.live?.record.id ?? null, challenges: challengesFor(ask, reason), headers: nonceLines(ask.credentialFault, this.#room.identifier.nonce) })
+    const { identifier } = this.#room
+    const text = refusalText(reason, { detail, session: ask.live?.record.id ?? null, challenges: challengesFor(ask, reason), headers: [...nonceLines(ask.credentialFault, identifier.nonce), ...nonceFor(ask, identifier)], stepUp: ask.stepUp === null ? null : stepUpTold(ask.stepUp) })
+    if (ask.live !== null) ask.risk = this.#room.risk.uncounted(ask.live)
     this.#room.refused(ask.refused(text.evaluation, reason))
     ask.arrival.answer.refuse(text, ask.head.contentLength, false)
   }

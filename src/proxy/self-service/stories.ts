@@ -3,6 +3,7 @@ import { type Elevation, type ElevationId, isOver } from '../../core/elevation.t
 import type { Fact } from '../../core/fact.ts'
 import type { Heard } from '../../enforcement/hub.ts'
 import type { ProxyRoom } from '../room.ts'
+import { stepUpAnswer } from '../step-up-text.ts'
 import { elevationAnswer } from './answers.ts'
 import type { Callers, Known } from './callers.ts'
 import type { Hearing, Told } from './events.ts'
@@ -10,9 +11,10 @@ import { type Due, Expiry } from './expiring.ts'
 
 const NOTHING: readonly Told[] = []
 
-/** What an approver's credential said of him is for gateways alone. */
+/** What an approver's credential said of him is for gateways alone, and so is who must not answer. */
 function forCaller(fact: Fact): unknown {
   if (fact.what === 'elevation.requested') return { ...fact, elevation: { ...fact.elevation, approvals: fact.elevation.approvals.map(each => ({ ...each, claims: {} })) } }
+  if (fact.what === 'stepUp.asked') return { ...fact, stepUp: stepUpAnswer(fact.stepUp) }
   return fact.what === 'elevation.approved' ? { ...fact, claims: {} } : fact
 }
 

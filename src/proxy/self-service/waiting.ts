@@ -32,15 +32,20 @@ export class Waiting {
     if (first === undefined) return says('no_route')
     const path = `elevations/${id}`
     const standing = (): Reason | null => this.#callers.standing(known, path)
-    const seconds = Math.min(LONGEST_WAIT, Number(/[?&]wait=(\d{1,3})(?:&|$)/.exec(ask.target.query)?.[1] ?? 0))
-    if (seconds > 0 && (first.state.is === 'requested' || first.state.is === 'scheduled')) {
-      const full = await this.#change(ask, known, () => find()?.state.is !== first.state.is || standing() !== null, seconds * 1000)
-      if (full !== null) return this.#full(full)
-      const refused = await this.#callers.since(ask, known, path)
-      if (refused !== null) return says(refused)
-    }
+    const isWaiting = first.state.is === 'requested' || first.state.is === 'scheduled'
+    const waited = isWaiting ? await this.for(ask, known, path, () => find()?.state.is !== first.state.is || standing() !== null) : null
     const elevation = find()
-    return elevation === undefined ? says('no_route') : ok(elevationAnswer(elevation, this.#callers.now))
+    return waited ?? (elevation === undefined ? says('no_route') : ok(elevationAnswer(elevation, this.#callers.now)))
+  }
+
+  /** As long as the caller asked to wait (`wait=30`), for something to happen to its session. @returns why it may not be told; null where it may */
+  async for(ask: Ask, known: Known, path: string, happened: () => boolean): Promise<Reply | null> {
+    const seconds = Math.min(LONGEST_WAIT, Number(/[?&]wait=(\d{1,3})(?:&|$)/.exec(ask.target.query)?.[1] ?? 0))
+    if (seconds === 0) return null
+    const full = await this.#change(ask, known, happened, seconds * 1000)
+    if (full !== null) return this.#full(full)
+    const refused = await this.#callers.since(ask, known, path)
+    return refused === null ? null : says(refused)
   }
 
   events(ask: Ask, known: Known): Reply {

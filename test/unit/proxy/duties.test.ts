@@ -9,7 +9,7 @@ import { corsHeaders, isPreflight, preflight } from '../../../src/proxy/http/cor
 import { isTooEarly } from '../../../src/proxy/http/early-data.ts'
 import { forwardsLeft, LAST_FORWARD } from '../../../src/proxy/http/max-forwards.ts'
 import { loops, viaOf } from '../../../src/proxy/http/via.ts'
-import { PLAIN_RULE } from '../../support/plain.ts'
+import { PLAIN_ROUTE, PLAIN_RULE } from '../../support/plain.ts'
 
 describe('Via', () => {
   const via = viaOf('gw_abcdefghijklmnopqrstuvwxyz')
@@ -49,7 +49,7 @@ test('[AZ-018, WIRE22] early data that could do something, or stands on an eleva
 const rule = (changes: Partial<Rule> = {}): Rule => ({ name: 'r', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE, ...changes })
 const CORS: Cors = { origins: ['https://app.test', 'https://other.test:8443'], headers: ['authorization', 'content-type'], maxAge: duration(600_000), credentials: false }
 const routeWith = (rules: readonly Rule[]): Route => ({
-  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: [], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: false, params: false }, cors: CORS, rewrite: null, tenant: null, rules,
+  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: [], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: false, params: false }, cors: CORS, rewrite: null, tenant: null, ...PLAIN_ROUTE, rules,
 })
 const target = (path: string) => ({ host: 'api.test', path, segments: path.slice(1).split('/'), query: '' })
 

@@ -32,7 +32,7 @@ const told = (flat: readonly string[]): ReadonlyMap<string, string> => new Map(f
 const detailsIn = (flat: readonly string[]): ReturnType<typeof readDetails> => readDetails(Buffer.from(told(flat).get('grpc-status-details-bin') ?? '', 'base64'))
 
 /** By the gateway's promise, in the words of gRPC. */
-const EXPECTED: { readonly [status: number]: number } = { 400: 13, 401: 16, 403: 7, 404: 12, 405: 12, 408: 4, 409: 9, 413: 8, 417: 13, 421: 14, 425: 14, 431: 8, 500: 13, 501: 12, 502: 14, 503: 14, 504: 14, 508: 13 }
+const EXPECTED: { readonly [status: number]: number } = { 400: 13, 401: 16, 403: 7, 404: 12, 405: 12, 408: 4, 409: 9, 413: 8, 417: 13, 421: 14, 425: 14, 429: 8, 431: 8, 500: 13, 501: 12, 502: 14, 503: 14, 504: 14, 508: 13 }
 const OTHERS: { readonly [R in Reason]?: number } = { limit_reached: 8, upstream_malformed: 13, revoked: 16 }
 
 describe('a refusal', () => {
