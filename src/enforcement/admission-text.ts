@@ -1,10 +1,11 @@
 // The record of an admission as text: what many requests have alike (who asks, where it goes, what it stands on) is written once, for the object it
 // is made of, and put together with what is the request's own. The record itself is defined in audit/record.ts. SPEC: AUD2
-import { type Admitted, type Json, provedBy, queryDigest } from '../audit/record.ts'
+import { type Admitted, type Json, noted, provedBy, queryDigest } from '../audit/record.ts'
 import type { Elevation } from '../core/elevation.ts'
 import type { Evidence } from '../core/evidence.ts'
 import { grantName } from '../core/decision.ts'
 import { chainOf, identityOf, type Principal } from '../core/principal.ts'
+import { NOT_RISKED, type Risked } from '../core/risk.ts'
 import type { Route, Rule } from '../core/route.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import type { Exchange } from './exchange.ts'
@@ -13,7 +14,7 @@ type Who = Pick<Admitted, 'session' | 'subject' | 'actors' | 'tenant' | 'credent
 type Where = Pick<Admitted, 'route' | 'rule' | 'label' | 'upstream' | 'decision'>
 type What = Pick<Admitted, 'grant' | 'elevation'>
 /** All the rest. */
-type Own = Omit<Admitted, 'exchange' | keyof Who | keyof Where | keyof What>
+type Own = Omit<Admitted, 'exchange' | 'risk' | keyof Who | keyof Where | keyof What>
 
 export function whoOf(live: LiveSession | null, evidence: Evidence | null): Who {
   const principal = live?.record.principal ?? null
@@ -26,6 +27,9 @@ export const labelOf = (rule: Rule | null): Pick<Admitted, 'label'> => (rule?.la
 /** Members without the braces around them. */
 const members = (part: Who | Where | What | Own): string => JSON.stringify(part).slice(1, -1)
 
+const QUIET = JSON.stringify(noted(NOT_RISKED))
+const riskText = (risk: Risked): string => (risk.before === 0 && risk.after === 0 && risk.level === null ? QUIET : JSON.stringify(noted(risk)))
+
 export class AdmissionTexts {
   readonly #who = new WeakMap<Evidence, { readonly session: string | null; readonly principal: Principal | null; readonly text: string }>()
   /** By the rule's name. */
@@ -35,7 +39,7 @@ export class AdmissionTexts {
   of(exchange: Exchange): Json<'exchange.opened'> {
     const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = exchange
     const own: Own = { source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, purposes, until: permit.until, would: permit.would }
-    return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${this.#whereTo(exchange)},${this.#standsOn(exchange)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
+    return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${this.#whereTo(exchange)},${this.#standsOn(exchange)},"risk":${exchange.live === null ? 'null' : riskText(exchange.risk)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
   }
 
   #whoIs({ live, evaluation: { evidence } }: Exchange): string {

@@ -6,6 +6,7 @@ import { type Decision, type Grant, grantName, type Refusal, refuse } from '../c
 import type { ElevationId } from '../core/elevation.ts'
 import { evaluate } from '../core/evaluate.ts'
 import type { Reason } from '../core/reason.ts'
+import type { StepUpId } from '../core/step-up.ts'
 import type { Instant } from '../core/time.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import { type Allowance, type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from './exchange.ts'
@@ -29,7 +30,7 @@ export interface Relay extends Channel, Gathered {
 /** One decision of so many is timed. */
 const SAMPLED = 16
 const NOTHING_DONE: Gathering['done'] = new Map()
-const NOTHING_RESERVED: Gathering['reserved'] = { spending: null, attempts: 0 }
+const NOTHING_RESERVED: Gathering['reserved'] = { spending: null, attempts: 0, stepUp: null }
 
 /** Waits for the write that names `grant` as what it stands on. */
 type Admitted = { readonly exchange: Exchange; readonly relay: Relay; readonly grant: string; readonly allowance: Allowance | null }
@@ -66,11 +67,11 @@ export class Admission {
     const now = clock.now()
     if (inquiry.live !== null && mirror.byId(inquiry.live.record.id) !== inquiry.live) return refuse('stale') // it made way in memory: news no longer reaches it
     const spending = gathered?.reserved.spending ?? null
-    const decision = this.#judge(inquiry, now, spending?.elevation.id ?? null)
+    const decision = this.#judge(inquiry, now, spending?.elevation.id ?? null, gathered?.reserved.stepUp ?? null)
     if (decision.effect === 'refuse') return decision
     const obstacle = relay.obstacle(decision.grant)
     if (obstacle !== null) return refuse(obstacle)
-    const wanted: Gathering = { inquiry, grant: decision.grant, until: decision.until, relay, done: gathered?.done ?? NOTHING_DONE, reserved: gathered?.reserved ?? NOTHING_RESERVED }
+    const wanted: Gathering = { inquiry, grant: decision.grant, stepUp: decision.stepUp, until: decision.until, relay, done: gathered?.done ?? NOTHING_DONE, reserved: gathered?.reserved ?? NOTHING_RESERVED }
     if (this.#steps.some(({ needed }) => needed(wanted))) return gathered === null ? { ...wanted, done: new Map(), reserved: { ...NOTHING_RESERVED } } : wanted
     if (this.#isFull(inquiry)) return refuse('limit_reached')
     const exchange = new Exchange(inquiry, decision, relay, this.#keeper, now)
@@ -88,9 +89,9 @@ export class Admission {
     return null
   }
 
-  /** @param paid the elevation whose use it has taken already, be it the last one */
-  #judge(inquiry: Inquiry, now: Instant, paid: ElevationId | null): Decision {
-    const asked = caseOf(inquiry, this.#keeper, now, paid)
+  /** @param paid the elevation whose use it has taken already, be it the last one; @param shown the step-up, likewise */
+  #judge(inquiry: Inquiry, now: Instant, paid: ElevationId | null, shown: StepUpId | null): Decision {
+    const asked = caseOf(inquiry, this.#keeper, now, paid, shown)
     if (this.#asked++ % SAMPLED !== 0) return evaluate(asked)
     const started = performance.now()
     const decision = evaluate(asked)

@@ -1,5 +1,5 @@
 // Exchanges as the trail, the metrics and the event streams tell them. SPEC: AUD2, AUD3, ADM8
-import { provedBy, queryDigest } from '../audit/record.ts'
+import { noted, provedBy, queryDigest } from '../audit/record.ts'
 import type { Recording } from '../audit/recording.ts'
 import type { Trail } from '../audit/trail.ts'
 import { type Grant, grantName } from '../core/decision.ts'
@@ -25,6 +25,8 @@ export class ExchangeRecorder implements Recorder {
   readonly #clock: Clock
   readonly #hub: Hub
   readonly #texts = new AdmissionTexts()
+  /** Hears of each exchange that has ended, and whether whole. */
+  onClosed: (exchange: Exchange, complete: boolean) => void = () => {}
 
   constructor(trail: Trail, recording: Pick<Recording, 'tape'>, metrics: Metrics, clock: Clock, hub: Hub) {
     this.#trail = trail
@@ -51,10 +53,10 @@ export class ExchangeRecorder implements Recorder {
   }
 
   async intended(inquiry: Inquiry, grant: Grant, until: Instant): Promise<void> {
-    const { id, live, place: { route, rule }, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = inquiry
+    const { id, live, risk, place: { route, rule }, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = inquiry
     this.#trail.intended({
       exchange: id, ...whoOf(live, evidence), source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), route: route.name, rule: rule?.name ?? '', ...labelOf(rule), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, grant: grantName(grant),
-      elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile, schedules: grant.schedules } : null, purposes, until, upstream: route.upstream, would: null,
+      elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile, schedules: grant.schedules } : null, purposes, until, upstream: route.upstream, would: null, risk: live === null ? null : noted(risk),
     })
     await this.#trail.sync()
   }
@@ -66,6 +68,7 @@ export class ExchangeRecorder implements Recorder {
   completed(exchange: Exchange, status: number): void {
     const now = this.#clock.now()
     this.#closed(exchange, now, status, null)
+    this.onClosed(exchange, true)
     this.#metrics.requestDuration.of(exchange.place.route.name).observe((now - exchange.openedAt) / 1000)
   }
 
@@ -96,6 +99,7 @@ export class ExchangeRecorder implements Recorder {
       this.#judged('cut', exchange, reason, because, latency)
     }
     this.#closed(exchange, endedAt, exchange.channel.status === 0 ? null : exchange.channel.status, reason)
+    this.onClosed(exchange, false)
   }
 
   #closed({ id, live, permit, bytesUp, bytesDown, counted, digests, tape, openedAt }: Exchange, endedAt: Instant, status: number | null, reason: Reason | null): void {

@@ -10,6 +10,7 @@ import type { Policy } from '../core/policy.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Reason } from '../core/reason.ts'
 import { placeOf, type Place, routeOf } from '../core/route.ts'
+import type { Risked } from '../core/risk.ts'
 import { type Instant, instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { RunningDigest } from '../runtime/running-digest.ts'
@@ -55,6 +56,11 @@ export interface Allowance {
   close(): void
 }
 
+/** Counts bytes of bodies as they pass, either way. */
+export interface Meter {
+  passed(bytes: number): void
+}
+
 export class Exchange {
   readonly id: string
   readonly live: LiveSession | null
@@ -63,6 +69,8 @@ export class Exchange {
   readonly claims: Claims
   readonly openedAt: Instant
   readonly channel: Channel
+  /** What its principal's score was when it came. */
+  readonly risk: Risked
   readonly #keeper: GateKeeper
   /** null where nothing of it is limited. */
   allowance: Allowance | null = null
@@ -75,6 +83,8 @@ export class Exchange {
   until: number
   /** Moved by whoever asks about its credential again. */
   vouchedUntil: Instant
+  /** Of the rates it counts for; null where none counts bytes. */
+  meter: Meter | null = null
   /** Records every byte before it is handed on; null where nothing has to be recorded. */
   tape: Tape | null = null
   /** All of the request went upstream. */
@@ -103,6 +113,7 @@ export class Exchange {
     this.place = inquiry.place
     this.policy = inquiry.policy
     this.permit = permit
+    this.risk = inquiry.risk
     this.channel = channel
     this.openedAt = now
     this.stamp = this.holder.stamp
@@ -155,6 +166,7 @@ export class Exchange {
   /** Bytes of the answer are handed to the caller's socket; those of its head are not counted. */
   handedDown(bytes: number): void {
     this.bytesDown += bytes
+    this.meter?.passed(bytes)
     this.#moved()
   }
 
@@ -173,6 +185,7 @@ export class Exchange {
   /** Bytes of the request's body arrived. */
   handedUp(bytes: number): void {
     this.bytesUp += bytes
+    this.meter?.passed(bytes)
     this.#moved()
   }
 
@@ -198,6 +211,8 @@ export type Inquiry = {
   readonly claims: Claims
   /** As in `Case`. */
   readonly vouchedUntil: Instant
+  /** For the record; the judge asks levels. */
+  readonly risk: Risked
 }
 
 export const NO_CLAIMS: Claims = {}
@@ -208,11 +223,12 @@ function confirmedAt(keeper: GateKeeper, now: Instant): Instant {
   return fresh === Infinity ? instant(Infinity) : instant(now + (fresh - keeper.clock.elapsed()))
 }
 
-export function caseOf(inquiry: Omit<Inquiry, 'id'>, keeper: GateKeeper, now: Instant, held: Case['held']): Case {
+/** @param paid the step-up of which a use was taken for it */
+export function caseOf(inquiry: Omit<Inquiry, 'risk'>, keeper: GateKeeper, now: Instant, held: Case['held'], paid: Case['paid'] = null): Case {
   const { live } = inquiry
   return {
     now, confirmedUntil: confirmedAt(keeper, now), vouchedUntil: inquiry.vouchedUntil, policy: inquiry.policy, place: inquiry.place, evaluation: inquiry.evaluation,
-    locks: keeper.mirror.locks, standing: live === null ? null : keeper.mirror.effective(live, now), claims: inquiry.claims, held,
+    locks: keeper.mirror.locks, standing: live === null ? null : keeper.mirror.effective(live, now), claims: inquiry.claims, held, exchange: inquiry.id, paid,
   }
 }
 

@@ -2,13 +2,16 @@
 // A step that needs nothing costs a look. After any await the judge is asked again at admit. SPEC: ENF2, RULES 1
 import { type Grant, grantName } from '../core/decision.ts'
 import type { Reason } from '../core/reason.ts'
+import type { StepUp, StepUpId } from '../core/step-up.ts'
 import type { Instant } from '../core/time.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import type { About, ContextMinter } from '../upstream/context.ts'
+import type { Aftereffects } from './aftereffects.ts'
 import type { Budget } from './budget.ts'
 import type { Inquiry } from './exchange.ts'
 import type { Recorder } from './recorder.ts'
 import type { Spending } from './spending.ts'
+import type { StepUpUses } from './step-up-use.ts'
 
 export type GatherStep = {
   readonly name: string
@@ -33,17 +36,19 @@ export interface Gathered {
 export type Gathering = {
   readonly inquiry: Inquiry
   readonly grant: Grant
+  /** What the caller showed anew that the request stands on; null where it needs nothing of that kind. */
+  readonly stepUp: StepUp | null
   readonly until: Instant
   readonly relay: Gathered
   readonly done: Map<string, string>
   readonly reserved: Reserved
 }
 
-/** What the request took of the limits of the elevation that would carry it, and how often it did. */
-export type Reserved = { spending: Spending | null; attempts: number }
+/** What the request took of the limits of the elevation that would carry it, and how often it did; and the step-up of which it took a use. */
+export type Reserved = { spending: Spending | null; attempts: number; stepUp: StepUpId | null }
 
-/** The declared list: the body where the rule wants it read, what its limits ask for, the intent of an elevated request on stable storage where that is configured, and what the upstream is told of it. */
-export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: Budget, fsync: () => boolean): readonly GatherStep[] {
+/** The declared list: the body where the rule wants it read, what its limits and its step-up ask for, the intent of an elevated request on stable storage where that is configured, what an allowed one leaves behind, and what the upstream is told of it. */
+export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: Budget, stepUps: StepUpUses, aftereffects: Aftereffects, fsync: () => boolean): readonly GatherStep[] {
   return [
     {
       name: 'inspect', failure: 'internal_error',
@@ -52,12 +57,14 @@ export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: B
       undo: () => undefined,
     },
     budget.step,
+    stepUps.step,
     {
       name: 'intent', failure: 'record_failed',
       needed: ({ grant, done }) => grant.is === 'elevation' && fsync() && done.get('intent') !== grantName(grant),
       run: ({ inquiry, grant, until }) => recorder.intended(inquiry, grant, until).then(() => null),
       undo: ({ inquiry }, reason) => recorder.notDispatched(inquiry, reason),
     },
+    aftereffects.step,
     {
       name: 'context', failure: 'internal_error',
       needed: request => request.inquiry.live !== null && !minter.isReady(aboutOf(request)),

@@ -4,12 +4,14 @@ import type { Anchor, AnchorRef } from '../core/anchor.ts'
 import { tieBroken } from '../core/footing.ts'
 import type { Reason } from '../core/reason.ts'
 import { type Instant, instant } from '../core/time.ts'
+import type { StepUp } from '../core/step-up.ts'
 import { reassess as judgeAgain, type Verdict } from '../core/verdict.ts'
 import type { Change } from '../sessions/mirror.ts'
 import type { Tally } from '../sessions/store.ts'
 import { caseOf, type Exchange, type GateKeeper, isTaken, placeUnder } from './exchange.ts'
 import { WIRE } from './exchange-recorder.ts'
 import type { Inflight } from './inflight.ts'
+import { owesUse } from './step-up-use.ts'
 
 /** How long one slice may hold the event loop, in milliseconds. */
 const SLICE = 4
@@ -45,6 +47,10 @@ export class Reassessor {
   readonly #witness: Witness
   /** Cut in a slice and not told yet: where thousands are cut, the last of them does not wait for the records of the others. */
   #untold: Ended[] = []
+  /** Hears of an exchange that may go on as soon as it has taken its use of that step-up; it is held until then. */
+  onOwing: (exchange: Exchange, stepUp: StepUp) => void = () => {}
+  /** Hears of an exchange that waits for a step-up as before, though something changed: an answer that it waited for may have gone to another. */
+  onHeld: (exchange: Exchange) => void = () => {}
 
   constructor(keeper: GateKeeper, inflight: Inflight, witness: Witness) {
     this.#keeper = keeper
@@ -175,9 +181,17 @@ export class Reassessor {
     exchange.place = place
     exchange.policy = mirror.policy
     if (place.rule?.inspect != null && exchange.evaluation.context.body === null) return { kind: 'terminate', reason: 'condition_error' } // its body went by before a rule wanted to read it
-    const { grant } = exchange.permit
-    const inquiry = { policy: mirror.policy, place, evaluation: exchange.evaluation, live: exchange.live, claims: exchange.live?.claims ?? exchange.claims, vouchedUntil: exchange.vouchedUntil }
-    return judgeAgain(grant, caseOf(inquiry, this.#keeper, clock.now(), grant.is === 'elevation' ? grant.elevation.id : null), exchange)
+    const { grant, stepUp } = exchange.permit
+    const inquiry = { id: exchange.id, policy: mirror.policy, place, evaluation: exchange.evaluation, live: exchange.live, claims: exchange.live?.claims ?? exchange.claims, vouchedUntil: exchange.vouchedUntil }
+    const verdict = judgeAgain(grant, caseOf(inquiry, this.#keeper, clock.now(), grant.is === 'elevation' ? grant.elevation.id : null, stepUp?.id ?? null), exchange)
+    return this.#unlessOwing(exchange, verdict, stepUp?.id ?? null)
+  }
+
+  /** Whatever is counted is paid before a byte stands on it. */
+  #unlessOwing(exchange: Exchange, verdict: Verdict, paid: StepUp['id'] | null): Verdict {
+    if (!('permit' in verdict) || verdict.permit.stepUp === null || !owesUse(verdict.permit.stepUp, exchange.id, paid)) return verdict
+    this.onOwing(exchange, verdict.permit.stepUp)
+    return { kind: 'freeze', reason: 'step_up_required' }
   }
 
   #goOn(exchange: Exchange, verdict: Extract<Verdict, { permit: unknown }>, count: Count): void {
@@ -213,7 +227,7 @@ export class Reassessor {
   #freeze(exchange: Exchange, reason: Reason, count: Count): void {
     count.frozen++
     const already = exchange.state === 'frozen'
-    if (already && exchange.reason === reason) return
+    if (already && exchange.reason === reason) return reason === 'step_up_required' ? this.onHeld(exchange) : undefined
     exchange.state = 'frozen'
     exchange.reason = reason
     exchange.frozenAt = this.#keeper.clock.now()

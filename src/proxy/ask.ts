@@ -1,19 +1,24 @@
 // A request on its way through the steps, each filling in what it found; afterwards its relay's owner. SPEC: WIRE9
-import { NOBODY, provedBy, type Refused } from '../audit/record.ts'
+import { NOBODY, noted, provedBy, type Refused } from '../audit/record.ts'
 import type { Drift } from '../core/binding.ts'
 import { chainOf, identityOf } from '../core/principal.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import type { Grant } from '../core/decision.ts'
 import type { Reason } from '../core/reason.ts'
 import type { Inspected, Target } from '../core/evaluation.ts'
+import { NOT_RISKED, type Risked } from '../core/risk.ts'
 import type { Place } from '../core/route.ts'
+import type { StepUp } from '../core/step-up.ts'
+import type { Instant } from '../core/time.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
+import type { Short } from '../enforcement/rates.ts'
 import { type CertificateRead, timely } from '../identity/certificate/client-certificate.ts'
 import { CERTIFICATE_HEADERS, type ForwardedForm, forwardedCertificate } from '../identity/certificate/trust.ts'
 import type { CredentialFault, Verified } from '../identity/credential.ts'
 import type { Circumstances } from '../identity/possession.ts'
 import type { PurposeFault } from '../identity/signed-purpose.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
+import type { Attempt } from '../signals/risk/risk.ts'
 import type { Settled } from './describe/signed-purposes.ts'
 import { schemeOf, type Source } from './describe/source.ts'
 import { type BodyHolder, NO_BODY, type ReadBody } from './http/inspection.ts'
@@ -69,6 +74,7 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
   sampledAt = 0
   forwardedCertificates: ForwardedForm | null = null
   acceptedFor: string | null = null
+  nonceAt: Instant | null = null
   /** What was wrong with the credential it showed. */
   credentialFault: CredentialFault | null = null
   /** What was wrong with a purpose it shows signed. */
@@ -77,6 +83,16 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
   settled: Settled | null = null
   /** What it shows that its session is not bound to. */
   drift: Drift | null = null
+  /** Its principal's score before and after it, for the record. */
+  risk: Risked = NOT_RISKED
+  /** As its principal's conduct; null until it is counted. */
+  attempt: Attempt | null = null
+  /** It was taken from the rates of its place; and that which has nothing left for it. */
+  rated = false
+  short: Short | null = null
+  /** What it has to be stepped up for, and that what it shows was told as an answer to that. */
+  stepUp: StepUp | null = null
+  showed = false
   readBody: ReadBody | null = null
   /** The store was asked whether there is news. */
   asked = false
@@ -101,7 +117,7 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
     const fault = this.credentialFault ?? this.purposeFault
     const proved = verified === null ? null : provedBy(verified.evidence.keyThumbprint, this.workload, verified.evidence.device)
     const known = verified === null ? NOBODY : { subject: identityOf(verified.principal), actors: chainOf(verified.principal), tenant: verified.principal.tenant, credential: verified.evidence.credential }
-    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, query, bodyDigest: this.readBody?.inspected.digest ?? null, reason, purposes }
+    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, query, bodyDigest: this.readBody?.inspected.digest ?? null, reason, purposes, risk: live === null ? null : noted(this.risk) }
   }
 
   get body(): Inspected | null { return this.readBody?.inspected ?? (this.head.contentLength === 0 ? NO_BODY : null) }

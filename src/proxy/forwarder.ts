@@ -55,7 +55,9 @@ export class Forwarder implements AskOwner {
   /** Whatever was there when it was admitted: one that waits for its record goes with the word it was admitted on. */
   admitted(ask: Ask, { exchange }: Carried): void {
     ask.context ??= this.#context(ask, exchange)
-    if (exchange !== null) this.#vouching.watch(ask, exchange)
+    if (exchange === null) return
+    exchange.meter = this.#room.rates.meterOf(exchange.place, exchange.live)
+    this.#vouching.watch(ask, exchange)
   }
 
   passing({ place, head: { origin }, verified, world }: Ask): Passing {

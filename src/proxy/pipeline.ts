@@ -13,6 +13,7 @@ import type { Relay } from '../enforcement/admit.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
 import type { Identification } from '../identity/credential.ts'
 import { newExchangeId } from '../runtime/id.ts'
+import type { Attempt } from '../signals/risk/risk.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
@@ -35,14 +36,15 @@ import { answerMetadata, isMetadata } from './self-service/protected-resource.ts
 import { isKeySet, type SelfService, RESERVED } from './self-service/self-service.ts'
 import { sessionNow, sessionOf } from './session-of.ts'
 import { sourceOf } from './describe/source.ts'
+import { SteppingUp } from './stepping-up.ts'
 import { vouchedUntil } from './vouching.ts'
 
 /** One request of so many has its way through the gateway timed. */
 const SAMPLED = 16
 /** Longest a request may wait for what admission wants gathered, in milliseconds. */
 const GATHER_FOR = 10_000
-/** Times a request gathers because its body was read, or its grant changed meanwhile. */
-const ROUNDS = 4
+/** Times a request gathers because its body was read, it left something behind, or its grant changed meanwhile. */
+const ROUNDS = 5
 
 export class Pipeline {
   readonly #room: ProxyRoom
@@ -50,6 +52,7 @@ export class Pipeline {
   readonly #refuser: Refuser
   readonly #forwarder: Forwarder
   readonly #drifts: Drifts
+  readonly #steppingUp: SteppingUp
   #draining = false
   #served = 0
 
@@ -59,6 +62,7 @@ export class Pipeline {
     this.#refuser = new Refuser(room)
     this.#forwarder = new Forwarder(room, this.#refuser)
     this.#drifts = new Drifts(room)
+    this.#steppingUp = new SteppingUp(room)
   }
 
   /** From now on nothing new is admitted. */
@@ -180,11 +184,22 @@ export class Pipeline {
     ask.purposes = shown.purposes
     const claims = live?.claims ?? verified?.claims ?? NO_CLAIMS
     const evaluation = this.#describe(ask, verified?.evidence ?? null, shown)
-    const inquiry: Inquiry = { id: newExchangeId(), policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: vouchedUntil(verified?.knownUntil ?? null, this.#room.keeper.clock.now()) }
+    const id = newExchangeId()
+    if (live !== null) this.#attempt(ask, { id: ask.attempt?.id ?? id, live, claims, evaluation, place })
+    const inquiry: Inquiry = { id, policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: vouchedUntil(verified?.knownUntil ?? null, this.#room.keeper.clock.now()), risk: ask.risk }
     if (live !== null) this.#drifts.observe(inquiry, live)
+    if (!ask.rated) ask.short = this.#room.rates.take(place, live)
+    ask.rated = true
+    if (ask.short !== null) return this.#refuse(ask, 'rate_limited')
     const relay = this.#forwarder.relayOf(ask, place)
     if (relay === null) return this.#refuse(ask, 'upstream_unavailable')
     this.#admit(ask, inquiry, relay, null)
+  }
+
+  /** Counted once, however often it is placed. */
+  #attempt(ask: Ask, attempt: Attempt): void {
+    if (ask.attempt === null) ask.risk = this.#room.risk.attempted(attempt)
+    ask.attempt = attempt
   }
 
   /** Asks for admission; what has to be awaited first is awaited, and admission is asked for again, at most a few times. */
@@ -197,16 +212,19 @@ export class Pipeline {
       return this.#route(ask)
     }
     const answer = round < ROUNDS ? admission.admit(inquiry, relay, gathered) : refuse('stale')
-    if (answer === null) return this.#forwarder.admitted(ask, relay)
+    if (answer === null) {
+      if (inquiry.live !== null && ask.verified !== null) this.#steppingUp.noticed(ask, inquiry.live, ask.verified)
+      return this.#forwarder.admitted(ask, relay)
+    }
     if ('effect' in answer) {
       this.#abandon(gathered, answer.reason)
       if (answer.reason === 'binding_broken' && inquiry.live !== null) ask.drift = this.#drifts.refused(inquiry, inquiry.live)
-      return answer.reason === 'stale' ? this.#hold(ask) : this.#refuseUnlessBehind(ask, answer)
+      return answer.reason === 'stale' ? this.#hold(ask) : this.#refuseUnlessBehind(ask, inquiry, answer)
     }
     void gather(steps, answer, GATHER_FOR).then(failure => {
       if (failure === null || back.gone || back.ended) return this.#admit(ask, inquiry, relay, answer, round + 1)
       this.#abandon(answer, failure)
-      this.#refuse(ask, failure)
+      this.#turnAway(ask, inquiry, refuse(failure))
     }).catch(error => this.#failed(ask, error))
   }
 
@@ -222,12 +240,19 @@ export class Pipeline {
   }
 
   /** What it was given may have been announced and not heard here yet: the store is asked once before, and rarely for one session. */
-  #refuseUnlessBehind(ask: Ask, refusal: Refusal): void {
+  #refuseUnlessBehind(ask: Ask, inquiry: Inquiry, refusal: Refusal): void {
     const { mirror, keeper } = this.#room
     const elapsed = keeper.clock.elapsed()
-    if (ask.live === null || ask.asked || !TURNED_BY_NEWS.has(refusal.reason) || !mirror.mayBeBehind(ask.live, elapsed)) return this.#refuser.refuse(ask, refusal)
+    if (ask.live === null || ask.asked || !TURNED_BY_NEWS.has(refusal.reason) || !mirror.mayBeBehind(ask.live, elapsed)) return this.#turnAway(ask, inquiry, refusal)
     ask.asked = true
-    void mirror.refresh(ask.live, elapsed).then(moved => (moved ? this.#route(ask) : this.#refuser.refuse(ask, refusal)), () => this.#refuser.refuse(ask, refusal)).catch(error => this.#failed(ask, error))
+    void mirror.refresh(ask.live, elapsed).then(moved => (moved ? this.#route(ask) : this.#turnAway(ask, inquiry, refusal)), () => this.#turnAway(ask, inquiry, refusal)).catch(error => this.#failed(ask, error))
+  }
+
+  /** What may turn it is asked for first, or was shown just now. */
+  #turnAway(ask: Ask, inquiry: Inquiry, refusal: Refusal): void {
+    const { verified } = ask
+    if (refusal.reason !== 'step_up_required' || inquiry.live === null || verified === null) return this.#refuser.refuse(ask, refusal)
+    void this.#steppingUp.refused(ask, inquiry, inquiry.live, verified).then(outcome => (outcome === 'again' ? this.#route(ask) : this.#refuser.refuse(ask, outcome))).catch(error => this.#failed(ask, error))
   }
 
   /** What was done for a request that is not admitted now is taken back. */
@@ -252,8 +277,8 @@ export class Pipeline {
   }
 }
 
-/** Refusals that an elevation, a widening or a resumption turns. */
-const TURNED_BY_NEWS: ReadonlySet<Reason> = new Set<Reason>(['elevation_required', 'narrowed', 'frozen', 'time_up'])
+/** Refusals that an elevation, a widening, a resumption or an answer turns. */
+const TURNED_BY_NEWS: ReadonlySet<Reason> = new Set<Reason>(['elevation_required', 'narrowed', 'frozen', 'time_up', 'step_up_required'])
 /** An extended CONNECT is the GET of an upgrade in another form (RFC 8441). */
 const methodOf = ({ method, connects }: Arrival): string => (connects === null ? method : 'GET')
 const actionOf = ({ arrival, head: { upgrade } }: Ask): Evaluation['action'] => ({ method: methodOf(arrival), upgrade })

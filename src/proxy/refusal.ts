@@ -3,6 +3,7 @@ import type { AccessRequest } from '../approvals/offering.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
 import { newEvaluationId } from '../runtime/id.ts'
 import { challengesOf } from './challenge.ts'
+import type { StepUpTold } from './step-up-text.ts'
 
 export type RefusalText = {
   readonly reason: Reason
@@ -13,6 +14,8 @@ export type RefusalText = {
   readonly session: string | null
   /** What the caller may ask for to lift it. */
   readonly access: AccessRequest | null
+  /** What it has to show anew, and where. */
+  readonly stepUp: StepUpTold | null
   /** Lines of `WWW-Authenticate`. */
   readonly challenges: readonly string[]
   /** Seconds; null leaves the header out. */
@@ -24,7 +27,7 @@ export type RefusalText = {
 const NO_HEADERS: readonly string[] = []
 
 export const refusalText = (reason: Reason, more: Partial<RefusalText> = {}): RefusalText =>
-  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, access: null, challenges: more.challenges ?? challengesOf(reason), retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
+  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, access: null, stepUp: null, challenges: more.challenges ?? challengesOf(reason), retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
 
 function body(text: RefusalText): Buffer {
   const { says, status } = REASONS[text.reason]
@@ -33,6 +36,7 @@ function body(text: RefusalText): Buffer {
     reason: text.reason, evaluation_id: text.evaluation,
     ...(text.session === null ? {} : { session: text.session }),
     ...(text.access === null ? {} : { access_request: text.access }),
+    ...(text.stepUp === null ? {} : { step_up: text.stepUp }),
   }))
 }
 

@@ -3,16 +3,23 @@ import { accessRequest } from '../approvals/offering.ts'
 import { NOBODY } from '../audit/record.ts'
 import type { Refusal } from '../core/decision.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
+import { evaluationIdOf } from '../runtime/id.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
 import type { Ask } from './ask.ts'
 import { nonceLines } from './challenge.ts'
 import { corsHeaders } from './http/cors.ts'
+import { rateFields, retryAfter } from './http/rate-fields.ts'
 import { type RefusalText, refusalText } from './refusal.ts'
 import type { ProxyRoom } from './room.ts'
 import { challengesFor } from './self-service/protected-resource.ts'
+import { stepUpTold } from './step-up-text.ts'
+import { nonceFor } from './stepping-up.ts'
 
 const NO_LINES: readonly string[] = []
+
+/** Who is turned away for what others do as well has done nothing by that. */
+const isOfOthers = ({ short }: Ask): boolean => short !== null && (short.rate.by === 'tenant' || short.rate.by === 'everyone')
 
 export class Refuser {
   readonly #room: ProxyRoom
@@ -32,10 +39,18 @@ export class Refuser {
   refuse(ask: Ask, { reason, requestable }: Refusal): void {
     const { arrival, head, place } = ask
     const text = this.#textOf(ask, reason, requestable)
+    this.#turnedDown(ask, reason)
     this.#room.refused(ask.refused(text.evaluation, reason))
     if (reason === 'condition_error') this.#room.metrics.conditionErrors.inc({ route: place?.route.name ?? '' })
     this.#count(place?.route.name ?? '', arrival.method, arrival.protocol, reason)
     arrival.answer.refuse(text, head.contentLength, false)
+  }
+
+  /** What it is refused for may raise its principal's risk. */
+  #turnedDown(ask: Ask, reason: Reason): void {
+    const { attempt, live, risk: { before } } = ask
+    if (attempt !== null && !isOfOthers(ask)) ask.risk = { ...this.#room.risk.refused(attempt, reason), before }
+    else if (live !== null) ask.risk = this.#room.risk.uncounted(live)
   }
 
   #count(route: string, method: string, protocol: Arrival['protocol'], reason: Reason): void {
@@ -51,7 +66,10 @@ export class Refuser {
     const { policy } = this.#room.mirror
     const access = requestable && scope !== null && verified !== null && live !== null ? accessRequest(policy, scope, live.record, verified.claims, ask.purposes, verified.evidence.expiresAt) : null
     return refusalText(reason, {
-      session: live?.record.id ?? null, headers: [...cors, ...nonceLines(ask.credentialFault, this.#room.identifier.nonce)], challenges: challengesFor(ask, reason), access,
+      session: live?.record.id ?? null, headers: [...cors, ...(ask.short === null ? NO_LINES : rateFields(ask.short)), ...nonceLines(ask.credentialFault, this.#room.identifier.nonce), ...nonceFor(ask, this.#room.identifier)], challenges: challengesFor(ask, reason), access,
+      ...(ask.short === null ? {} : { retryAfter: retryAfter(ask.short) }),
+      stepUp: ask.stepUp === null ? null : stepUpTold(ask.stepUp),
+      ...(ask.attempt === null ? {} : { evaluation: evaluationIdOf(ask.attempt.id) }), // a level that it crosses names it by that
     })
   }
 

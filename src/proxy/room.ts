@@ -1,5 +1,6 @@
 // What the proxy is built from, and what a reload swaps as one.
 import type { Unreviewed } from '../approvals/review.ts'
+import type { StepUps } from '../approvals/step-ups.ts'
 import type { AnchorLookup } from '../approvals/task.ts'
 import type { Service, Settings } from '../config/settings.ts'
 import type { Route } from '../core/route.ts'
@@ -8,6 +9,7 @@ import type { Exchange, GateKeeper } from '../enforcement/exchange.ts'
 import type { GatherStep } from '../enforcement/gather.ts'
 import type { Hold } from '../enforcement/hold.ts'
 import type { Inflight } from '../enforcement/inflight.ts'
+import type { Rates } from '../enforcement/rates.ts'
 import type { Reassessor } from '../enforcement/reassess.ts'
 import type { Refused } from '../audit/record.ts'
 import type { ForwardedForm } from '../identity/certificate/trust.ts'
@@ -22,6 +24,7 @@ import type { Timekeeper } from '../sessions/timekeeper.ts'
 import type { SessionStore } from '../sessions/store.ts'
 import type { Intake } from '../signals/intake.ts'
 import type { Progress } from '../signals/progress.ts'
+import type { Risk } from '../signals/risk/risk.ts'
 import type { ContextMinter } from '../upstream/context.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import type { Via } from './http/via.ts'
@@ -60,13 +63,16 @@ export type ProxyRoom = {
   readonly admission: Admission
   readonly hold: Hold
   readonly inflight: Inflight
+  readonly rates: Rates
   readonly reassessor: Reassessor
   readonly steps: readonly GatherStep[]
   /** An anchor as it is now; a ticket is asked from its connector where nobody here knows it. */
   readonly lookUp: AnchorLookup
   readonly unreviewed: Unreviewed
+  readonly stepUps: StepUps
   /** How far ordered purposes have come. */
   readonly progress: Progress
+  readonly risk: Risk
   readonly minter: ContextMinter
   readonly via: Via
   readonly metrics: Metrics

@@ -10,7 +10,7 @@ const INTERNAL = 13
 const UNAUTHENTICATED = 16
 /** By the HTTP status of the reason. What is refused for good is never UNAVAILABLE: clients send that again by themselves. */
 const CODES: { readonly [status: number]: number } = {
-  400: INTERNAL, 401: UNAUTHENTICATED, 403: 7, 404: 12, 405: 12, 408: DEADLINE_EXCEEDED, 409: 9, 413: RESOURCE_EXHAUSTED, 417: INTERNAL, 421: 14, 425: 14, 431: RESOURCE_EXHAUSTED,
+  400: INTERNAL, 401: UNAUTHENTICATED, 403: 7, 404: 12, 405: 12, 408: DEADLINE_EXCEEDED, 409: 9, 413: RESOURCE_EXHAUSTED, 417: INTERNAL, 421: 14, 425: 14, 429: RESOURCE_EXHAUSTED, 431: RESOURCE_EXHAUSTED,
   500: INTERNAL, 501: 12, 502: 14, 503: 14, 504: 14, 508: INTERNAL,
 }
 const OTHERWISE: { readonly [R in Reason]?: number } = { revoked: UNAUTHENTICATED, limit_reached: RESOURCE_EXHAUSTED, upstream_malformed: INTERNAL }
@@ -33,7 +33,8 @@ const entry = (key: string, value: string): Buffer => bytesField(3, Buffer.conca
 function details(reason: Reason, message: string, text: RefusalText | null): string {
   const told = text === null ? [] : [entry('evaluation_id', text.evaluation), ...(text.session === null ? [] : [entry('session', text.session)])]
   const access = text === null || text.access === null ? [] : [entry('access_request', JSON.stringify(text.access))]
-  const info = Buffer.concat([textField(1, reason), textField(2, 'narrowgate'), ...told, ...access])
+  const stepUp = text === null || text.stepUp === null ? [] : [entry('step_up', JSON.stringify(text.stepUp))]
+  const info = Buffer.concat([textField(1, reason), textField(2, 'narrowgate'), ...told, ...access, ...stepUp])
   const any = Buffer.concat([textField(1, 'type.googleapis.com/google.rpc.ErrorInfo'), bytesField(2, info)])
   const status = Buffer.concat([Buffer.from([8, ...varint(grpcCode(reason))]), textField(2, message), bytesField(3, any)])
   return status.toString('base64').replace(/=+$/, '')

@@ -4,8 +4,9 @@ import { AdmissionTexts } from '../../../src/enforcement/admission-text.ts'
 import type { Exchange } from '../../../src/enforcement/exchange.ts'
 
 const ROUTE = { name: 'files', upstream: 'api' }
-const by = (rule: string): Exchange => ({
-  id: 'e1', live: null, permit: { until: 1, would: null, grant: { is: 'baseline' } }, place: { route: ROUTE, rule: { name: rule } },
+const by = (rule: string, more: object = {}): Exchange => ({
+  live: null, ...more,
+  id: 'e1', permit: { until: 1, would: null, grant: { is: 'baseline' } }, place: { route: ROUTE, rule: { name: rule } },
   evaluation: { evidence: null, resource: { host: 'api.test', path: '/"\n\u2028\ud800', query: '' }, action: { method: 'GET"' }, context: { source: '192.0.2.1', purposes: { ticket: '"}' } } },
 }) as unknown as Exchange // as much of one as a record is made of
 
@@ -16,5 +17,16 @@ describe('the text of an admission', () => {
     const [once, again] = [texts.of(by(name)), texts.of(by(name))]
     expect(JSON.parse(once)).toMatchObject({ exchange: 'e1', route: 'files', rule: name, method: 'GET"', path: '/"\n\u2028\ud800', purposes: { ticket: '"}' } })
     expect(again).toBe(once)
+  })
+
+  test.each([
+    [{ before: 0, after: 0, level: null }, { before: 0, after: 0 }],
+    [{ before: 0, after: 12.34, level: null }, { before: 0, after: 12.3 }],
+    [{ before: 61.25, after: 81.29, level: 'a"level' }, { before: 61.3, after: 81.3, level: 'a"level' }],
+  ])('[EXP4] holds what its principal scored before and after it: %j', (risk, expected) => {
+    const principal = { issuer: 'i', subject: 's', tenant: 't', actor: null }
+    const exchange = by('list', { risk, live: { record: { id: 'ses_1', principal } } })
+    expect(JSON.parse(new AdmissionTexts().of(exchange))).toMatchObject({ session: 'ses_1', risk: expected })
+    expect(JSON.parse(new AdmissionTexts().of(by('list')))).toMatchObject({ session: null, risk: null })
   })
 })

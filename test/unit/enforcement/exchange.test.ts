@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Permit } from '../../../src/core/decision.ts'
 import { evaluate } from '../../../src/core/evaluate.ts'
 import type { Policy } from '../../../src/core/policy.ts'
+import { NOT_RISKED } from '../../../src/core/risk.ts'
 import { pathPattern } from '../../../src/core/path-pattern.ts'
 import { placeOf, type Route } from '../../../src/core/route.ts'
 import { duration, FOREVER } from '../../../src/core/time.ts'
@@ -11,13 +12,13 @@ import { Inflight } from '../../../src/enforcement/inflight.ts'
 import { Reassessor } from '../../../src/enforcement/reassess.ts'
 import { Sweeper } from '../../../src/enforcement/sweeper.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
-import { PLAIN_CONTEXT, PLAIN_RULE } from '../../support/plain.ts'
+import { PLAIN_CONTEXT, PLAIN_ROUTE, PLAIN_RULE } from '../../support/plain.ts'
 import { evidence, POLICY, World } from '../sessions/world.ts'
 
 const nothing = (): void => undefined
 const CHANNEL: Channel = { status: 0, freeze: nothing, resume: nothing, cut: nothing, tick: nothing }
 const ROUTE: Route = {
-  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
+  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE,
   rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 }
 const policy: Policy = { ...POLICY, routes: [ROUTE] }
@@ -36,7 +37,7 @@ function admitted(channel: Channel = CHANNEL): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: '/x', segments: ['x'], query: '' }
   const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
-  const inquiry: Inquiry = { id: 'exc_1', policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER }
+  const inquiry: Inquiry = { id: 'exc_1', policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, risk: NOT_RISKED }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)
   return new Exchange(inquiry, decision satisfies Permit, channel, keeper, now)

@@ -8,6 +8,7 @@ import type { Permit } from '../../../src/core/decision.ts'
 import { evaluate } from '../../../src/core/evaluate.ts'
 import { pathPattern } from '../../../src/core/path-pattern.ts'
 import type { Policy } from '../../../src/core/policy.ts'
+import { NOT_RISKED } from '../../../src/core/risk.ts'
 import type { Reason } from '../../../src/core/reason.ts'
 import { placeOf, type Route } from '../../../src/core/route.ts'
 import { duration, FOREVER, instant } from '../../../src/core/time.ts'
@@ -20,13 +21,13 @@ import { Metrics } from '../../../src/runtime/metrics.ts'
 import { type EmbeddedStore, openEmbeddedStore } from '../../../src/sessions/embedded-store.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
 import type { SessionStore } from '../../../src/sessions/store.ts'
-import { PLAIN_CONTEXT, PLAIN_RULE } from '../../support/plain.ts'
+import { PLAIN_CONTEXT, PLAIN_ROUTE, PLAIN_RULE } from '../../support/plain.ts'
 import { elevation } from '../core/world.ts'
 import { evidence, POLICY, World } from '../sessions/world.ts'
 
 const nothing = (): void => undefined
 const ROUTE: Route = {
-  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
+  name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE,
   rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 }
 const policy: Policy = { ...POLICY, routes: [ROUTE] }
@@ -69,8 +70,8 @@ class Desk {
     const resource = { host: 'api.test', path: '/x', segments: ['x'], query: '' }
     const context = { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [], body: body === null ? null : { value: body, digest: 'd' } } as const
     const evaluation = { evidence: evidence('cred_1', world.clock.now(), null), action: { method: 'GET', upgrade: null }, resource, context } as const
-    const inquiry: Inquiry = { id: `exc_${++made}`, policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER }
-    return { inquiry, grant: { is: 'elevation', elevation: carriedBy, schedules: [] }, until: FOREVER, relay: RELAY, done: new Map(), reserved: { spending: null, attempts: 0 } }
+    const inquiry: Inquiry = { id: `exc_${++made}`, policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, risk: NOT_RISKED }
+    return { inquiry, grant: { is: 'elevation', elevation: carriedBy, schedules: [] }, stepUp: null, until: FOREVER, relay: RELAY, done: new Map(), reserved: { spending: null, stepUp: null, attempts: 0 } }
   }
 
   async gathered(request: Gathering, deadline = 5_000): Promise<Reason | null> {

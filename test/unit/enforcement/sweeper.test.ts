@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Permit } from '../../../src/core/decision.ts'
 import { evaluate } from '../../../src/core/evaluate.ts'
 import type { Policy } from '../../../src/core/policy.ts'
+import { NOT_RISKED } from '../../../src/core/risk.ts'
 import { pathPattern } from '../../../src/core/path-pattern.ts'
 import type { Reason } from '../../../src/core/reason.ts'
 import { placeOf, type Route, routeTable } from '../../../src/core/route.ts'
@@ -13,13 +14,13 @@ import { Inflight } from '../../../src/enforcement/inflight.ts'
 import { Reassessor, type Witness } from '../../../src/enforcement/reassess.ts'
 import { Sweeper } from '../../../src/enforcement/sweeper.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
-import { PLAIN_CONTEXT, PLAIN_RULE } from '../../support/plain.ts'
+import { PLAIN_CONTEXT, PLAIN_ROUTE, PLAIN_RULE } from '../../support/plain.ts'
 import { evidence, POLICY, World } from '../sessions/world.ts'
 
 const HELD = 1_000
 const STALENESS = 5_000
 const routeAt = (name: string, staleness: number): Route => ({
-  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
+  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE,
   rules: [{ name: `${name}#1`, effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 })
 const ROUTES = { strict: routeAt('strict', 0), lenient: routeAt('lenient', STALENESS) }
@@ -67,7 +68,7 @@ function admitted(id: string, route: Route = ROUTES.strict): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: `/${route.name}/x`, segments: [route.name, 'x'], query: '' }
   const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
-  const inquiry: Inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER }
+  const inquiry: Inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, risk: NOT_RISKED }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)
   const channel: Channel = { status: 200, freeze: () => void told.push(`${id} pause`), resume: () => undefined, cut: () => onCut(id), tick: () => undefined }
