@@ -1,11 +1,14 @@
 // What the bodies and queries of the admin API must look like, and the answer to a change; every field says what it is, and unknown fields are errors.
 // News that only takes away is never refused for a missing or long reason. SPEC: ADM3, ADM12
 import { z } from 'zod'
+import { taintName } from '../config/schema/risk.ts'
 import { duration, list, name, scope } from '../config/schema/scalar.ts'
 import { cutOffFor, LOCK_EFFECTS, type Selector, SELECTOR_KINDS } from '../core/anchor.ts'
 import type { ElevationId } from '../core/elevation.ts'
 import { PURPOSE_KINDS } from '../core/purpose.ts'
+import { TAINTS_MAX } from '../core/taint.ts'
 import { type Instant, instant } from '../core/time.ts'
+import { isCanonicalName } from '../identity/canonical-name.ts'
 
 const NOTE_MAX = 512
 export const LIST_MAX = 500
@@ -17,7 +20,7 @@ const time = () => z.iso.datetime({ offset: true, error: 'expected a time such a
 export const span = () => duration({ least: '1s' })
 export const scopes = () => z.array(scope()).max(256)
 const elevationId = () => z.string().regex(/^elv_[a-z2-7]{26}$/, { error: 'expected the id of an elevation' }).transform(id => id as ElevationId) // the prefix names its kind
-const limit = () => z.string().refine(text => /^\d{1,9}$/.test(text) && Number(text) >= 1 && Number(text) <= LIST_MAX, { error: `expected a whole number from 1 to ${LIST_MAX}` }).transform(Number).optional().describe(`At most so many, up to ${LIST_MAX}; default 100`)
+export const limit = () => z.string().refine(text => /^\d{1,9}$/.test(text) && Number(text) >= 1 && Number(text) <= LIST_MAX, { error: `expected a whole number from 1 to ${LIST_MAX}` }).transform(Number).optional().describe(`At most so many, up to ${LIST_MAX}; default 100`)
 
 const oneEnd = (body: { readonly for?: unknown; readonly until?: unknown }): boolean => body.for === undefined || body.until === undefined
 const ONE_END = { error: 'either `for` or `until`, not both' }
@@ -25,11 +28,13 @@ const ONE_END = { error: 'either `for` or `until`, not both' }
 export const purposes = z.strictObject(Object.fromEntries(PURPOSE_KINDS.map(kind => [kind, z.string().min(1).max(200).optional()])) as { readonly [K in (typeof PURPOSE_KINDS)[number]]: z.ZodOptional<z.ZodString> }) // one member for each kind
 
 const value = () => z.string().min(1).max(1024).optional()
+/** Behind the issuer, where one is named; what nobody can be called would meet nobody. */
+const subject = () => z.string().min(1).max(1024).refine(text => isCanonicalName(text.slice(text.indexOf('|') + 1)), { error: 'nobody has this name: it has spaces around it, letters that do not show, or is not in Unicode normal form KC' }).optional()
 const workload = () => z.string().max(1024).regex(/^(?:spiffe:\/\/|pod\/)[\x21-\x7e]+$/, { error: 'expected a SPIFFE id, or pod/<uid>' })
 const namesOneThing = (chosen: { readonly issuedBefore?: unknown; readonly subject?: unknown }): boolean =>
   Object.keys(chosen).length === (chosen.issuedBefore !== undefined && chosen.subject !== undefined ? 2 : 1)
 const selector = z.strictObject({
-  subject: value().describe('`issuer|subject`, or a bare subject of any issuer'), session: value().describe('Id of a session'), elevation: value().describe('Id of an elevation'), tenant: value().describe('A tenant'),
+  subject: subject().describe('`issuer|subject`, or a bare subject of any issuer; as it is known, so in small letters where its provider folds'), session: value().describe('Id of a session'), elevation: value().describe('Id of an elevation'), tenant: value().describe('A tenant'),
   credential: value().describe('Digest of a credential'), keyId: value().describe('`issuer|kid` of the key that signed, or a bare `kid` of any issuer'), device: value().describe('A device'),
   workload: workload().optional().describe('A SPIFFE id, or `pod/<uid>`'), parent: value().describe('Id of a session: those delegated from it'), issuer: value().describe('An issuer'), route: value().describe('Name of a route'), profile: value().describe('Name of a profile'),
   issuedBefore: time().optional().describe('Credentials issued at or before it: everybody\'s, or with `subject` beside it those of one'), all: z.literal(true).optional().describe('Everybody'),
@@ -61,6 +66,8 @@ export const freezeBody = z.strictObject({
 export const shortenBody = z.strictObject({ endsAt: time().optional().describe('The new end'), for: span().optional().describe('The new end, counted from now'), reason: anyReason() })
   .refine(body => (body.endsAt === undefined) !== (body.for === undefined), { error: 'either `endsAt` or `for`' })
 
+export const clearTaintsBody = z.strictObject({ names: z.array(taintName()).min(1).max(TAINTS_MAX).optional().describe('Only these; default all of the session’s own. What its principal touched is cleared there'), reason: reason() })
+
 export const requestBody = z.strictObject({
   session: z.string().max(64).describe('Id of the session it is for'), profile: name().describe('Name of the profile'), for: span().optional().describe('How long; default the profile\'s `for`'),
   purpose: purposes.optional().describe('Values by kind, such as `{"ticket":"INC-42"}`'),
@@ -78,7 +85,7 @@ export const lockBody = z.strictObject({
   selector: selector.describe(`Whom it meets: exactly one of ${SELECTOR_KINDS.join(', ')}; \`issuedBefore\` may have a \`subject\` beside it`),
   effect: z.enum(LOCK_EFFECTS).optional().describe('`deny` (default) cuts, `freeze` holds, `baseline` takes the elevations'), for: span().optional().describe('Lifts by itself after so long; default never'),
   until: time().optional().describe('The same as an instant'), reason: anyReason(),
-  dryRun: z.boolean().optional().describe('Sets nothing: tells how many live sessions and open exchanges a selector of sessions meets now, by their newest credential and what they are bound to, and how many gateways said so'),
+  dryRun: z.boolean().optional().describe('Sets nothing: tells how many live sessions and open exchanges the lock would meet now, and how many gateways said so'),
 }).refine(oneEnd, ONE_END)
 
 export const anchorBody = z.strictObject({
@@ -90,6 +97,8 @@ export const overrideBody = z.strictObject({
   until: z.union([z.literal('now'), time()]).describe('Until when; `now` closes what is open. Whatever of the calendar this meets counts as from here to there instead'),
   reason: reason(),
 })
+
+export const stepUpQuery = z.strictObject({ limit: limit(), state: z.enum(['pending', 'satisfied', 'denied', 'expired', 'any']).optional().describe('Default `pending`') })
 
 export const reviewQuery = z.strictObject({ limit: limit(), verdict: z.enum(['pending', 'missed', 'accepted', 'rejected']).optional().describe('Only those that are so; default those that wait, and those that were missed') })
 export const reviewBody = z.strictObject({ verdict: z.enum(['accepted', 'rejected']).describe('`rejected` also ends the elevation where it still runs'), reason: reason() })

@@ -3,8 +3,9 @@
 import type { z } from 'zod'
 import { completeBody, openBody } from './contract-brokered.ts'
 import {
-  anchorBody, approveBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, overrideBody, reportQuery, requestBody, restrictive, reviewBody, reviewQuery, sessionQuery, shortenBody,
+  anchorBody, approveBody, clearTaintsBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, overrideBody, reportQuery, requestBody, restrictive, reviewBody, reviewQuery, sessionQuery, shortenBody, stepUpQuery,
 } from './contract-schemas.ts'
+import { clearBody, explainBody, principalQuery, scoreBody } from './contract-trust.ts'
 import type { Role } from './roles.ts'
 
 export type Operation = {
@@ -40,6 +41,12 @@ export const OPERATIONS = {
   'session.resume': act('/v1/sessions/{id}/resume', OPERATE, justified, 'Lift a freeze'),
   'session.terminate': act('/v1/sessions/{id}/terminate', OPERATE, restrictive, 'End the session, cut what is open, refuse its credentials from now on'),
   'session.shorten': act('/v1/sessions/{id}/shorten', OPERATE, shortenBody, 'Let the session end earlier'),
+  'principal.list': read('/v1/principals', principalQuery, 'Principals that stand at a level, are tainted, or have points on this gateway'),
+  'principal.get': read('/v1/principals/{id}', nothing, 'One principal: its score and what it is made of, its level and why, taints, pauses, sessions, when it falls at the earliest and what ends next'),
+  'principal.clear': act('/v1/principals/{id}/clear', OPERATE, clearBody, 'Take its score back to 0 or its taints away; what ended by them stays ended'),
+  'principal.score': act('/v1/principals/{id}/risk', ASK, scoreBody, 'A score from outside, under a name: it takes the place of the earlier one of that name, and decays from now'),
+  'explain': act('/v1/explain', READ, explainBody, 'Why a request of a session is let through or refused as things are now, check by check, and what would have to happen; nothing is sent and nothing is taken'),
+  'session.clearTaints': act('/v1/sessions/{id}/taints/clear', OPERATE, clearTaintsBody, 'Forget what the session has touched, so that routes which exclude it take it again'),
   'profile.list': read('/v1/profiles', nothing, 'What can be asked for'),
   'elevation.request': act('/v1/elevations', ASK, requestBody, 'Ask for an elevation on behalf of a session. Asked again with the same `Idempotency-Key`, it is the same elevation; another ask under it gets 409'),
   'elevation.list': read('/v1/elevations', elevationQuery, 'Elevations of all sessions'),
@@ -60,6 +67,10 @@ export const OPERATIONS = {
   'window.restore': { method: 'DELETE', path: '/v1/windows/{name}/override', roles: OPERATE, query: liftQuery, body: liftBody, takes: 'json', summary: 'Take an operator\'s word on a window back: its calendar counts again; a reason is required' },
   'review.list': read('/v1/reviews', reviewQuery, 'Emergencies: elevations taken without asking that somebody must look at, soonest first'),
   'review.give': act('/v1/reviews/{elevation}', ['approver'], reviewBody, 'Look at an emergency: never by who took it; a missed one may still be given'),
+  'stepUp.list': read('/v1/step-ups', stepUpQuery, 'Step-ups: callers that have to show anew that they may go on'),
+  'stepUp.get': read('/v1/step-ups/{id}', nothing, 'One step-up: what for, why, how, until when'),
+  'stepUp.approve': act('/v1/step-ups/{id}/approve', ['approver', 'operator'], justified, 'Let the caller go on, where the step-up asks for somebody like you; never for oneself'),
+  'stepUp.deny': act('/v1/step-ups/{id}/deny', ['approver', 'operator'], restrictive, 'Do not let the caller go on; where its rules say so that ends its session'),
   'route.list': read('/v1/routes', nothing, 'Routes and their rules, in order'),
   'config.get': read('/v1/config', nothing, 'The running configuration: digest, file, warnings'),
   'config.validate': { method: 'POST', path: '/v1/config/validate', roles: OPERATE, query: nothing, body: nothing, takes: 'yaml', summary: 'Problems of a configuration that is sent along; nothing is changed' },

@@ -1,8 +1,9 @@
-// Finds sessions and elevations by id, in memory first and then in the store, and lists them page by page. It never writes. SPEC: ADM12
+// Finds sessions, elevations and step-ups by id, in memory first and then in the store, and lists them page by page. It never writes. SPEC: ADM12
 import { setImmediate } from 'node:timers/promises'
 import { type Elevation, isOver } from '../core/elevation.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Session, SessionKey } from '../core/session.ts'
+import type { StepUp } from '../core/step-up.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import type { Mirror } from '../sessions/mirror.ts'
@@ -11,6 +12,7 @@ import { AdminFault } from './fault.ts'
 
 type Listed<T> = { readonly items: readonly T[]; /** There are more, or more were not looked at. */ readonly more: boolean }
 export type Owned = { readonly live: LiveSession; readonly elevation: Elevation }
+export type OwnedStepUp = { readonly live: LiveSession; readonly stepUp: StepUp }
 
 const PAGE = 500
 /** Stored sessions one question looks at. */
@@ -18,11 +20,12 @@ const LOOKS_MAX = 100_000
 const KNOWN_MAX = 100_000
 
 const elevationOf = (session: Session, id: string): Elevation | undefined => session.elevations.find(elevation => elevation.id === id)
+const stepUpOf = (session: Session, id: string): StepUp | undefined => session.stepUps.find(stepUp => stepUp.id === id)
 
 export class Directory {
   readonly #mirror: Mirror
   readonly #store: SessionStore
-  /** Under which key an elevation was found. */
+  /** Under which key an elevation or a step-up was found. */
   readonly #homes = new BoundedMap<string, SessionKey>(KNOWN_MAX)
 
   constructor(mirror: Mirror, store: SessionStore) {
@@ -42,11 +45,18 @@ export class Directory {
 
   /** @throws AdminFault `not_found` */
   async elevation(id: string): Promise<Owned> {
-    const key = this.#homes.get(id) ?? (await this.#home(id))
-    const live = key === null ? null : await this.#mirror.load(key)
+    const live = await this.#homeOf(id, session => elevationOf(session, id) !== undefined)
     const elevation = live === null ? undefined : elevationOf(live.record, id)
     if (live === null || elevation === undefined) throw new AdminFault('not_found', 'there is no such elevation')
     return { live, elevation }
+  }
+
+  /** @throws AdminFault `not_found` */
+  async stepUp(id: string): Promise<OwnedStepUp> {
+    const live = await this.#homeOf(id, session => stepUpOf(session, id) !== undefined)
+    const stepUp = live === null ? undefined : stepUpOf(live.record, id)
+    if (live === null || stepUp === undefined) throw new AdminFault('not_found', 'there is no such step-up')
+    return { live, stepUp }
   }
 
   /** Remembers where an elevation is. */
@@ -58,13 +68,22 @@ export class Directory {
     return this.#list(session => (wanted(session) ? [session] : []), limit)
   }
 
+  stepUps(wanted: (stepUp: StepUp) => boolean, limit: number): Promise<Listed<{ readonly session: Session; readonly stepUp: StepUp }>> {
+    return this.#list(session => session.stepUps.filter(wanted).map(stepUp => ({ session, stepUp })), limit)
+  }
+
   elevations(wanted: (elevation: Elevation, session: Session) => boolean, limit: number): Promise<Listed<{ readonly session: Session; readonly elevation: Elevation }>> {
     return this.#list(session => session.elevations.filter(elevation => wanted(elevation, session)).map(elevation => ({ session, elevation })), limit)
   }
 
-  async #home(id: string): Promise<SessionKey | null> {
+  async #homeOf(id: string, isHome: (session: Session) => boolean): Promise<LiveSession | null> {
+    const key = this.#homes.get(id) ?? (await this.#home(id, isHome))
+    return key === null ? null : this.#mirror.load(key)
+  }
+
+  async #home(id: string, isHome: (session: Session) => boolean): Promise<SessionKey | null> {
     for await (const batch of this.#batches()) {
-      const session = batch.find(each => elevationOf(each, id) !== undefined)
+      const session = batch.find(isHome)
       if (session === undefined) continue
       this.#homes.set(id, session.key)
       return session.key

@@ -5,6 +5,7 @@ import type { Head, Refused } from '../audit/record.ts'
 import type { Timeline } from '../audit/timeline.ts'
 import type { Problem } from '../config/problem.ts'
 import type { Elevation } from '../core/elevation.ts'
+import type { Target } from '../core/evaluation.ts'
 import type { Fact } from '../core/fact.ts'
 import type { EndReason, Reason } from '../core/reason.ts'
 import type { RecordRef } from '../core/record.ts'
@@ -18,6 +19,7 @@ import type { Metrics } from '../runtime/metrics.ts'
 import type { Mirror } from '../sessions/mirror.ts'
 import type { Position, SessionStore } from '../sessions/store.ts'
 import type { Intake } from '../signals/intake.ts'
+import type { Risk } from '../signals/risk/risk.ts'
 import type { Authorizer } from './authorize.ts'
 
 type Running = { readonly digest: string; readonly loadedAt: Instant; readonly file: string; readonly warnings: readonly Problem[] }
@@ -46,6 +48,10 @@ export type AdminRoom = HealthRoom & {
   readonly inflight: Inflight
   readonly clock: Clock
   readonly authorizer: Authorizer
+  /** Scores of principals, as this gateway knows them. */
+  readonly risk: Pick<Risk, 'view' | 'viewOfPrincipal' | 'watched' | 'told'>
+  /** What a request line asks for, in its one canonical form; or one sentence on what is malformed. */
+  readonly describeTarget: (target: string, authority: string) => { readonly target: Target } | string
   readonly sessionTokens: Pick<SessionTokens, 'issue'>
   /** An anchor as it is now; a ticket is asked from its connector where nobody here knows it. */
   readonly lookUp: AnchorLookup
@@ -54,6 +60,8 @@ export type AdminRoom = HealthRoom & {
   readonly objection: (session: Session, elevation: Elevation) => Promise<EndReason | null>
   /** Does somebody who is configured vouch for principals of this issuer? */
   readonly vouchedIssuer: (issuer: string) => boolean
+  /** Are subjects of this issuer, or with null of any, known in small letters? */
+  readonly foldsSubjects: (issuer: string | null) => boolean
   readonly config: {
     readonly current: () => Running
     /** @param text YAML; nothing is changed */

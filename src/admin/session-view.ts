@@ -11,6 +11,7 @@ import type { Exchange } from '../enforcement/exchange.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import { spanText, timeText } from './answer.ts'
 import type { AdminRoom } from './room.ts'
+import { trustView } from './trust-view.ts'
 
 /** Exchanges told of one by one; beyond that only their number. */
 const EXCHANGES_SHOWN = 200
@@ -105,6 +106,6 @@ export function sessionView(room: AdminRoom, live: LiveSession): View {
     credential: { id: session.credential.id, issuedAt: timeText(session.credential.issuedAt), endsAt: timeText(session.credential.expiresAt) }, notBefore: timeText(session.notBefore),
     cap: session.cap, barred: session.barred, frozen: session.frozen && { since: timeText(session.frozen.since), until: timeText(session.frozen.until), note: session.frozen.note },
     scopes: scopesOf(live, standing), elevations: session.elevations.map(elevation => elevationOf(room, live, elevation, both)),
-    exchanges: exchanges.slice(0, EXCHANGES_SHOWN).map(exchangeView), exchangesOpen: exchanges.length, version: session.version, ...brokerView(session), ...bindingView(session),
+    exchanges: exchanges.slice(0, EXCHANGES_SHOWN).map(exchangeView), exchangesOpen: exchanges.length, version: session.version, ...brokerView(session), ...bindingView(session), ...trustView(room, live, standing),
   }
 }

@@ -23,3 +23,7 @@ export function isVouchedIssuer({ providers, admin: { oidc, mtls } }: Pick<Setti
   const all = [...providers.values(), ...(oidc === null ? [] : [oidc.provider]), ...(mtls === null ? [] : [mtls.provider])]
   return OURS.test(issuer) || all.some(provider => issuersOf(provider).includes(issuer))
 }
+
+/** Those of an issuer, or with null of any, that its provider knows in small letters. */
+export const foldsSubjects = ({ providers }: Pick<Settings, 'providers'>, issuer: string | null): boolean =>
+  [...providers.values()].some(provider => provider.claims.subjectCase === 'fold' && (issuer === null || issuersOf(provider).includes(issuer)))

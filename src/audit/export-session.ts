@@ -1,7 +1,8 @@
 // A timeline as text for people: one line for each record with time, what, who, reason, grant, route and bytes.
 // SPEC: AUD10
+import type { Matter } from '../core/anchor.ts'
 import type { Fact } from '../core/fact.ts'
-import type { Line } from './record.ts'
+import type { Line, RiskNoted } from './record.ts'
 import type { Timeline } from './timeline.ts'
 
 type Words = readonly (string | false | null)[]
@@ -15,16 +16,30 @@ function ofFact(fact: Fact): Words {
   const until = 'until' in fact && fact.until !== null ? new Date(fact.until).toISOString() : null
   return [
     fact.what, named('version', fact.version), named('by', fact.by), 'reason' in fact && named('reason', fact.reason), named('grant', elevation),
-    'approver' in fact && named('approver', fact.approver), named('until', until), named('because', fact.because), named('note', fact.note),
+    'approver' in fact && named('approver', fact.approver), named('until', until), ...('matter' in fact && fact.matter?.is === 'principal' ? ofStanding(fact.matter) : []), 'taint' in fact && named('taint', fact.taint.name), named('because', fact.because), named('note', fact.note),
   ]
 }
+
+const points = (value: number): number => Math.round(value * 10) / 10
+
+/** How far its principal is trusted from then on, and by what. */
+function ofStanding({ level, taints }: Extract<Matter, { is: 'principal' }>): Words {
+  const why = level === null ? [] : level.why.contributions.map(({ rule, points: added }) => `${rule}:${points(added)}`)
+  const request = level === null ? null : level.why.request
+  return [
+    `level=${level === null ? 'none' : level.name}`, level !== null && `score=${points(level.score)}`, named('contributions', why.join(',')), request !== null && `request=${request.evaluation}`,
+    request !== null && `${request.method} ${request.path}`, named('taints', taints.map(({ name }) => name).join(',')),
+  ]
+}
+
+const riskWords = (risk: RiskNoted | undefined): Words => (risk == null || (risk.before === 0 && risk.after === 0) ? [] : [`risk=${risk.before}→${risk.after}`, named('level', risk.level ?? null)])
 
 function ofLine(line: Line): Words {
   switch (line.kind) {
     case 'fact': return ofFact(line.fact)
     case 'exchange.opened':
     case 'request.intended':
-      return [line.kind, line.exchange, named('by', line.subject), ...line.actors.map(actor => `for=${actor}`), named('grant', line.grant), named('route', `${line.route}/${line.rule}`), line.method, `${line.host}${line.path}`, named('would', line.would)]
+      return [line.kind, line.exchange, named('by', line.subject), ...line.actors.map(actor => `for=${actor}`), named('grant', line.grant), named('route', `${line.route}/${line.rule}`), line.method, `${line.host}${line.path}`, named('would', line.would), ...riskWords(line.risk)]
     case 'exchange.closed':
       return [line.kind, line.exchange, named('status', line.status), named('reason', line.reason), named('grant', line.grant), `up=${line.bytesUp}`, `down=${line.bytesDown}`, `ms=${line.ms}`, !line.complete && 'incomplete']
     case 'exchange.cut':
@@ -39,7 +54,7 @@ function ofLine(line: Line): Words {
     case 'recording.beat': return [line.kind, `open=${line.open}`]
     case 'exchange.lost': return [line.kind, line.exchange, 'the gateway died before its end was on record; when it ended is not known']
     case 'request.refused':
-      return [line.kind, line.evaluation, named('by', line.subject), named('reason', line.reason), named('route', line.route && `${line.route}/${line.rule ?? '-'}`), line.method, `${line.host}${line.path}`]
+      return [line.kind, line.evaluation, named('by', line.subject), named('reason', line.reason), named('route', line.route && `${line.route}/${line.rule ?? '-'}`), line.method, `${line.host}${line.path}`, ...riskWords(line.risk)]
     case 'request.not_dispatched': return [line.kind, line.exchange, named('reason', line.reason)]
     case 'admin.changed': return [line.kind, named('by', line.who), line.action, line.target, named('note', line.note)]
     case 'config.loaded': return [line.kind, line.digest, named('by', line.by)]

@@ -5,6 +5,7 @@ import type { Fact } from '../core/fact.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
 import type { RecordRef } from '../core/record.ts'
+import type { Risked } from '../core/risk.ts'
 import type { Instant } from '../core/time.ts'
 import { sha256 } from '../runtime/id.ts'
 
@@ -26,6 +27,17 @@ type QueryDigest = string & { readonly queryDigest: unique symbol }
 
 export const queryDigest = (query: string): QueryDigest | null =>
   query === '' ? null : (sha256(query) as QueryDigest) // the one place a digest of a query is made
+
+/** The score of its principal before and after it, to one decimal; `level` is away where none stands. Null where there is no session. */
+export type RiskNoted = { readonly before: number; readonly after: number; readonly level?: string } | null
+
+const toTenth = (points: number): number => Math.round(points * 10) / 10
+const QUIET: RiskNoted = { before: 0, after: 0 }
+
+export function noted({ before, after, level }: Risked): RiskNoted {
+  if (before === 0 && after === 0 && level === null) return QUIET
+  return { before: toTenth(before), after: toTenth(after), ...(level === null ? {} : { level }) }
+}
 
 export type Admitted = {
   readonly exchange: string
@@ -61,6 +73,7 @@ export type Admitted = {
   readonly upstream: string
   /** On an observed route: what enforcing would have answered. */
   readonly would: Reason | null
+  readonly risk: RiskNoted
 }
 
 /** What a request proved of its caller beside its credential; null where that is nothing. */
@@ -107,10 +120,11 @@ export type Refused = {
   readonly decision: 'refuse'
   readonly reason: Reason
   readonly purposes: Purposes
+  readonly risk: RiskNoted
 }
 
 /** What a refusal says of a caller that was not made out, at a place that was not found. */
-export const NOBODY = { session: null, subject: null, actors: [], tenant: '', credential: null, proved: null, fault: null, drift: null, route: null, rule: null, query: '', bodyDigest: null, decision: 'refuse', purposes: NO_PURPOSES } as const
+export const NOBODY = { session: null, subject: null, actors: [], tenant: '', credential: null, proved: null, fault: null, drift: null, route: null, rule: null, query: '', bodyDigest: null, decision: 'refuse', purposes: NO_PURPOSES, risk: null } as const
 
 /** What a request took of the limits of its elevation before it was admitted; `sum` in whole units of the limit's scale, null where none is limited. Its bytes are counted with the rest. */
 export type Counted = { readonly uses: number; readonly sum: number | null }

@@ -1,9 +1,11 @@
-// One session's story out of trail files of one or many gateways: every line that names it, and its facts folded into the record.
-// The fold stops at the first missing version and names it. SPEC: AUD1, AUD10
+// One session's story out of trail files of one or many gateways: every line that names it, its facts folded into the record, and what became of its
+// principal's trust meanwhile.
+// The fold stops at the first missing version and names it. SPEC: AUD1, AUD10, EXP4
 import { basename } from 'node:path'
 import type { SessionFact } from '../core/fact.ts'
 import { applyToSession } from '../core/replay.ts'
 import type { Session } from '../core/session.ts'
+import { principalName } from '../runtime/principal-name.ts'
 import { readLines } from './lines.ts'
 import { type Line, type LineOf, parseLine } from './record.ts'
 
@@ -38,9 +40,13 @@ async function* linesWith(files: readonly string[], words: readonly string[]): A
   }
 }
 
-/** The key under which the session's facts stand. */
-async function keyOf(files: readonly string[], id: string): Promise<string | null> {
-  for await (const { line } of linesWith(files, [`"${id}"`])) if (isOpening(line, id)) return line.record.name
+/** The key under which the session's facts stand, and the name under which those of its principal do. */
+type Names = { readonly key: string; readonly principal: string }
+
+async function namesOf(files: readonly string[], id: string): Promise<Names | null> {
+  for await (const { line } of linesWith(files, [`"${id}"`])) {
+    if (isOpening(line, id) && line.fact.what === 'session.opened') return { key: line.record.name, principal: principalName(line.fact.principal) }
+  }
   return null
 }
 
@@ -76,19 +82,30 @@ function fold(life: readonly Found<FactLine>[]): { readonly session: Session | n
   return { session, gap: null }
 }
 
-type Gathered = { readonly facts: readonly Found<FactLine>[]; readonly others: readonly Found<Line>[]; readonly left: number }
+type Gathered = { readonly facts: readonly Found<FactLine>[]; readonly ofPrincipal: readonly Found<FactLine>[]; readonly others: readonly Found<Line>[]; readonly left: number }
 
-async function gather(files: readonly string[], id: string, key: string | null): Promise<Gathered> {
+async function gather(files: readonly string[], id: string, names: Names | null): Promise<Gathered> {
   const facts: Found<FactLine>[] = []
+  const ofPrincipal: Found<FactLine>[] = []
   const others: Found<Line>[] = []
   let left = 0
-  for await (const found of linesWith(files, key === null ? [`"${id}"`] : [id, `"${key}"`])) {
+  for await (const found of linesWith(files, names === null ? [`"${id}"`] : [id, `"${names.key}"`, `"${names.principal}"`])) {
     const { line } = found
-    if (facts.length + others.length >= LINES_MAX) left++
-    else if (line.kind === 'fact' && line.record.kind === 'session' && line.record.name === key) facts.push({ ...found, line })
+    if (facts.length + ofPrincipal.length + others.length >= LINES_MAX) left++
+    else if (line.kind === 'fact' && line.record.kind === 'session' && line.record.name === names?.key) facts.push({ ...found, line })
+    else if (line.kind === 'fact' && line.record.kind === 'principal' && line.record.name === names?.principal) ofPrincipal.push({ ...found, line })
     else others.push(found)
   }
-  return { facts, others, left }
+  return { facts, ofPrincipal, others, left }
+}
+
+const isEnd = ({ line: { fact } }: Found<FactLine>): boolean => fact.what === 'session.revoked' || fact.what === 'session.lapsed'
+
+/** Those of its time. */
+function during(life: readonly Found<FactLine>[], ofPrincipal: readonly Found<FactLine>[]): readonly Found<FactLine>[] {
+  const from = life[0]?.line.fact.at ?? Infinity
+  const to = life.findLast(isEnd)?.line.fact.at ?? Infinity
+  return inOrder(ofPrincipal).filter(({ line: { fact: { at } } }) => at >= from && at <= to)
 }
 
 /**
@@ -97,12 +114,12 @@ async function gather(files: readonly string[], id: string, key: string | null):
  * @throws the system's error when a file can't be read
  */
 export async function readTimeline(files: readonly string[], id: string): Promise<Timeline> {
-  const { facts, others, left } = await gather(files, id, await keyOf(files, id))
+  const { facts, ofPrincipal, others, left } = await gather(files, id, await namesOf(files, id))
   const life = lifeOf(inOrder(facts), id)
   const [stray] = others
   const { session, gap } = life.length === 0 && stray !== undefined
     ? { session: null, gap: { after: 0, next: null, file: stray.file, line: stray.number } }
     : fold(life)
-  const lines = [...life, ...others].map(({ line }) => line).sort((a, b) => timeOf(a) - timeOf(b))
+  const lines = [...life, ...during(life, ofPrincipal), ...others].map(({ line }) => line).sort((a, b) => timeOf(a) - timeOf(b))
   return { session, gap, lines, left }
 }

@@ -12,6 +12,7 @@ import { demoCommand, runCommand, storeCommand } from './commands/run.ts'
 import { selfCommand } from './commands/self.ts'
 import { completeCommand, sessionCommand } from './commands/sessions.ts'
 import { tokenCommand } from './commands/token.ts'
+import { clearCommand, explainCommand, scoreCommand } from './commands/trust.ts'
 import { verbCommands } from './commands/verbs.ts'
 import { windowCommand } from './commands/windows.ts'
 import type { Terminal } from './terminal.ts'
@@ -20,7 +21,7 @@ export function buildProgram(terminal: Terminal): Command {
   const group = (name: string, build: (command: Command, terminal: Terminal) => Command): Command => build(new Command(name), terminal)
   const commands: readonly Command[] = [
     runCommand(terminal), validateCommand(terminal), demoCommand(terminal), group('token', tokenCommand), group('store', storeCommand),
-    group('get', getCommand), group('describe', describeCommand), watchCommand(terminal),
+    group('get', getCommand), group('describe', describeCommand), watchCommand(terminal), explainCommand(terminal), group('clear', clearCommand), scoreCommand(terminal),
     group('session', sessionCommand), completeCommand(terminal), ...elevationCommands(terminal), approveCommand(terminal), reviewCommand(terminal), ...verbCommands(terminal), group('anchor', anchorCommand), execCommand(terminal), group('self', selfCommand), group('window', windowCommand),
     group('config', configCommand), group('audit', auditCommand), group('report', reportCommand), schemaCommand(terminal), healthCommand(terminal), versionCommand(terminal),
   ]

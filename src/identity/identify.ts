@@ -44,7 +44,8 @@ type Located = Omit<Read, 'is'> & { readonly is: 'located'; readonly verifier: V
 export class Identifier {
   readonly #clock: Clock
   readonly #possession: Possession
-  readonly #nonces: () => Nonces | null
+  readonly #nonces: Nonces
+  readonly #wantsNonces: () => boolean
   readonly #remembered: number
   #keying: Keying
   #verifiers: ReadonlyMap<string, AnyVerifier> = new Map()
@@ -59,9 +60,9 @@ export class Identifier {
   constructor(providers: ReadonlyMap<string, AnyProvider>, { clock, digestKey, sessionKey, marks, sessions, wantsNonces }: IdentifierOptions) {
     if (digestKey.byteLength < 32) throw new RangeError('the digest key has at least 32 bytes')
     this.#clock = clock
-    const nonces = new Nonces(digestKey, NONCE_SLOT, 0)
-    this.#nonces = () => (wantsNonces() ? nonces : null)
-    this.#possession = new Possession(clock, marks, this.#nonces)
+    this.#nonces = new Nonces(digestKey, NONCE_SLOT, 0)
+    this.#wantsNonces = wantsNonces
+    this.#possession = new Possession(clock, marks, this.#nonces, wantsNonces)
     this.#remembered = Math.min(REMEMBERED_MOST, Math.max(REMEMBERED_LEAST, sessions))
     this.#keying = { digestKey: createSecretKey(digestKey), names: [] }
     this.replace(providers, sessionKey)
@@ -123,7 +124,10 @@ export class Identifier {
   }
 
   /** The nonce that proofs have to hold now; null where they need none. */
-  get nonce(): string | null { return this.#nonces()?.current(this.#clock.now()) ?? null }
+  get nonce(): string | null { return this.#wantsNonces() ? this.#nonces.current(this.#clock.now()) : null }
+
+  /** A nonce by which a proof tells that it was made after now; it counts whether proofs need one or not. */
+  get timedNonce(): string { return this.#nonces.timed(this.#clock.now()) }
 
   /** Is what once proved a credential still here, unchanged? */
   vouchesFor(evidence: Evidence): boolean {

@@ -20,10 +20,12 @@ export interface Circumstances {
   readonly clientCertificate: CertificateRead | null
   /** The credential and the key for which its proof was accepted; a request may be asked again, its proof may not. Kept by `Possession` alone. */
   acceptedFor: string | null
+  /** When the nonce in its proof was handed out; null where no proof was accepted, or its nonce does not tell. Likewise. */
+  nonceAt: Instant | null
 }
 
 /** Of whoever shows nothing beside a credential. */
-export const nothingShown = (): Circumstances => ({ method: '', uri: '', proofs: [], clientCertificate: null, acceptedFor: null })
+export const nothingShown = (): Circumstances => ({ method: '', uri: '', proofs: [], clientCertificate: null, acceptedFor: null, nonceAt: null })
 
 /** Remembers, for all gateways of a data set, what may be seen once. Rejects where it cannot tell. */
 export type Marks = { readonly mark: (digest: string, issuedAt: Instant, forgetAt: Instant) => Promise<'first' | 'again'> }
@@ -43,13 +45,15 @@ const proofOf = (digest: string, { thumbprint }: TokenBinding): string => `${dig
 export class Possession {
   readonly #clock: Clock
   readonly #marks: Marks
-  readonly #nonces: () => Nonces | null
+  readonly #nonces: Nonces
+  readonly #wanted: () => boolean
 
-  /** @param nonces null where proofs need none */
-  constructor(clock: Clock, marks: Marks, nonces: () => Nonces | null) {
+  /** @param wanted whether every proof has to hold a nonce, now */
+  constructor(clock: Clock, marks: Marks, nonces: Nonces, wanted: () => boolean) {
     this.#clock = clock
     this.#marks = marks
     this.#nonces = nonces
+    this.#wanted = wanted
   }
 
   /** What needs no waiting: null where it is proved, `'await'` where only `prove` can tell. A token under the other scheme is none (RFC 9449 §7.1). */
@@ -68,6 +72,7 @@ export class Possession {
     try {
       if ((await this.#marks.mark(read.jti, read.issuedAt, forgetAt)) === 'again') return invalid('dpop_replayed')
       circumstances.acceptedFor = proofOf(shown.digest, binding)
+      circumstances.nonceAt = read.nonce === null ? null : this.#nonces.handedOutAt(read.nonce, this.#clock.now())
       return null
     } catch {
       return UNTELLABLE
@@ -85,7 +90,7 @@ export class Possession {
     const [proof, second] = proofs
     if (proof === undefined) return invalid('dpop_missing')
     if (second !== undefined) return invalid('dpop_invalid')
-    const read = readProof(proof, { method, uri, tokenDigest: digest, now: this.#clock.now(), tolerance: TOLERANCE, algorithms: ALGORITHMS, nonceOk: this.#nonces()?.accepts ?? null })
+    const read = readProof(proof, { method, uri, tokenDigest: digest, now: this.#clock.now(), tolerance: TOLERANCE, algorithms: ALGORITHMS, nonceOk: this.#wanted() ? this.#nonces.accepts : null })
     if (read.is === 'refused') return invalid(faultOf(read.fault))
     return read.thumbprint === thumbprint ? read : invalid('dpop_invalid')
   }

@@ -27,6 +27,10 @@ export class BoundedMap<K, V> {
     return this.#evicted
   }
 
+  *values(): Iterable<V> {
+    for (const { value } of this.#nodes.values()) yield value
+  }
+
   /** Counts as a use. */
   get(key: K): V | undefined {
     const node = this.#nodes.get(key)

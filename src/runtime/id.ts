@@ -4,6 +4,7 @@ import type { LockId } from '../core/anchor.ts'
 import type { ElevationId } from '../core/elevation.ts'
 import type { SessionId } from '../core/session.ts'
 import type { SignalId } from '../core/signal.ts'
+import type { StepUpId } from '../core/step-up.ts'
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567'
 
@@ -28,9 +29,12 @@ export const newSessionId = (): SessionId => `ses_${random()}` as SessionId
 export const newElevationId = (): ElevationId => `elv_${random()}` as ElevationId
 export const newLockId = (): LockId => `lck_${random()}` as LockId
 export const newSignalId = (): SignalId => `sig_${random()}` as SignalId
+export const newStepUpId = (): StepUpId => `stp_${random()}` as StepUpId
 export const newExchangeId = (): string => `exc_${random()}`
 export const newGatewayId = (): string => `gw_${random()}`
 export const newEvaluationId = (): string => `eval_${random()}`
+/** What names the judging of a request before anybody knows whether it is let through: its refusal says the same. */
+export const evaluationIdOf = (exchange: string): string => exchange.replace(/^exc_/, 'eval_')
 
 /** The id of an elevation that has a name: the same name gives the same id everywhere. 130 bits of its digest. */
 export function elevationIdOf(name: string): ElevationId {

@@ -21,6 +21,7 @@ export type Gauges = {
   readonly upstreams: () => readonly Row<'upstream'>[]
   readonly addresses: () => readonly Row<'upstream' | 'state'>[]
   readonly approvalsPending: () => number
+  readonly stepUpsPending: () => number
   readonly mirrored: () => number
   readonly locks: () => number
   readonly viewAge: () => number
@@ -66,6 +67,9 @@ export type StoreGauges = {
   readonly clockSkew: () => number
   readonly members: () => readonly Row<'state'>[]
 }
+
+/** What is known of principals' risk at the moment of a scrape. */
+type RiskGauges = { readonly levels: () => readonly Row<'level'>[]; readonly principals: () => number; readonly lag: () => number }
 
 /** Metrics as one process tells them to another. */
 export type Snapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
@@ -126,10 +130,17 @@ export class Metrics {
   readonly breakGlassElevations = this.#counter('break_glass_elevations_total', 'Elevations taken in an emergency, without asking', ['profile'])
   readonly breakGlassReviewsMissed = this.#counter('break_glass_reviews_missed_total', 'Emergencies that nobody reviewed in time', ['profile'])
   readonly recordingFailures = this.#counter('recording_failures_total', 'Times that what has to be recorded could not be, which ended it', [])
+  readonly stepUps = this.#counter('step_ups_total', 'Step-ups asked for, and what became of them', ['outcome'])
   readonly notifications = this.#counter('notifications_total', 'Notices to people: taken, given up after the last attempt, or dropped unsent', ['kind', 'outcome'])
+  readonly riskHits = this.#counter('risk_rule_hits_total', 'Times a risk rule added points', ['rule'])
+  readonly riskErrors = this.#counter('risk_rule_errors_total', 'Times a risk rule could not be evaluated, and added nothing', ['rule'])
+  readonly riskShareFailures = this.#counter('risk_share_failures_total', 'Times conduct could not be shared, or a level not be told', [])
+  readonly riskBadParts = this.#counter('risk_bad_parts_total', 'Conduct as others told it that could not be read', [])
+  readonly riskLocksWithheld = this.#counter('risk_locks_withheld_total', 'Automatic locks that would have reached too many sessions, and were not set', [])
   readonly configReloads = this.#counter('config_reloads_total', 'Reloads tried', ['outcome'])
   readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [], 'min')
   readonly configOk = this.#gauge('config_last_reload_success', '1 when the last reload succeeded', [], 'min')
+  readonly rateLimited = this.#counter('rate_limited_total', 'Requests refused by a rate of their route or rule', ['route'])
   readonly limitReached = this.#counter('limit_reached_total', 'Limits that were met', ['limit'])
   readonly store: StoreMetrics = {
     lapses: this.#counter('store_lapses_total', 'Times at which nothing could be decided for lack of fresh knowledge', ['cause']),
@@ -165,6 +176,13 @@ export class Metrics {
     this.#gather = gather
   }
 
+  /** Called once. */
+  observeRisk({ levels, principals, lag }: RiskGauges): void {
+    this.#rows('risk_levels', 'Principals in memory that stand at a level', ['level'], levels)
+    this.#read('risk_principals', 'Principals whose conduct is in memory', principals)
+    this.#read('risk_share_lag_seconds', 'How long the oldest conduct that was not shared yet waits', lag, 'max')
+  }
+
   /** A refusal that is a limit is counted as one too. */
   limited(reason: Reason): void {
     const limit = LIMITS.get(reason)
@@ -184,6 +202,7 @@ export class Metrics {
     this.#rows('upstream_addresses', 'Addresses that take requests, and those left out for now', ['upstream', 'state'], gauges.addresses)
     this.#rows('upstream_connections_busy', 'Connections that carry an exchange', ['upstream'], gauges.upstreams)
     this.#read('approvals_pending', 'Elevations that wait for an approver', gauges.approvalsPending)
+    this.#read('step_ups_pending', 'Step-ups that wait for an answer', gauges.stepUpsPending)
     this.#read('sessions_mirrored', 'Sessions in memory', gauges.mirrored)
     this.#read('locks_active', 'Standing locks', gauges.locks, 'max')
     this.#read('store_view_age_seconds', 'Age of the knowledge behind decisions', gauges.viewAge, 'max')

@@ -1,12 +1,13 @@
-// /hooks/<connector>: messages that sources send, on listeners that serve `signals`. One counts when a secret of its connector signed it, in time, and
-// once; it is answered when every gateway has enforced it. Nothing of a body is logged, and nothing of the inside is answered. SPEC: TKT2, SIG5
+// /hooks/<name>: messages that sources send, on listeners that serve `signals`. One counts when a secret of its connector signed it, in time, and
+// once; it is answered when every gateway has enforced it. Nothing of a body is logged, and nothing of the inside is answered. SPEC: TKT2, SIG5, RSK9
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { NOBODY, type Refused } from '../audit/record.ts'
 import { sourcePrefix } from '../audit/source-prefix.ts'
 import type { WebhookSettings } from '../config/compile/connectors.ts'
+import type { ScoreSettings } from '../config/compile/scores.ts'
 import { anchorOf } from '../core/anchor.ts'
 import type { SignalId } from '../core/signal.ts'
-import type { Instant } from '../core/time.ts'
+import { after, duration, type Instant } from '../core/time.ts'
 import { isBodySigned } from '../runtime/body-signature.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { newEvaluationId, sha256 } from '../runtime/id.ts'
@@ -14,13 +15,16 @@ import type { Log } from '../runtime/log.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import { verifyWebhook, WEBHOOK_TOLERANCE } from '../runtime/standard-webhook.ts'
 import { messageBody } from './message-body.ts'
+import { type OpenScores, principalsNamed, type ScorePorts, scored } from './scores.ts'
 import { mapped, type Ticket } from './tickets/mapping.ts'
 import { takeMessage } from './tickets/news.ts'
 import type { OpenConnector } from './tickets/open-connectors.ts'
 import type { Tickets } from './tickets/tickets.ts'
 
-export type HooksRoom = {
+export type HooksRoom = ScorePorts & {
   readonly tickets: Tickets
+  /** Webhooks that tell of scores, by name. */
+  readonly scores: () => OpenScores
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Pick<Metrics, 'hooks'>
@@ -37,6 +41,8 @@ const PATH = /^\/hooks\/([A-Za-z0-9][A-Za-z0-9._-]{0,63})$/
 /** Bodies that are read at once, in all and from one part of the network: nobody has shown yet who sends them. */
 const AT_ONCE = { all: 256, source: 64 } as const
 const RETRY_AFTER = 5
+/** A message is of now for so long at most, by either side's clock. */
+const REMEMBERED = duration(2 * WEBHOOK_TOLERANCE)
 
 /** What makes a message the same one again: its id where it is signed along, else all of it. */
 type Signed = { readonly is: 'signed'; readonly mark: string } | { readonly is: 'refused'; readonly fault: string }
@@ -47,7 +53,7 @@ function signedBody({ header, ...form }: Exclude<WebhookSettings['signature'], '
   return isBodySigned(shown, form, body, secrets) ? { is: 'signed', mark: sha256(body) } : { is: 'refused', fault: 'signature_wrong' }
 }
 
-function signedBy({ signature }: WebhookSettings, request: IncomingMessage, body: Uint8Array, secrets: readonly Uint8Array[], now: Instant): Signed {
+function signedBy({ signature }: Pick<WebhookSettings, 'signature'>, request: IncomingMessage, body: Uint8Array, secrets: readonly Uint8Array[], now: Instant): Signed {
   if (signature !== 'standard') return signedBody(signature, request, body, secrets)
   const verified = verifyWebhook(request.rawHeaders, body, secrets, now, WEBHOOK_TOLERANCE)
   return verified.is === 'verified' ? { is: 'signed', mark: verified.id } : verified
@@ -62,10 +68,13 @@ function jsonOf(body: Buffer): { readonly value: unknown } | null {
 }
 
 /** A signature over the body alone is of any time: then the message itself has to be of now. */
-const isOld = ({ signature }: WebhookSettings, { at }: Ticket, now: Instant): boolean => signature !== 'standard' && (at === null || Math.abs(now - at) > WEBHOOK_TOLERANCE)
+const isOld = ({ signature }: Pick<WebhookSettings, 'signature'>, { at }: Pick<Ticket, 'at'>, now: Instant): boolean => signature !== 'standard' && (at === null || Math.abs(now - at) > WEBHOOK_TOLERANCE)
 
 /** The same on every gateway, whenever it comes: a second commit under it is none. */
 const signalOf = (source: string, mark: string): SignalId => `sig_hook_${sha256(JSON.stringify([source, mark]))}` as SignalId // made of what was signed
+
+/** A webhook, its secrets, and who takes what it says. */
+type Hook = { readonly webhook: Pick<WebhookSettings, 'signature'>; readonly secrets: readonly Uint8Array[]; readonly take: (message: unknown, mark: string) => Promise<Answer> }
 
 export class Hooks {
   readonly #room: HooksRoom
@@ -77,26 +86,34 @@ export class Hooks {
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const source = PATH.exec((request.url ?? '').split('?', 1)[0] ?? '')?.[1] ?? ''
-    const connector = this.#room.tickets.open.get(source)
-    const answer = await this.#answer(connector, request).catch((error: unknown) => this.#broke(source, error))
+    const hook = this.#hookOf(source)
+    const answer = await this.#answer(hook, request).catch((error: unknown) => this.#broke(source, error))
     const { metrics, refused } = this.#room
-    metrics.hooks.inc({ source: connector === undefined ? '' : source, outcome: answer.outcome })
-    if (answer.fault !== null) refused({ ...NOBODY, evaluation: newEvaluationId(), source: request.socket.remoteAddress ?? '', method: request.method ?? '', host: '', path: connector === undefined ? '' : `/hooks/${source}`, reason: answer.status === 401 ? 'credential_invalid' : answer.status >= 500 ? 'store_failed' : 'bad_request', fault: `webhook_${answer.fault}` })
+    metrics.hooks.inc({ source: hook === null ? '' : source, outcome: answer.outcome })
+    if (answer.fault !== null) refused({ ...NOBODY, evaluation: newEvaluationId(), source: request.socket.remoteAddress ?? '', method: request.method ?? '', host: '', path: hook === null ? '' : `/hooks/${source}`, reason: answer.status === 401 ? 'credential_invalid' : answer.status >= 500 ? 'store_failed' : 'bad_request', fault: `webhook_${answer.fault}` })
     send(request, response, answer.status)
   }
 
-  async #answer(connector: OpenConnector | undefined, request: IncomingMessage): Promise<Answer> {
+  #hookOf(source: string): Hook | null {
+    const { tickets, scores } = this.#room
+    const connector = tickets.open.get(source)
     const webhook = connector?.settings.webhook ?? null
-    if (connector === undefined || webhook === null) return no(404, 'unknown', 'unknown')
+    if (connector !== undefined && webhook !== null) return { webhook, secrets: connector.secrets, take: (message, mark) => this.#take(connector, webhook, message, mark) }
+    const score = scores().get(source)
+    return score === undefined ? null : { webhook: score.settings, secrets: score.secrets, take: (message, mark) => this.#score(score.settings, message, mark) }
+  }
+
+  async #answer(hook: Hook | null, request: IncomingMessage): Promise<Answer> {
+    if (hook === null) return no(404, 'unknown', 'unknown')
     if (request.method !== 'POST') return no(405, 'malformed', 'method')
     const from = sourcePrefix(request.socket.remoteAddress ?? '')
     if (!this.#mayRead(from)) return no(503, 'busy', 'busy')
     const body = await messageBody(request).finally(() => this.#done(from))
     if ('fault' in body) return no(body.status, 'malformed', body.fault)
-    const signed = signedBy(webhook, request, body, connector.secrets, this.#room.clock.now())
+    const signed = signedBy(hook.webhook, request, body, hook.secrets, this.#room.clock.now())
     if (signed.is === 'refused') return no(401, 'unsigned', signed.fault)
     const message = jsonOf(body)
-    return message === null ? no(400, 'malformed', 'not_json') : this.#take(connector, webhook, message.value, signed.mark)
+    return message === null ? no(400, 'malformed', 'not_json') : hook.take(message.value, signed.mark)
   }
 
   #mayRead(from: string): boolean {
@@ -123,6 +140,20 @@ export class Hooks {
     const { is, anchor } = await takeMessage(tickets.ports, said, { by: `webhook:${name}`, id: signalOf(name, mark) })
     if (is === 'unopened' && anchor !== null) await tickets.connectorOf(ref)?.look(ref)
     return is === 'onlyHere' ? done(202, 'taken') : done(is === 'again' ? 200 : 204, is === 'unopened' ? 'unchanged' : is)
+  }
+
+  /** Whose it is is found before it leaves its mark: what failed is taken when it comes again. A store that lost marks takes one again: that its points count from now once more is the safe side. */
+  async #score(settings: ScoreSettings, message: unknown, mark: string): Promise<Answer> {
+    const { clock, store, risk } = this.#room
+    const read = scored(settings, message)
+    if (read.is === 'fault') return no(400, 'malformed', `map_${read.of}`)
+    const { score } = read
+    const now = clock.now()
+    if (isOld(settings, score, now)) return no(401, 'unsigned', 'timestamp_old')
+    const named = await principalsNamed(this.#room, score)
+    if ((await store.mark(sha256(JSON.stringify(['score', settings.name, mark])), now, after(now, REMEMBERED))) === 'again') return done(200, 'again')
+    for (const { ref, who } of named) risk.told(ref, who, score.name, score.points)
+    return named.length === 0 ? done(204, 'unchanged') : done(202, 'taken')
   }
 
   #broke(source: string, error: unknown): Answer {

@@ -1,10 +1,11 @@
 // Opens connections to an upstream: TCP, what must come first on it (PROXY protocol), TLS with the upstream's identity verified: chain and name.
-// Nothing is told before all of that holds. It keeps no connection; it remembers TLS sessions so that the next handshake is short. SPEC: WIRE12, WIRE21, WIRE23
+// Nothing is told before all of that holds. It sends nothing to the gateway itself and keeps no connection; it remembers TLS sessions so that the next handshake is short. SPEC: WIRE12, WIRE21, WIRE23
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { checkServerIdentity, connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import type { Duration } from '../core/time.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { UpstreamFault } from './handler.ts'
+import type { Ended } from './own-address.ts'
 
 /** IPv6 without brackets. */
 export type DialAddress = { readonly host: string; readonly port: number }
@@ -42,13 +43,15 @@ const TCP_KEEP_ALIVE = 60_000
 export class Dialer {
   readonly tls: DialTls | null
   readonly timeout: Duration
+  readonly isOwn: (ended: Ended) => boolean
   readonly #context: SecureContext | null
   readonly #sessions = new BoundedMap<string, Session>(SESSIONS)
 
-  /** @throws when the certificates or the key cannot be read or do not belong together */
-  constructor(tls: DialTls | null, timeout: Duration) {
+  /** @param isOwn whether a connection came out at the gateway itself @throws when the certificates or the key cannot be read or do not belong together */
+  constructor(tls: DialTls | null, timeout: Duration, isOwn: (ended: Ended) => boolean) {
     this.tls = tls
     this.timeout = timeout
+    this.isOwn = isOwn
     this.#context = tls === null ? null : createSecureContext({
       minVersion: 'TLSv1.2', ...(tls.ca === null ? {} : { ca: tls.ca }), ...(tls.cert === null ? {} : { cert: tls.cert }), ...(tls.key === null ? {} : { key: tls.key }),
     })
@@ -114,6 +117,10 @@ class Attempt implements Dial {
 
   #connected(preamble: Buffer | null): void {
     if (this.#over) return
+    if (this.#dialer.isOwn(this.#tcp)) {
+      this.#cause = 'OWN_LISTENER'
+      return this.#fail('upstream_unavailable')
+    }
     if (preamble !== null) this.#tcp.write(preamble)
     const { tls } = this.#dialer
     if (tls === null) this.#open(this.#tcp, null)

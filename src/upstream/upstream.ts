@@ -8,6 +8,7 @@ import { nextOf } from './balance.ts'
 import { Dialer } from './dial.ts'
 import { Endpoint, type EndpointOwner, type TunnelPlace, type Turn } from './endpoint.ts'
 import type { Sending, UpstreamFault, UpstreamHandler } from './handler.ts'
+import type { Ended } from './own-address.ts'
 import { HealthChecks } from './health.ts'
 import { Resolver } from './resolver.ts'
 
@@ -18,8 +19,9 @@ const BEHIND_SLICE = 0.5
 const BEHIND_AT_LAST = 500
 const NONE: readonly Endpoint[] = []
 
-/** Who counts what became of its addresses. */
+/** Who counts what became of its addresses, and knows where the gateway itself listens. */
 export interface UpstreamWitness {
+  isOwn(ended: Ended): boolean
   ejected(upstream: string): void
   retried(upstream: string, on: Retriable): void
 }
@@ -47,7 +49,7 @@ export async function readSecrets({ name, tls, inject }: UpstreamSettings): Prom
   const cert = certFile === null ? null : await readCertificates(certFile)
   const key = keyFile === null ? null : await readSecretFile(keyFile)
   try {
-    new Dialer({ ca, cert, key, servername: '', alpn: [] }, duration(0))
+    new Dialer({ ca, cert, key, servername: '', alpn: [] }, duration(0), () => true)
   } catch {
     throw new Error(`upstream ${name}: ${String(keyFile)} is not the private key of ${String(certFile)}`)
   }
@@ -81,7 +83,7 @@ export class Upstream implements EndpointOwner {
     const timeout = duration(Math.min(settings.timeout, CONNECT_TIMEOUT_MAX))
     const alpn = settings.protocol === 'http2' ? ['h2'] : ['http/1.1']
     this.#resolvers = settings.addresses.map(({ host, port, weight }) => {
-      const dialer = new Dialer(settings.tls === null ? null : { ca, cert, key, servername: settings.tls.serverName ?? host, alpn }, timeout)
+      const dialer = new Dialer(settings.tls === null ? null : { ca, cert, key, servername: settings.tls.serverName ?? host, alpn }, timeout, ended => witness.isOwn(ended))
       return new Resolver(host, settings.resolve, at => new Endpoint({ host: at, port }, weight, settings, dialer, this), () => this.#resolved())
     })
     this.#resolved()

@@ -15,6 +15,7 @@ import { load } from '../../src/config/load.ts'
 import { processEnvironment } from '../../src/config/source.ts'
 import { NOT_BOUND } from '../../src/core/binding.ts'
 import type { Claims, Principal } from '../../src/core/principal.ts'
+import { NOT_RISKED } from '../../src/core/risk.ts'
 import { evaluate } from '../../src/core/evaluate.ts'
 import type { Policy } from '../../src/core/policy.ts'
 import type { Refused } from '../../src/audit/record.ts'
@@ -24,10 +25,12 @@ import type { SessionId, SessionKey } from '../../src/core/session.ts'
 import { after, duration, FOREVER, type Instant, instant } from '../../src/core/time.ts'
 import { type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from '../../src/enforcement/exchange.ts'
 import { Inflight } from '../../src/enforcement/inflight.ts'
+import { reachOf } from '../../src/enforcement/reach.ts'
 import { Reassessor } from '../../src/enforcement/reassess.ts'
 import { SessionTokens } from '../../src/identity/session-tokens.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { newExchangeId, newSessionId } from '../../src/runtime/id.ts'
+import { describeTarget } from '../../src/proxy/describe/target.ts'
 import { openLog } from '../../src/runtime/log.ts'
 import { Metrics } from '../../src/runtime/metrics.ts'
 import { openEmbeddedStore } from '../../src/sessions/embedded-store.ts'
@@ -97,6 +100,9 @@ export class AdminDesk {
   readonly metrics = new Metrics()
   readonly records: Recorded[] = []
   readonly refusals: Refused[] = []
+  /** What is known of scores, by session, and what was told of them. */
+  readonly views = new Map<string, NonNullable<ReturnType<AdminRoom['risk']['view']>>>()
+  readonly scores: Parameters<AdminRoom['risk']['told']>[] = []
   readonly listeners = new Set<(event: GatewayEvent) => void>()
   readonly closing = new AbortController()
   readonly inflight = new Inflight()
@@ -112,6 +118,7 @@ export class AdminDesk {
 
   static async open(plan: Plan = {}): Promise<AdminDesk> {
     const desk = new AdminDesk(plan)
+    desk.mirror.onSurvey = selector => reachOf(selector, desk.mirror, desk.inflight, desk.clock.now())
     await desk.mirror.start()
     desk.#server.listen(0, '127.0.0.1')
     await once(desk.#server, 'listening')
@@ -142,9 +149,10 @@ export class AdminDesk {
   #room(): AdminRoom {
     const log = openLog('silent')
     return {
+      risk: { view: live => this.views.get(live.record.id) ?? null, viewOfPrincipal: () => null, watched: () => [], told: (...words) => void this.scores.push(words) }, describeTarget,
       intake: new Intake(this.ledger, this.store, this.clock, () => undefined), mirror: this.mirror, store: this.store, inflight: this.inflight, metrics: this.metrics, clock: this.clock, log, lookUp: ref => this.mirror.anchor(ref), unreviewed: () => 0, objection: async () => null, closing: this.closing.signal,
       authorizer: new Authorizer({ tokenFile: this.tokenFile, breakGlassTokenFile: this.breakGlassFile, first: null }, { clock: this.clock, log }),
-      sessionTokens: new SessionTokens(Buffer.alloc(32, 7)), vouchedIssuer: issuer => issuer === 'https://idp.test',
+      sessionTokens: new SessionTokens(Buffer.alloc(32, 7)), vouchedIssuer: issuer => issuer === 'https://idp.test', foldsSubjects: issuer => issuer === null || issuer === 'https://people.test',
       config: {
         current: () => ({ digest: this.policy.digest, loadedAt: instant(NOON), file: 'gateway.yaml', warnings: [] }),
         validate: text => this.#checked(text),
@@ -197,7 +205,7 @@ export class AdminDesk {
     if (typeof route === 'string') throw new Error(route)
     const evidence = { provider: 'login', fingerprint: 'f', credential: live.record.credential.id, issuer: live.record.principal.issuer, keyId: null, issuedAt: live.record.credential.issuedAt, expiresAt: live.record.credential.expiresAt, keyThumbprint: null, device: null, claimed: {} }
     const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: ticket === null ? {} : { ticket }, ...PLAIN_CONTEXT, headers: [] } } as const
-    const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {}, vouchedUntil: FOREVER }
+    const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {}, vouchedUntil: FOREVER, risk: NOT_RISKED }
     const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))
     if (decision.effect === 'refuse') return null
     const exchange = new Exchange(inquiry, decision, channel, this.#keeper, now)

@@ -34,6 +34,12 @@ test('[APR2, ADM12] an approval for longer than asked is refused and says what w
   expect((await desk.approve(`/v1/elevations/${elevation}`, { for: '5m' })).status).toBe(200)
 })
 
+test('[ENF8, SES11] a lock on a subject in letters that nobody is known by says so, whether its issuer is named or not', async () => {
+  const warned = async (selector: object): Promise<boolean> => 'warning' in (await desk.operate('POST', '/v1/locks', { selector, reason: 'x' })).json
+  expect([await warned({ subject: 'https://people.test|Bob' }), await warned({ subject: 'Bob' }), await warned({ issuedBefore: '2030-01-01T00:00:00Z', subject: 'Bob' })]).toEqual([true, true, true])
+  expect([await warned({ subject: 'https://people.test|bob' }), await warned({ subject: 'bob' }), await warned({ subject: 'https://idp.test|Bob' }), await warned({ issuedBefore: '2030-01-01T00:00:00Z' })]).toEqual([false, false, false, false])
+})
+
 test('[ENF8] a lock on a route or profile nobody configured stands, and the answer warns', async () => {
   for (const [selector, warning] of [[{ route: 'nope' }, 'no route nope is configured: the lock meets nothing now'], [{ profile: 'nope' }, 'no profile nope is configured: the lock meets nothing now'], [{ route: 'api' }, undefined], [{ profile: 'fix' }, undefined], [{ tenant: 'nope' }, undefined]] as const) {
     const { status, json } = await desk.operate('POST', '/v1/locks', { selector, reason: 'x' })

@@ -51,6 +51,9 @@ describe('who may do what', () => {
     'session.terminate': ['operator', 'admin'], 'session.shorten': ['operator', 'admin'], 'lock.set': ['operator', 'admin'], 'lock.lift': ['operator', 'admin'], 'anchor.word': ['operator', 'admin'],
     'config.validate': ['operator', 'admin'], 'config.reload': ['operator', 'admin'], 'elevation.request': ['operator', 'admin', 'broker'], 'elevation.withdraw': ['operator', 'admin', 'broker'],
     'elevation.release': ['operator', 'admin', 'broker'], 'elevation.extend': ['operator', 'admin', 'broker', 'approver'], 'elevation.approve': ['approver', 'operator', 'admin'], 'window.override': ['operator', 'admin'], 'window.restore': ['operator', 'admin'], 'review.give': ['approver'],
+    'session.clearTaints': ['operator', 'admin'],
+    'principal.clear': ['operator', 'admin'], 'principal.score': ['operator', 'admin', 'broker'], 'explain': ['viewer', 'approver', 'operator', 'broker', 'admin'],
+    'stepUp.approve': ['approver', 'operator', 'admin'], 'stepUp.deny': ['approver', 'operator', 'admin'],
     'elevation.deny': ['approver', 'operator', 'admin'], 'elevation.revoke': ['approver', 'operator', 'admin'],
   }
 
@@ -478,12 +481,17 @@ describe('elevations', () => {
 })
 
 describe('locks, marks and anchors', () => {
-  test('[ADM3, ENF8] a dry run sets nothing and tells what a selector of sessions meets', async () => {
+  test('[ADM3, ENF8] a dry run sets nothing and tells what a lock would meet', async () => {
     const desk = await opened()
     const live = await desk.session('a')
     desk.exchange(live, 'GET')
     expect((await desk.operate('POST', '/v1/locks', { selector: { tenant: 'acme' }, dryRun: true })).json).toEqual({ dryRun: true, sessions: 1, exchanges: 1, gateways: { total: 1, answered: 1 } })
-    expect((await desk.operate('POST', '/v1/locks', { selector: { route: 'api' }, dryRun: true })).status).toBe(400)
+    expect((await desk.operate('POST', '/v1/locks', { selector: { route: 'api' }, dryRun: true })).json).toMatchObject({ sessions: 1, exchanges: 1 })
+    expect((await desk.operate('POST', '/v1/locks', { selector: { profile: 'fix' }, dryRun: true })).json).toMatchObject({ sessions: 0, exchanges: 0 })
+    const { id } = (await desk.session('b')).record
+    expect((await desk.operate('POST', '/v1/locks', { selector: { session: id }, dryRun: true })).json).toMatchObject({ sessions: 1, exchanges: 0 })
+    await desk.operate('POST', `/v1/sessions/${id}/terminate`)
+    expect((await desk.operate('POST', '/v1/locks', { selector: { session: id }, dryRun: true })).json).toMatchObject({ sessions: 0 })
     expect((await desk.operate('GET', '/v1/locks')).json['locks']).toEqual([])
   })
 
@@ -514,7 +522,7 @@ describe('locks, marks and anchors', () => {
     expect(exchange?.state).toBe('frozen')
     await desk.operate('POST', '/v1/locks', { selector: { all: true }, effect: 'deny' })
     expect(exchange?.state).toBe('ended')
-    for (const selector of [{}, { subject: 'a', tenant: 'b' }, { all: false }, { subject: '' }, { nobody: 'x' }]) expect((await desk.operate('POST', '/v1/locks', { selector })).status).toBe(400)
+    for (const selector of [{}, { subject: 'a', tenant: 'b' }, { all: false }, { subject: '' }, { nobody: 'x' }, { subject: 'bob\u00a0' }, { subject: 'https://idp.test|' }, { subject: 'https://idp.test| bob' }, { issuedBefore: at, subject: 'ｂｏｂ' }]) expect((await desk.operate('POST', '/v1/locks', { selector })).status).toBe(400)
     expect((await desk.operate('POST', '/v1/locks', { selector: { tenant: 'x' }, for: '1h', until: at })).status).toBe(400)
   })
 

@@ -24,6 +24,6 @@ describe.skipIf(missing)('the bench (needs nginx, redis-server and wrk)', () => 
     expect(figures.filter(([, value]) => typeof value !== 'number' || !(value > 0))).toEqual([])
     expect(Object.keys(rows[0] ?? {})).toEqual(FIGURES)
     expect(Object.keys(proved[0] ?? {})).toEqual([...FIGURES, 'ratioToNginx'])
-    expect(Object.keys(whole)).toEqual(['ratioToNginx', 'evaluateMicros', 'admitMicros', 'gateMicros'])
+    expect(Object.keys(whole)).toEqual(['ratioToNginx', 'evaluateMicros', 'admitMicros', 'riskMicros', 'gateMicros'])
   }, 150_000)
 })

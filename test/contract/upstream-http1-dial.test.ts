@@ -42,7 +42,7 @@ function tlsServer(options: TlsOptions = {}): { readonly server: Server; readonl
 }
 
 const TLS = (changes: Partial<DialTls> = {}): DialTls => ({ ca: authority.ca, cert: null, key: null, servername: 'api.test', alpn: ['http/1.1'], ...changes })
-const dialerOf = (tls: DialTls | null, timeout = 5_000): Dialer => new Dialer(tls, duration(timeout))
+const dialerOf = (tls: DialTls | null, timeout = 5_000): Dialer => new Dialer(tls, duration(timeout), () => false)
 
 async function dialled(dialer: Dialer, port: number, preamble: Buffer | null = null): Promise<Outcome> {
   const outcome = Promise.withResolvers<Outcome>()

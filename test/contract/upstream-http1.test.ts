@@ -61,7 +61,7 @@ const until = (holds: () => boolean): Promise<unknown> => vi.waitFor(() => expec
 
 async function connect(port: number, { keepAlive = KEEP_ALIVE, onIdle = (): void => undefined } = {}): Promise<Connected> {
   const opened = Promise.withResolvers<Connected>()
-  const dial = new Dialer(null, duration(5_000)).dial({ host: '127.0.0.1', port }, null, {
+  const dial = new Dialer(null, duration(5_000), () => false).dial({ host: '127.0.0.1', port }, null, {
     opened: socket => {
       const told: ('idle' | 'gone')[] = []
       const connection = new Http1Connection(socket, { answered: () => {}, failed: () => {}, idle: () => { told.push('idle'); onIdle() }, gone: () => void told.push('gone') }, keepAlive)

@@ -120,7 +120,7 @@ describe.each([['written at once', '{}'], ['on stable storage first', '{ trail: 
   })
   afterAll(() => gate.stop())
 
-  test('[AUD2] refuses what is elevated and lets the baseline pass; heals by itself, and tells what did not go', async () => {
+  test('[FAIL-003, AUD2] refuses what is elevated and lets the baseline pass; heals by itself, and tells what did not go', async () => {
     const headers = await elevated(gate)
     expect((await gate.ask('GET', '/write/before', headers)).status).toBe(200)
     const disk = vi.spyOn(SYSTEM_DISK, 'write').mockImplementation(() => {
@@ -166,7 +166,7 @@ describe.each([['written at once', '{}'], ['on stable storage first', '{ trail: 
   })
 })
 
-test('[AUD2] a trail that does not reach stable storage refuses what is elevated where that is asked for', async () => {
+test('[FAIL-003, AUD2] a trail that does not reach stable storage refuses what is elevated where that is asked for', async () => {
   const gate = await TestGateway.start(plan('{ trail: { fsync: true } }'))
   const headers = await elevated(gate)
   const disk = vi.spyOn(SYSTEM_DISK, 'datasync').mockRejectedValue(Object.assign(new Error('input/output error'), { code: 'EIO' }))
@@ -175,6 +175,23 @@ test('[AUD2] a trail that does not reach stable storage refuses what is elevated
   disk.mockRestore()
   expect(gate.upstream.bytes()).not.toContain('/write/unsynced')
   expect((await gate.ask('GET', '/write/synced', headers)).status).toBe(200)
+  await gate.stop()
+})
+
+test('[FAIL-003, AUD2] storage that stalls lets nothing elevated through and keeps nobody waiting for ever; the baseline does not notice', async () => {
+  const gate = await TestGateway.start(plan('{ trail: { fsync: true } }'))
+  const headers = await elevated(gate)
+  const stalled = Promise.withResolvers<void>()
+  const disk = vi.spyOn(SYSTEM_DISK, 'datasync').mockReturnValue(stalled.promise)
+  const asked = gate.ask('GET', '/write/stalled', headers)
+  await expect.poll(() => disk.mock.calls.length).toBeGreaterThan(0)
+  expect((await gate.ask('GET', '/public/still', headers)).status).toBe(200)
+  recordFailed(await asked)
+  expect(gate.upstream.bytes()).not.toContain('/write/stalled')
+  disk.mockRestore()
+  stalled.resolve()
+  await expect.poll(async () => (await gate.ask('GET', '/write/again', headers)).status, { timeout: 10_000 }).toBe(200)
+  expect(gate.upstream.bytes()).not.toContain('/write/stalled')
   await gate.stop()
 })
 

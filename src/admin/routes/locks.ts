@@ -4,6 +4,7 @@ import { cutOffOf, type Lock, type Selector } from '../../core/anchor.ts'
 import { standsAt } from '../../core/locks.ts'
 import type { Session } from '../../core/session.ts'
 import { after, type Instant } from '../../core/time.ts'
+import { foldedName } from '../../identity/canonical-name.ts'
 import { newLockId } from '../../runtime/id.ts'
 import { type Answer, type Json, timeText, told } from '../answer.ts'
 import { LIST_MAX } from '../contract-schemas.ts'
@@ -38,13 +39,22 @@ function standing({ room }: Pick<Call<'lock.list'>, 'room'>): readonly Lock[] {
 
 const untilOf = ({ until, for: span }: Call<'lock.set'>['body'], now: Instant): Instant | null => until ?? (span === undefined ? null : after(now, span))
 
-/** Selectors whose reach every gateway can tell from the sessions it holds. */
-const COUNTABLE: ReadonlySet<Selector['kind']> = new Set<Selector['kind']>(['subject', 'session', 'tenant', 'credential', 'keyId', 'issuer', 'device', 'workload', 'parent', 'all'])
+/** Sessions of a selector that are counted in the store, which no gateway may hold. */
+const COUNTED_MAX = 10_000
 
-/** What a lock would meet now, on every gateway that answers in time. */
-async function previewed({ store }: Call<'lock.set'>['room'], selector: Selector): Promise<Answer> {
-  if (!COUNTABLE.has(selector.kind)) throw new AdminFault('bad_request', `what a lock on one ${selector.kind} meets is not known before it is set; a dry run takes ${[...COUNTABLE].join(', ')}`)
-  return told({ dryRun: true, ...(await store.survey(selector)) })
+/** The store finds a life by its id also when it is over. */
+async function liveIn({ store }: Call<'lock.set'>['room'], selector: Selector): Promise<number> {
+  const found = await store.find(selector, COUNTED_MAX)
+  const [ref] = found
+  if (selector.kind !== 'session' || ref === undefined) return found.length
+  const record = await store.load(ref)
+  return record?.record === 'session' && record.state.is === 'live' ? 1 : 0
+}
+
+/** What a lock would meet now, on every gateway that answers in time: none of them holds all sessions, and several hold the same. */
+async function previewed(room: Call<'lock.set'>['room'], selector: Selector): Promise<Answer> {
+  const [{ sessions, ...survey }, stored] = await Promise.all([room.store.survey(selector), liveIn(room, selector)])
+  return told({ dryRun: true, sessions: Math.max(sessions, stored), ...survey })
 }
 
 async function set({ room, caller, body }: Call<'lock.set'>): Promise<Answer> {
@@ -54,8 +64,18 @@ async function set({ room, caller, body }: Call<'lock.set'>): Promise<Answer> {
   return locked(room, room.intake.lock(selector, news, wordOf(caller, reason)), selector, givenReason(reason))
 }
 
+/** Is it written in other letters than whoever it means is known by? */
+function isMisspelled(written: string, foldsSubjects: Call<'lock.set'>['room']['foldsSubjects']): boolean {
+  const at = written.indexOf('|')
+  const subject = written.slice(at + 1)
+  return foldedName(subject) !== subject && foldsSubjects(at < 0 ? null : written.slice(0, at))
+}
+
 /** A lock on a name nobody configured stands all the same: it may be configured later. */
-function unheard({ mirror: { policy } }: Call<'lock.set'>['room'], { kind, value }: Selector): { readonly warning?: string } {
+function unheard({ mirror: { policy }, foldsSubjects }: Call<'lock.set'>['room'], selector: Selector): { readonly warning?: string } {
+  const { kind, value } = selector
+  const subject = kind === 'subject' ? value : kind === 'issuedBefore' ? cutOffOf(selector).subject : null
+  if (subject !== null && isMisspelled(subject, foldsSubjects)) return { warning: `subjects ${subject.includes('|') ? 'of that issuer' : 'of some issuers'} are known in small letters: the lock meets none of them as ${subject}` }
   const missing = (kind === 'route' && !policy.routes.some(({ name }) => name === value)) || (kind === 'profile' && !policy.profiles.has(value))
   return missing ? { warning: `no ${kind} ${value} is configured: the lock meets nothing now` } : {}
 }

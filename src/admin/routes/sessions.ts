@@ -10,7 +10,7 @@ import { AdminFault } from '../fault.ts'
 import { sessionRow, sessionView } from '../session-view.ts'
 import { type Call, givenReason, type Handlers, wordOf } from './handler.ts'
 
-type Verb = 'session.narrow' | 'session.widen' | 'session.freeze' | 'session.resume' | 'session.terminate' | 'session.shorten'
+type Verb = 'session.narrow' | 'session.widen' | 'session.freeze' | 'session.resume' | 'session.terminate' | 'session.shorten' | 'session.clearTaints'
 
 const LISTED = 100
 
@@ -55,6 +55,7 @@ export const SESSION_HANDLERS: Handlers<Verb | 'session.list' | 'session.get' | 
   'session.freeze': call => apply(call, now => ({ kind: 'session.frozen', until: call.body.until ?? after(now, call.body.for ?? call.room.mirror.policy.sessions.frozenFor) })),
   'session.resume': call => apply(call, () => ({ kind: 'session.resumed' })),
   'session.terminate': call => apply(call, () => ({ kind: 'session.terminated', reason: 'revoked' })),
+  'session.clearTaints': call => apply(call, () => ({ kind: 'taints.cleared', names: call.body.names ?? null })),
   'session.shorten': call => apply(call, now => ({ kind: 'session.shortened', endsAt: endOf(call.body, now) })),
 }
 

@@ -7,14 +7,18 @@ import { BROKERED_HANDLERS } from './brokered.ts'
 import { CONFIGURATION_HANDLERS } from './configuration.ts'
 import { ELEVATION_HANDLERS } from './elevations.ts'
 import type { Handlers } from './handler.ts'
+import { explained } from './explain.ts'
 import { LOCK_HANDLERS } from './locks.ts'
+import { PRINCIPAL_HANDLERS } from './principals.ts'
 import { REPORT_HANDLERS } from './reports.ts'
 import { REVIEW_HANDLERS } from './reviews.ts'
 import { SESSION_HANDLERS } from './sessions.ts'
+import { STEP_UP_HANDLERS } from './step-ups.ts'
 import { WINDOW_HANDLERS } from './windows.ts'
 
 export const HANDLERS: Handlers<OperationName> = {
-  ...SESSION_HANDLERS, ...BROKERED_HANDLERS, ...ELEVATION_HANDLERS, ...LOCK_HANDLERS, ...ANCHOR_HANDLERS, ...WINDOW_HANDLERS, ...REVIEW_HANDLERS, ...REPORT_HANDLERS, ...CONFIGURATION_HANDLERS,
+  ...SESSION_HANDLERS, ...PRINCIPAL_HANDLERS, ...BROKERED_HANDLERS, ...ELEVATION_HANDLERS, ...LOCK_HANDLERS, ...ANCHOR_HANDLERS, ...WINDOW_HANDLERS, ...REVIEW_HANDLERS, ...STEP_UP_HANDLERS, ...REPORT_HANDLERS, ...CONFIGURATION_HANDLERS,
+  'explain': explained,
   'event.watch': ({ streams }) => streams.answer(),
   'audit.checkpoint': ({ room }) => told({ ...room.head(), path: room.trailFile }),
   'health.live': () => livez(),

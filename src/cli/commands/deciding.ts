@@ -1,6 +1,6 @@
 // approve and review: a person's word on what somebody asked for or took. What is approved is shown first, and the word is for exactly that. SPEC: ADM10, APR4, APR7
 import { type Command, Option } from 'commander'
-import type { Json } from '../admin-client.ts'
+import type { AdminClient, Json } from '../admin-client.ts'
 import { Failure } from '../exit-code.ts'
 import { openClient, remoteCommand, type RemoteOptions } from '../remote.ts'
 import { cellText, recordText } from '../table-text.ts'
@@ -32,13 +32,21 @@ const lessOf = ({ adds, for: span, uses, param }: ApproveOptions) => ({
   ...(param.length === 0 ? {} : { params: Object.fromEntries(param.map(pair).map(([name, value]) => [name, paramOf(value)])) }),
 })
 
+/** There is no less of it: it is for what it was asked for. */
+async function stepUpApproved(terminal: Terminal, client: AdminClient, id: string, options: ApproveOptions): Promise<Json> {
+  if (Object.keys(lessOf(options)).length > 0) throw new Failure('usage', 'a step-up is approved as it was asked for')
+  terminal.err(recordText(await client.ask('stepUp.get', { params: { id }, body: {}, query: {} })))
+  return client.ask('stepUp.approve', { params: { id }, body: { reason: options.reason ?? '' }, query: {} })
+}
+
 export function approveCommand(terminal: Terminal): Command {
-  return remoteCommand('approve', 'show a request and approve exactly that, or less').argument('<elevation>', 'id of the elevation')
+  return remoteCommand('approve', 'show a request and approve exactly that, or less').argument('<id>', 'of the elevation, or of the step-up: elv_… or stp_…')
     .option('--adds <scopes...>', 'fewer scopes').option('--for <duration>', 'less time').option('--uses <n>', 'fewer uses')
     .option('--param <name=value>', 'a parameter with less in it: a shorter list, a smaller number; may be repeated', collected, []).addOption(reasonOption().makeOptionMandatory())
     .action(async (id: string, options: ApproveOptions) => {
       const less = lessOf(options)
       const client = await openClient(terminal, options)
+      if (id.startsWith('stp_')) return told(terminal, options, await stepUpApproved(terminal, client, id, options))
       const elevation = await client.ask('elevation.get', { params: { id }, body: {}, query: {} })
       terminal.err(shownText(elevation))
       told(terminal, options, await client.ask('elevation.approve', { params: { id }, body: { reason: options.reason ?? '', shown: cellText(elevation['shown']), ...less }, query: {} }))

@@ -72,8 +72,12 @@ const TAKING = { deny: ['elevation.deny', 'refuse a request'], withdraw: ['eleva
 
 function taking(terminal: Terminal, name: keyof typeof TAKING): Command {
   const [operation, summary] = TAKING[name]
-  return remoteCommand(name, summary).argument(ID, ID_SAYS).addOption(reasonOption())
-    .action(async (id: string, options: Options) => told(terminal, options, await (await openClient(terminal, options)).ask(operation, { params: { id }, body: why(options), query: {} })))
+  const argument = name === 'deny' ? (['<id>', 'of the elevation, or of the step-up: elv_… or stp_…'] as const) : ([ID, ID_SAYS] as const)
+  return remoteCommand(name, summary).argument(argument[0], argument[1]).addOption(reasonOption())
+    .action(async (id: string, options: Options) => {
+      const asked = name === 'deny' && id.startsWith('stp_') ? 'stepUp.deny' : operation
+      told(terminal, options, await (await openClient(terminal, options)).ask(asked, { params: { id }, body: why(options), query: {} }))
+    })
 }
 
 export const elevationCommands = (terminal: Terminal): readonly Command[] =>

@@ -15,9 +15,11 @@ type Columns = readonly (readonly [heading: string, path: string])[]
 const KINDS: { readonly [kind: string]: { readonly list: string; readonly columns: Columns } } = {
   sessions: { list: 'sessions', columns: [['id', 'id'], ['state', 'state'], ['kind', 'principal.kind'], ['subject', 'principal.subject'], ['tenant', 'principal.tenant'], ['elevations', 'elevations'], ['open', 'exchanges'], ['ends', 'endsAt'], ['version', 'version']] },
   elevations: { list: 'elevations', columns: [['id', 'id'], ['state', 'state'], ['profile', 'profile'], ['subject', 'principal.subject'], ['purpose', 'purposes'], ['adds', 'adds'], ['until', 'until'], ['open', 'exchanges'], ['session', 'session']] },
+  principals: { list: 'principals', columns: [['id', 'id'], ['who', 'who'], ['score', 'score'], ['level', 'level'], ['since', 'since'], ['taints', 'taints'], ['sessions', 'sessions']] },
   profiles: { list: 'profiles', columns: [['name', 'name'], ['adds', 'adds'], ['for', 'for'], ['max', 'max'], ['purpose', 'purpose'], ['approval', 'approval'], ['title', 'title']] },
   locks: { list: 'locks', columns: [['id', 'id'], ['selector', 'selector'], ['effect', 'effect'], ['reason', 'reason'], ['by', 'by'], ['since', 'since'], ['until', 'until'], ['note', 'note']] },
   reviews: { list: 'reviews', columns: [['elevation', 'elevation'], ['verdict', 'verdict'], ['due', 'dueAt'], ['profile', 'profile'], ['subject', 'subject'], ['by', 'by'], ['session', 'session']] },
+  'step-ups': { list: 'stepUps', columns: [['id', 'id'], ['state', 'state'], ['subject', 'principal.subject'], ['because', 'because'], ['by', 'by'], ['rule', 'rule'], ['path', 'request.path'], ['expires', 'expiresAt'], ['session', 'session']] },
   windows: { list: 'windows', columns: [['name', 'name'], ['open', 'open'], ['opens', 'opens'], ['closes', 'closes'], ['override', 'override'], ['time zone', 'timeZone'], ['version', 'version']] },
   routes: { list: 'routes', columns: [['name', 'name'], ['host', 'host'], ['path', 'path'], ['upstream', 'upstream'], ['authn', 'authn'], ['mode', 'mode'], ['rules', 'rules.length']] },
 }
@@ -35,7 +37,7 @@ function listing(terminal: Terminal, kind: keyof typeof KINDS, summary: string, 
   })
 }
 
-type QueryOptions = { readonly limit?: string; readonly state?: string; readonly session?: string }
+type QueryOptions = { readonly limit?: string; readonly state?: string; readonly session?: string; readonly level?: string; readonly subject?: string }
 
 const NO = { params: {}, body: {}, query: {} } as const
 
@@ -46,9 +48,11 @@ export function getCommand(get: Command, terminal: Terminal): Command {
   return get.description('list things')
     .addCommand(listing(terminal, 'sessions', 'sessions', (client, options) => client.ask('session.list', { ...NO, query: stated<'session.list'>(options) })).addOption(LIMIT).addOption(new Option('--state <state>', 'live, lapsed, revoked or any').default('live')))
     .addCommand(listing(terminal, 'elevations', 'elevations that are not over, or those in one state', (client, options) => client.ask('elevation.list', { ...NO, query: stated<'elevation.list'>(options) })).addOption(LIMIT).option('--state <state>', 'requested, scheduled, active, suspended, ended, denied, withdrawn or expired').option('--session <id>', 'of one session'))
+    .addCommand(listing(terminal, 'principals', 'principals at a level, tainted, or with points', (client, { limit, level, subject }) => client.ask('principal.list', { ...NO, query: { limit, ...(level === undefined ? {} : { level }), ...(subject === undefined ? {} : { subject }) } as QueryFor<'principal.list'> })).addOption(LIMIT).option('--level <name>', 'at this level').option('--subject <subject>', 'ISSUER|SUBJECT, or a bare subject'))
     .addCommand(listing(terminal, 'profiles', 'what can be asked for', client => client.ask('profile.list', NO)))
     .addCommand(listing(terminal, 'locks', 'standing locks, and marks on sessions', client => client.ask('lock.list', NO)))
     .addCommand(listing(terminal, 'reviews', 'emergencies that wait for their review, or were missed', (client, { limit }) => client.ask('review.list', { ...NO, query: { limit } as QueryFor<'review.list'> })).addOption(LIMIT))
+    .addCommand(listing(terminal, 'step-ups', 'callers that have to show anew that they may go on', (client, { limit, state }) => client.ask('stepUp.list', { ...NO, query: { limit, state } as QueryFor<'stepUp.list'> })).addOption(LIMIT).addOption(new Option('--state <state>', 'pending, satisfied, denied, expired or any').default('pending')))
     .addCommand(listing(terminal, 'windows', 'windows, and when they open and close', client => client.ask('window.list', NO)))
     .addCommand(listing(terminal, 'routes', 'routes', client => client.ask('route.list', NO)))
 }
@@ -58,6 +62,10 @@ export function describeCommand(describe: Command, terminal: Terminal): Command 
     .addCommand(remoteCommand('session', 'a session: scopes now, elevations, open exchanges').argument('<id>', 'ses_…').action(async (id: string, options: RemoteOptions) => {
       const client = await openClient(terminal, options)
       show(terminal, options, await client.ask('session.get', { params: { id }, body: {}, query: {} }))
+    }))
+    .addCommand(remoteCommand('principal', 'a principal: its score and what it is made of, level, taints, sessions, what ends next').argument('<id>', 'as `get principals` shows it').action(async (id: string, options: RemoteOptions) => {
+      const client = await openClient(terminal, options)
+      show(terminal, options, await client.ask('principal.get', { params: { id }, body: {}, query: {} }))
     }))
     .addCommand(remoteCommand('elevation', 'an elevation').argument('<id>', 'elv_…').action(async (id: string, options: RemoteOptions) => {
       const client = await openClient(terminal, options)

@@ -25,6 +25,15 @@ function enforcedText(answer: Json): string {
   return `${already}${answer['enforced'] === true ? 'enforced' : 'NOT YET ENFORCED'} at version ${cellText(answer['version'])}${already === '' ? where : ''} in ${cellText(answer['tookMs'])} ms; exchanges: ${counts.length === 0 ? 'none' : counts.join(', ')}${unknown}\n`
 }
 
+const DOES: { readonly [E in LockEffect]: string } = { deny: 'cut', freeze: 'freeze', baseline: 'narrow' }
+
+/** What a dry run of a lock tells, in one sentence. */
+const previewOf = (effect: LockEffect) => ({ sessions, exchanges, gateways }: Json): string => {
+  const { total, answered } = gateways as { readonly total?: unknown; readonly answered?: unknown } // members of the contract's answer
+  const counted = (n: unknown, of: string): string => `${cellText(n)} ${of}${n === 1 ? '' : 's'}`
+  return `would ${DOES[effect]} ${counted(sessions, 'session')}, ${counted(exchanges, 'exchange')}; ${cellText(answered)} of ${cellText(total)} gateways said so\n`
+}
+
 export function told(terminal: Terminal, options: RemoteOptions, answer: Json): void {
   show(terminal, options, answer, enforcedText)
   if (answer['reasonMissing'] === true) terminal.err('no --reason was given; the trail says unspecified\n')
@@ -103,7 +112,7 @@ function lock(terminal: Terminal): Command {
     .action(async (text: string, options: Options & { readonly dryRun?: true }) => {
       const selector = text.startsWith('ses_') ? { session: text } : selectorOf(text)
       const client = await openClient(terminal, options)
-      if (options.dryRun === true) return show(terminal, options, await client.ask('lock.set', { params: {}, body: { selector: selector as object, dryRun: true }, query: {} })) // one member, as the schema wants it
+      if (options.dryRun === true) return show(terminal, options, await client.ask('lock.set', { params: {}, body: { selector: selector as object, dryRun: true }, query: {} }), previewOf(options.effect ?? 'deny')) // one member, as the schema wants it
       told(terminal, options, await setLock(client, selector, options.effect ?? 'deny', options))
     })
 }

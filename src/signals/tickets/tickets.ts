@@ -17,7 +17,7 @@ import { TicketSource } from './source.ts'
 type Tools = {
   readonly intake: Intake
   readonly store: SessionStore
-  readonly mirror: Pick<Mirror, 'anchor' | 'anchorsTied'>
+  readonly mirror: Pick<Mirror, 'anchor' | 'anchors'>
   readonly clock: Clock
   readonly http: Pick<HttpClient, 'ask'>
   readonly log: Log
@@ -75,7 +75,7 @@ export class Tickets {
 
   /** Whatever is due and open; a store that fails is asked again in the next round. */
   #round(): void {
-    for (const anchor of this.#connectors.size === 0 ? [] : this.#tools.mirror.anchorsTied()) if (anchor.state === 'open') this.connectorOf(anchor)?.again(anchor)
+    for (const anchor of this.#connectors.size === 0 ? [] : this.#tools.mirror.anchors.tied()) if (anchor.state === 'open') this.connectorOf(anchor)?.again(anchor)
     if (this.#timer !== null) this.start()
   }
 

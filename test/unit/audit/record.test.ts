@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Chain, digestOf, FRESH } from '../../../src/audit/chain.ts'
-import { parseLine, queryDigest, RECORD_KINDS } from '../../../src/audit/record.ts'
+import { noted, parseLine, queryDigest, RECORD_KINDS } from '../../../src/audit/record.ts'
 import { instant } from '../../../src/core/time.ts'
 import { opened } from './samples.ts'
 
@@ -25,6 +25,12 @@ describe('record', () => {
     expect(queryDigest('?token=hush')).toBe(digestOf('?token=hush'))
     const line = new Chain('gw_1', FRESH).line(instant(5), 'exchange.opened', opened({ queryDigest: queryDigest('?token=hush') }))
     expect(line).not.toContain('hush')
+  })
+
+  test('[EXP4] a score is on record to one decimal, its level only where one stands', () => {
+    expect(noted({ before: 0, after: 0, level: null })).toEqual({ before: 0, after: 0 })
+    expect(noted({ before: 12.3456, after: 20.05, level: 'watched' })).toEqual({ before: 12.3, after: 20.1, level: 'watched' })
+    expect(noted({ before: 0.01, after: 0, level: null })).toEqual({ before: 0, after: 0 })
   })
 
   test('[AUD4] each line holds the digest of the exact bytes before it, whatever they are', () => {

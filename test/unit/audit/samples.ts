@@ -40,7 +40,7 @@ export const opened = (changes: Partial<Records['exchange.opened']> = {}): Recor
   exchange: 'exc_abcdefghijklmnopqrstuvwxyz', session: SESSION, subject: 'https://idp.example.test/|sre-bot', actors: [], tenant: 'acme',
   credential: 'Zm9vYmFyYmF6', source: '203.0.113.9', proved: null, route: 'runbooks', rule: 'write', method: 'POST', host: 'api.example.test',
   path: '/v1/runbooks/INC-42', queryDigest: queryDigest('?dry=1'), bodyDigest: null, decision: 'permit', grant: ELEVATION.id, elevation: ELEVATION,
-  purposes: { ticket: 'pagerduty/acme/INC-42' }, until: instant(1_790_000_900_000), upstream: 'runbooks', would: null, ...changes,
+  purposes: { ticket: 'pagerduty/acme/INC-42' }, until: instant(1_790_000_900_000), upstream: 'runbooks', would: null, risk: { before: 0, after: 0 }, ...changes,
 })
 
 export const BASELINE = { grant: 'baseline', elevation: null } as const

@@ -2,12 +2,16 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { principalName } from '../../../src/runtime/principal-name.ts'
+import type { LevelMark } from '../../../src/core/risk.ts'
+import { instant } from '../../../src/core/time.ts'
 import { exportSession } from '../../../src/audit/export-session.ts'
 import { readTimeline } from '../../../src/audit/timeline.ts'
-import type { SessionFact } from '../../../src/core/fact.ts'
+import type { AnchorFact, SessionFact } from '../../../src/core/fact.ts'
 import { replaySession } from '../../../src/core/replay.ts'
 import { birth, closed, folder, frozen, narrowed, opened, openTrail, outgoing, refused, resumed, SESSION, shortened, widened } from './samples.ts'
 
+const NAME = principalName({ issuer: 'https://idp.example.test/', tenant: 'acme', subject: 'sre-bot', client: '' })
 const OTHER = 'ses_zzzzzzzzzzzzzzzzzzzzzzzzzz'
 const CHANGES = [narrowed, frozen, resumed, widened, shortened]
 
@@ -18,6 +22,16 @@ const lives = fc.array(fc.record({ change: fc.constantFrom(...CHANGES), alone: f
   for (const { change, alone } of changes) facts.push(change(alone ? ++version : version))
   return facts
 })
+
+/** What is kept of the principal of the samples' sessions, from then on. */
+const standing = (version: number, level: LevelMark | null, by = 'risk'): AnchorFact => ({
+  ...narrowed(version), what: 'anchor.told', kind: 'principal', name: NAME, by, matter: { is: 'principal', cooling: {}, level, reached: [], clearedAt: instant(0), taints: [] },
+})
+const WATCHED: LevelMark = {
+  name: 'watched', at: 20, score: 22.34, since: instant(0), who: 'https://idp.example.test/|sre-bot',
+  why: { contributions: [{ rule: 'burst', points: 20.04, at: instant(0) }, { rule: 'new-tool', points: 2.3, at: instant(0) }], tenants: [], request: { evaluation: 'eval_7', route: 'runbooks', rule: 'write', method: 'POST', path: '/v1/x' } },
+}
+const ended = (version: number): SessionFact => ({ ...narrowed(version), what: 'session.revoked', reason: 'risk' })
 
 describe('timeline', () => {
   test('[AUD1] folding the facts of a trail gives the same record as replay, also out of two gateways\' files', async () => {
@@ -74,6 +88,28 @@ describe('timeline', () => {
     await trail.close()
     expect((await readTimeline([file], SESSION)).session).toEqual(replaySession(first))
     expect((await readTimeline([file], OTHER)).session).toEqual(replaySession(second))
+  })
+
+  test('[EXP4] what became of the trust in its principal during its life is part of it, once each, with what did it', async () => {
+    const ref = { kind: 'principal', name: NAME } as const
+    const [file, other] = ['a', 'b'].map(name => join(folder(), `${name}.jsonl`)) as [string, string] // two
+    const [trail, second] = await Promise.all([openTrail(file), openTrail(other)])
+    trail.fact(outgoing(standing(0, WATCHED), 1, 0, 'e1', ref)) // before it was opened
+    trail.fact(outgoing(birth(2), 2))
+    for (const each of [trail, second]) each.fact(outgoing(standing(3, WATCHED), 3, 0, 'e1', ref))
+    trail.fact(outgoing({ ...standing(4, WATCHED), name: 'somebody' }, 4, 0, 'e1', { kind: 'principal', name: 'somebody' }))
+    trail.fact(outgoing(standing(5, null, 'operator'), 5, 0, 'e1', ref))
+    trail.fact(outgoing({ ...ended(3), at: narrowed(6).at }, 6))
+    trail.fact(outgoing(standing(7, WATCHED), 7, 0, 'e1', ref)) // behind its end
+    trail.refused(refused({ session: SESSION, reason: 'frozen', risk: { before: 12.1, after: 22.3, level: 'watched' } }))
+    await Promise.all([trail.close(), second.close()])
+    const timeline = await readTimeline([file, other], SESSION)
+    expect(timeline.gap).toBeNull()
+    expect(timeline.lines.flatMap(line => (line.kind === 'fact' ? [`${line.fact.what} ${line.fact.version}`] : [line.kind]))).toEqual(['request.refused', 'session.opened 2', 'anchor.told 3', 'anchor.told 5', 'session.revoked 3'])
+    const text = exportSession(timeline)
+    expect(text).toContain('anchor.told version=3 by=risk level=watched score=22.3 contributions=burst:20,new-tool:2.3 request=eval_7 POST /v1/x')
+    expect(text).toContain('anchor.told version=5 by=operator level=none')
+    expect(text).toContain('risk=12.1→22.3 level=watched')
   })
 
   test('[AUD10] a timeline holds every line that names the session and reads as text', async () => {

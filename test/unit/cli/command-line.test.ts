@@ -116,6 +116,16 @@ test('[ENF8, ADM10] verbs on a selector are locks, and their opposites lift them
   expect([(await run(`unlock ${locks[0]?.id ?? ''} --reason x`)).exit, state()]).toEqual([0, 'live'])
 })
 
+test('[ENF8, ADM10] a dry run of a lock says in one sentence what it would do, and sets nothing', async () => {
+  const live = await desk.session('previewed')
+  desk.exchange(live, 'GET')
+  const said = async (words: string): Promise<string> => (await run(`lock subject=previewed --dry-run ${words}`.trimEnd())).out
+  expect([await said(''), await said('--effect freeze'), await said('--effect baseline')]).toEqual(['cut', 'freeze', 'narrow'].map(does => `would ${does} 1 session, 1 exchange; 1 of 1 gateways said so\n`))
+  expect(JSON.parse(await said('-o json'))).toEqual({ dryRun: true, sessions: 1, exchanges: 1, gateways: { total: 1, answered: 1 } })
+  expect((await run('lock subject=nobody --dry-run')).out).toMatch(/^would cut 0 sessions, 0 exchanges;/)
+  expect(desk.mirror.standingLocks().filter(({ state, selector: { value } }) => state === 'set' && value === 'previewed')).toEqual([])
+})
+
 test('[ELV1, ADM10] elevate, approve, extend, release, revoke; a ticket opened and ended', async () => {
   const { record: { id } } = await desk.session('elevator')
   const asked = async (words: string) => JSON.parse((await run(`elevate ${id} ${words} --reason x -o json`)).out) as { readonly id: string; readonly state: string } // what the server answers

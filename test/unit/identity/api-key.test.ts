@@ -17,7 +17,7 @@ const provider = (entries: unknown, settings = {}, clock = new HandClock()) => n
 
 describe('an API key', () => {
   test('[SES14] proves who its entry says', async () => {
-    const { principal, claims, evidence, mark } = await proven(provider([entry({ tenant: 'acme', claims: { team: 'ops' } })], { claims: { tenant: 'org', owner: 'team', client: null, device: null } }), SECRET)
+    const { principal, claims, evidence, mark } = await proven(provider([entry({ tenant: 'acme', claims: { team: 'ops' } })], { claims: { tenant: 'org', owner: 'team', client: null, device: null, subjectCase: 'exact' } }), SECRET)
     expect(principal).toEqual({ kind: 'service', issuer: 'api-key:legacy', tenant: 'acme', subject: 'billing', client: '', owner: 'ops', actor: null })
     expect(claims).toEqual({ team: 'ops', sub: 'billing' })
     expect(evidence).toEqual({ provider: 'legacy', fingerprint: expect.any(String), credential: sha256('["api-key:legacy","k1"]'), issuer: 'api-key:legacy', keyId: 'k1', issuedAt: null, expiresAt: null, keyThumbprint: null, device: null, claimed: {} })

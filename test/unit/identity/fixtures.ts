@@ -1,5 +1,5 @@
 // What the identity tests share: a clock they move, settings to vary, and providers over a test issuer.
-import type { ApiKeySettings, IntrospectionSettings, JwtSettings, JwtSvidSettings, KubernetesSettings } from '../../../src/config/settings.ts'
+import type { ApiKeySettings, ClaimNames, IntrospectionSettings, JwtSettings, JwtSvidSettings, KubernetesSettings } from '../../../src/config/settings.ts'
 import { duration, type Duration, type Instant, instant } from '../../../src/core/time.ts'
 import type { Presented, Proven, Provider, Refused } from '../../../src/identity/credential.ts'
 import { JwtProvider } from '../../../src/identity/jwt.ts'
@@ -12,7 +12,7 @@ import type { TokenIssuer } from '../../support/token-issuer.ts'
 /** A time on a full second. */
 export const NOON = instant(1_800_000_000_000)
 export const DIGEST_KEY = Buffer.alloc(32, 7)
-export const NO_CLAIM_NAMES = { tenant: null, owner: null, client: null, device: null }
+export const NO_CLAIM_NAMES: ClaimNames = { tenant: null, owner: null, client: null, device: null, subjectCase: 'exact' }
 
 export class HandClock implements Clock {
   #now: number = NOON

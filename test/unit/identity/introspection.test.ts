@@ -69,7 +69,7 @@ describe('asking', () => {
 
   test('[SES16] what is proved: principal, times, and until when it is known', async () => {
     service.answer = json(active({ act: { sub: 'bot' }, org: 'acme' }))
-    const { principal, evidence, mark, binding, knownUntil } = await proven(provider({ claims: { tenant: 'org', owner: null, client: null, device: null } }), TOKEN)
+    const { principal, evidence, mark, binding, knownUntil } = await proven(provider({ claims: { tenant: 'org', owner: null, client: null, device: null, subjectCase: 'exact' } }), TOKEN)
     expect(principal).toEqual({ kind: 'agent', issuer: 'https://login.example', tenant: 'acme', subject: 'agent-1', client: 'client-1', owner: null, actor: { issuer: 'https://login.example', subject: 'bot', actsFor: null } })
     expect(evidence).toMatchObject({ provider: 'opaque', keyId: null, issuedAt: NOON - 5000, expiresAt: NOON + 600_000, keyThumbprint: null })
     expect(JSON.stringify([evidence, mark])).not.toContain(TOKEN)

@@ -21,7 +21,7 @@ const detail = async (text: string, changes = {}): Promise<string> => (await ref
 describe('what a token proves', () => {
   test('[SES1] principal and evidence come from the verified claims', async () => {
     const text = await sign({ jti: 'j-1', org: 'acme', team: 'ops' })
-    const { principal, evidence, mark } = await proven(jwtProvider(issuer, new HandClock(), { claims: { tenant: 'org', owner: 'team', client: null, device: null }, clockTolerance: seconds(30) }), text)
+    const { principal, evidence, mark } = await proven(jwtProvider(issuer, new HandClock(), { claims: { tenant: 'org', owner: 'team', client: null, device: null, subjectCase: 'exact' }, clockTolerance: seconds(30) }), text)
     expect(principal).toEqual({ kind: 'agent', issuer: issuer.issuer, tenant: 'acme', subject: 'agent-1', client: 'client-1', owner: 'ops', actor: null })
     expect(evidence).toEqual({
       provider: 'agents',
@@ -43,7 +43,7 @@ describe('what a token proves', () => {
     expect((await proven(provider, await sign({ azp: 'other' }))).principal.client).toBe('client-1')
     expect((await proven(provider, await sign({ client_id: undefined, azp: 'other' }))).principal.client).toBe('other')
     expect((await proven(provider, await sign({ client_id: undefined }))).principal.client).toBe('')
-    const named = jwtProvider(issuer, new HandClock(), { claims: { tenant: null, owner: null, client: 'azp', device: null } })
+    const named = jwtProvider(issuer, new HandClock(), { claims: { tenant: null, owner: null, client: 'azp', device: null, subjectCase: 'exact' } })
     expect((await proven(named, await sign({ azp: 'other' }))).principal.client).toBe('other')
   })
 
@@ -206,7 +206,7 @@ describe('names', () => {
   })
 
   test('[SES11] a configured tenant must be there; tenant, owner and client have one spelling too', async () => {
-    const claims = { tenant: 'org', owner: 'team', client: 'app', device: null }
+    const claims = { tenant: 'org', owner: 'team', client: 'app', device: null, subjectCase: 'exact' } as const
     expect(await detail(await sign(), { claims })).toBe('claim_missing')
     expect(await detail(await sign({ org: 7 }), { claims })).toBe('claim_malformed')
     expect(await detail(await sign({ org: 'a', team: ' x' }), { claims })).toBe('claim_malformed')
@@ -215,7 +215,7 @@ describe('names', () => {
   })
 
   test('[SES11] a claim of the prototype is no claim', async () => {
-    expect(await detail(await sign(), { claims: { tenant: 'constructor', owner: null, client: null, device: null } })).toBe('claim_missing')
+    expect(await detail(await sign(), { claims: { tenant: 'constructor', owner: null, client: null, device: null, subjectCase: 'exact' } })).toBe('claim_missing')
   })
 })
 

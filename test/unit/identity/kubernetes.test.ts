@@ -56,7 +56,7 @@ const keyOf = (answer: Identification): string => (answer.is === 'verified' ? an
 
 describe('a token of a pod', () => {
   test('[SES18] proves the service account, and names the pod as the workload', async () => {
-    const { principal, workload, mark, claims, evidence, knownUntil } = await proven(await provider(false, { claims: { tenant: 'namespace', owner: null, client: 'serviceaccount', device: null } }), await sign())
+    const { principal, workload, mark, claims, evidence, knownUntil } = await proven(await provider(false, { claims: { tenant: 'namespace', owner: null, client: 'serviceaccount', device: null, subjectCase: 'exact' } }), await sign())
     expect(principal).toEqual({ kind: 'service', issuer: 'https://cluster.example', tenant: 'prod', subject: SUB, client: 'deploy', owner: null, actor: null })
     expect([workload, mark, claims['namespace'], claims['serviceaccount'], knownUntil]).toEqual(['pod/u-pod', { is: 'pod', value: 'u-pod' }, 'prod', 'deploy', null])
     expect([evidence.issuedAt, evidence.expiresAt, evidence.keyThumbprint]).toEqual([NOON, NOON + 3_600_000, null])

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { lasting, Metrics, PrimaryMetrics, type Snapshot, textOf } from '../../../src/runtime/metrics.ts'
 
-const NOTHING = { sessions: () => [], elevations: () => [], exchanges: () => [], upstreams: () => [], addresses: () => [], approvalsPending: () => 0, mirrored: () => 0, locks: () => 0, viewAge: () => 0, owed: () => 0, records: () => [], trailFailures: () => 0, trailDropped: () => 0, noiseDropped: () => 0 }
+const NOTHING = { sessions: () => [], elevations: () => [], exchanges: () => [], upstreams: () => [], addresses: () => [], stepUpsPending: () => 0, approvalsPending: () => 0, mirrored: () => 0, locks: () => 0, viewAge: () => 0, owed: () => 0, records: () => [], trailFailures: () => 0, trailDropped: () => 0, noiseDropped: () => 0 }
 
 /** As it arrives from another process. */
 const sent = async (metrics: { snapshot(): Promise<Snapshot> }): Promise<Snapshot> => structuredClone(await metrics.snapshot())

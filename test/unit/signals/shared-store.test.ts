@@ -6,12 +6,13 @@ import type { Route } from '../../../src/core/route.ts'
 import { duration } from '../../../src/core/time.ts'
 import { StoreFault } from '../../../src/sessions/store-fault.ts'
 import { Intake, type Word } from '../../../src/signals/intake.ts'
+import { PLAIN_ROUTE } from '../../support/plain.ts'
 import { keyOf, POLICY, World } from '../sessions/world.ts'
 
 const SAID: Word = { by: 'operator', note: '', id: null }
 const LEASE = duration(1_000)
 const routeAt = (name: string, staleness: number): Route => ({
-  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, rules: [],
+  name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(staleness), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE, rules: [],
 })
 const policyOf = (...routes: readonly Route[]): Policy => ({ ...POLICY, routes })
 
