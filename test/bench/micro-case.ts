@@ -13,7 +13,7 @@ import type { Claims, Principal } from '../../src/core/principal.ts'
 import { placeOf, type Route, routeTable, type Rule } from '../../src/core/route.ts'
 import { LIVE, NO_CAP, type Session, type SessionId, type SessionKey } from '../../src/core/session.ts'
 import { duration, FOREVER, instant } from '../../src/core/time.ts'
-import { PLAIN_CONTEXT, PLAIN_PROFILE, PLAIN_RULE } from '../support/plain.ts'
+import { NO_RISK, PLAIN_CONTEXT, PLAIN_PROFILE, PLAIN_ROUTE, PLAIN_RULE } from '../support/plain.ts'
 
 /** The real present: admission reads the system's clock. */
 export const NOW = instant(Date.now())
@@ -36,7 +36,7 @@ const route = (i: number): Route => ({
   mode: 'enforce',
   staleness: duration(0),
   encodedSlash: 'reject',
-  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null,
+  upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE,
   rules: [
     rule(`service-${i}#1`, ['GET'], [`/v1/service-${i}/health`], null, null),
     rule(`service-${i}#2`, ['POST', 'DELETE'], [`/v1/service-${i}/{tenant}/releases/**`], `service-${i}:write`, null),
@@ -66,6 +66,7 @@ function makePolicy(): Policy {
     identities: [],
     windows: new Map(),
     connectors: new Map(),
+    risk: NO_RISK,
   }
 }
 
@@ -79,7 +80,7 @@ const elevation = (id: string, { name, adds }: Profile, ticket: string, until: n
   profile: name,
   adds,
   purposes: { ticket },
-  ties: [{ anchor: { kind: 'ticket', name: `manual/acme/${ticket}` }, generation: instant(0), reason: 'ticket_closed', position: null }],
+  ties: [{ anchor: { kind: 'ticket', name: `manual/acme/${ticket}` }, generation: instant(0), reason: 'ticket_closed', position: null, level: null }],
   params: {},
   for: duration(HOUR),
   max: duration(2 * HOUR),
@@ -102,7 +103,7 @@ export const session: Session = {
   principal,
   bindings: NOT_BOUND,
   brokered: null,
-  drifts: [],
+  drifts: [], stepUps: [], taints: [],
   openedAt: NOW,
   credential: { id: 'credential-1', keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR) },
   endsAt: instant(NOW + 8 * HOUR),
@@ -130,5 +131,5 @@ function evaluation(i: number): Evaluation {
 /** Requests that an elevation carries, one per route. */
 export const cases: readonly Case[] = policy.routes.map((place, i) => {
   const asked = evaluation(i)
-  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(place, asked.action, asked.resource), evaluation: asked, locks: NO_LOCKS, standing, claims, held: null }
+  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(place, asked.action, asked.resource), evaluation: asked, locks: NO_LOCKS, standing, claims, held: null, exchange: null, paid: null }
 })

@@ -7,9 +7,10 @@ import { Inflight } from '../../src/enforcement/inflight.ts'
 import { Reassessor } from '../../src/enforcement/reassess.ts'
 import type { Recorder } from '../../src/enforcement/recorder.ts'
 import { FOREVER } from '../../src/core/time.ts'
+import { NOT_RISKED } from '../../src/core/risk.ts'
 import { SystemClock } from '../../src/runtime/clock.ts'
 import { Metrics } from '../../src/runtime/metrics.ts'
-import { openEmbeddedStore } from '../../src/sessions/embedded-store.ts'
+import { type EmbeddedStore, openEmbeddedStore } from '../../src/sessions/embedded-store.ts'
 import type { LiveSession } from '../../src/sessions/live-session.ts'
 import { Mirror } from '../../src/sessions/mirror.ts'
 import { medianMicros } from './batches.ts'
@@ -65,9 +66,9 @@ class SilentRelay implements Relay {
   tick = nothing
 }
 
-type Bench = { readonly admission: Admission; readonly inflight: Inflight; readonly live: LiveSession; readonly upstream: SilentUpstream; readonly close: () => Promise<void> }
+type Bench = { readonly admission: Admission; readonly keeper: GateKeeper; readonly store: EmbeddedStore; readonly inflight: Inflight; readonly live: LiveSession; readonly upstream: SilentUpstream; readonly close: () => Promise<void> }
 
-async function enforcement(): Promise<Bench> {
+export async function enforcement(): Promise<Bench> {
   const clock = new SystemClock()
   const store = openEmbeddedStore({ file: ':memory:', clock, ephemeral: true })
   const mirror = new Mirror(store, policy, 100)
@@ -80,17 +81,18 @@ async function enforcement(): Promise<Bench> {
   const metrics = new Metrics()
   const reassessor = new Reassessor(keeper, inflight, recorder)
   const upstream = new SilentUpstream()
-  return { admission: new Admission(keeper, inflight, recorder, reassessor, [], metrics, () => 100_000), inflight, live, upstream, close: () => store.close() }
+  return { admission: new Admission(keeper, inflight, recorder, reassessor, [], metrics, () => 100_000), keeper, store, inflight, live, upstream, close: () => store.close() }
 }
 
-const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }, i) => ({ id: `exc_${i}`, policy, place, evaluation, live, claims, vouchedUntil: FOREVER }))
+const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }, i) => ({ id: `exc_${i}`, policy, place, evaluation, live, claims, vouchedUntil: FOREVER, risk: NOT_RISKED }))
 
 const isElevated = (grant: Grant | undefined): boolean => grant?.is === 'elevation'
 
 /** Admits one group, lets its turn end, and takes it off the register. */
-async function admitGroup({ admission, inflight }: Bench, asked: readonly Inquiry[], relays: readonly SilentRelay[]): Promise<void> {
+async function admitGroup({ admission, inflight }: Bench, asked: readonly Inquiry[], relays: readonly SilentRelay[], before: (inquiry: Inquiry) => void): Promise<void> {
   for (const [i, relay] of relays.entries()) {
     const inquiry = asked[i % asked.length]
+    if (inquiry !== undefined) before(inquiry)
     const refusal = inquiry === undefined ? null : admission.admit(inquiry, relay, null)
     if (refusal !== null) throw new Error(`admit refused: ${'reason' in refusal ? refusal.reason : 'something to gather'}`)
   }
@@ -101,21 +103,29 @@ async function admitGroup({ admission, inflight }: Bench, asked: readonly Inquir
   }
 }
 
-/** Median µs per admission: judge, register, record (a double), the group's turn, dispatch (a double), and off the register again. */
-export async function admitMicros(): Promise<number> {
-  const bench = await enforcement()
+/**
+ * Median µs per admission: judge, register, record (a double), the group's turn, dispatch (a double), and off the register again.
+ * @param before is done for each of them first, and timed with it
+ */
+export async function admissionMicros(bench: Bench, before: (inquiry: Inquiry) => void): Promise<number> {
   const asked = inquiries(bench.live)
   const relays = Array.from({ length: GROUP }, () => new SilentRelay(bench.upstream))
   const taken: number[] = []
   for (let batch = 0; batch < WARM_UP_BATCHES + BATCHES; batch++) {
     const from = performance.now()
-    for (let group = 0; group < GROUPS_PER_BATCH; group++) await admitGroup(bench, asked, relays)
+    for (let group = 0; group < GROUPS_PER_BATCH; group++) await admitGroup(bench, asked, relays, before)
     if (batch >= WARM_UP_BATCHES) taken.push(((performance.now() - from) * 1_000) / (GROUP * GROUPS_PER_BATCH))
   }
   const expected = GROUP * GROUPS_PER_BATCH * (WARM_UP_BATCHES + BATCHES)
   if (bench.upstream.dispatched !== expected) throw new Error(`${bench.upstream.dispatched} of ${expected} admissions were dispatched`)
-  await bench.close()
   return spreadOf(taken).median
+}
+
+export async function admitMicros(): Promise<number> {
+  const bench = await enforcement()
+  const median = await admissionMicros(bench, nothing)
+  await bench.close()
+  return median
 }
 
 /** Median µs per look at the gate of an open elevated exchange. */

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { PROXY_CORE, type Workbench } from './workbench.ts'
 
 /** Median µs per call; null where it was not measured. */
-export type Micros = { readonly evaluateMicros: number | null; readonly admitMicros: number | null; readonly gateMicros: number | null }
+export type Micros = { readonly evaluateMicros: number | null; readonly admitMicros: number | null; /** Admission with ten rules of risk that hit. */ readonly riskMicros: number | null; readonly gateMicros: number | null }
 
 const PROGRAM = join(import.meta.dirname, 'micro-program.ts')
 

@@ -67,8 +67,8 @@ function largeTable(rows: readonly Measured[]): string {
   )
 }
 
-function microTable({ evaluateMicros, admitMicros, gateMicros }: Micros): string {
-  return table(['in process', 'median'], [['evaluate', micros(evaluateMicros)], ['admit', micros(admitMicros)], ['gate', micros(gateMicros)]])
+function microTable({ evaluateMicros, admitMicros, riskMicros, gateMicros }: Micros): string {
+  return table(['in process', 'median'], [['evaluate', micros(evaluateMicros)], ['admit', micros(admitMicros)], ['admit + conduct + risk', micros(riskMicros)], ['gate', micros(gateMicros)]])
 }
 
 function provedPart({ rows, loading: { rounds, seconds } }: Result['proved']): string {
@@ -85,7 +85,7 @@ export function markdown({ machine, small, proved, large, micros: inProcess }: R
 /** Rounded, so that no figure claims more than was measured; JSON has no NaN. */
 const rounded = (value: number | null): number | null => (value !== null && Number.isFinite(value) ? Math.round(value * 1_000) / 1_000 : null)
 
-const NOT_MEASURED: Micros = { evaluateMicros: null, admitMicros: null, gateMicros: null }
+const NOT_MEASURED: Micros = { evaluateMicros: null, admitMicros: null, riskMicros: null, gateMicros: null }
 
 const requestFigures = (row: Measured) => ({
   name: row.name,
@@ -100,6 +100,6 @@ export function jsonLine({ small, proved, micros: inProcess }: Result): string {
   const narrowgate = named(small, 'narrowgate')
   const provedRows = proved.rows.map(row => ({ ...requestFigures(row), ratioToNginx: rounded(timesPeer(proved.rows, row)?.median ?? null) }))
   const ratioToNginx = narrowgate === null ? null : rounded(timesPeer(small, narrowgate)?.median ?? null)
-  const { evaluateMicros, admitMicros, gateMicros } = inProcess ?? NOT_MEASURED
-  return JSON.stringify({ rows: small.map(requestFigures), proved: provedRows, ratioToNginx, evaluateMicros: rounded(evaluateMicros), admitMicros: rounded(admitMicros), gateMicros: rounded(gateMicros) })
+  const { evaluateMicros, admitMicros, riskMicros, gateMicros } = inProcess ?? NOT_MEASURED
+  return JSON.stringify({ rows: small.map(requestFigures), proved: provedRows, ratioToNginx, evaluateMicros: rounded(evaluateMicros), admitMicros: rounded(admitMicros), riskMicros: rounded(riskMicros), gateMicros: rounded(gateMicros) })
 }
