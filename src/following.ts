@@ -15,7 +15,7 @@ import type { StoredRecord } from './core/record.ts'
 import type { Session } from './core/session.ts'
 import type { Channels } from './notify/channel.ts'
 import { Notifier } from './notify/notifier.ts'
-import { missedNotice, noticesOf, type Told } from './notify/occasions.ts'
+import { missedNotice, noticesOf, stepUpNotices, type Told } from './notify/occasions.ts'
 import { openChannels } from './notify/open-channels.ts'
 import type { Clock } from './runtime/clock.ts'
 import type { HttpClient } from './runtime/http-client.ts'
@@ -105,7 +105,8 @@ export class Following {
     const own = facts as readonly SessionFact[] // a session's record comes with facts of it
     this.#aftermath.committed(record, own)
     for (const fact of own) if (fact.what === 'elevation.activated') this.#emergency(record, record.elevations.find(({ id }) => id === fact.elevation))
-    for (const told of noticesOf(record, own, this.#parts.mirror.policy, this.#parts.settings().notify.publicUrl)) this.#tell(told)
+    const { publicUrl } = this.#parts.settings().notify
+    for (const told of [...noticesOf(record, own, this.#parts.mirror.policy, publicUrl), ...stepUpNotices(record, own, publicUrl)]) this.#tell(told)
   }
 
   /** Loud on purpose: the metric is what alarms are built on. */
@@ -127,6 +128,9 @@ export class Following {
     trail.adminChanged({ who: 'reviews', action: 'break_glass.review_missed', target: elevation, note: subject })
     this.#tell(missedNotice(review, locked, mirror.policy, settings().notify.publicUrl, clock.now()))
   }
+
+  /** Likewise, of what somebody else found out. */
+  readonly tell = (told: Told): void => this.#tell(told)
 
   #tell({ channels, notice }: Told): void { this.#notifier.tell(channels, notice) }
 }

@@ -9,7 +9,7 @@ import { ControlListener } from './admin/listener.ts'
 import { openOperators } from './admin/operators.ts'
 import type { AdminRoom, GatewayEvent, Reloaded } from './admin/room.ts'
 import { adminHandler } from './admin/server.ts'
-import { isVouchedIssuer } from './admin/vouched-issuers.ts'
+import { foldsSubjects, isVouchedIssuer } from './admin/vouched-issuers.ts'
 import { NOBODY } from './audit/record.ts'
 import { trailFiles } from './audit/tail.ts'
 import { readTimeline } from './audit/timeline.ts'
@@ -21,9 +21,10 @@ import type { ListenerSettings, Settings } from './config/settings.ts'
 import { type Reason, REASONS } from './core/reason.ts'
 import type { Instant } from './core/time.ts'
 import type { Heard } from './enforcement/hub.ts'
-import type { Parts } from './gateway.ts'
+import type { Parts } from './running-gateway.ts'
 import type { ProviderTools } from './identity/provider.ts'
 import { type Certificate, readCertificate } from './proxy/certificate.ts'
+import { describeTarget } from './proxy/describe/target.ts'
 import { Listener } from './proxy/listener.ts'
 import type { Door } from './proxy/room.ts'
 import { newEvaluationId } from './runtime/id.ts'
@@ -172,10 +173,10 @@ export class Front {
   }
 
   #adminRoom(): AdminRoom {
-    const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, noise, hub, sessionTokens, following, outside } = this.#parts
+    const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, noise, hub, sessionTokens, following, outside, trust } = this.#parts
     return {
-      intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
-      sessionTokens, lookUp: outside.lookUp, unreviewed: following.unreviewed, objection: following.objection, vouchedIssuer: issuer => isVouchedIssuer(settings(), issuer),
+      risk: trust.risk, describeTarget, intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
+      sessionTokens, lookUp: outside.lookUp, unreviewed: following.unreviewed, objection: following.objection, vouchedIssuer: issuer => isVouchedIssuer(settings(), issuer), foldsSubjects: issuer => foldsSubjects(settings(), issuer),
       ready: () => this.#readiness(),
       config: {
         current: () => ({ digest: settings().digest, file: this.#config.file, ...this.#config.running() }),

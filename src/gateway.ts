@@ -4,21 +4,21 @@ import { Drainer } from './audit/drainer.ts'
 import { HeadKeeper } from './audit/head-keeper.ts'
 import { Noise } from './audit/noise.ts'
 import { gatewayName, openRecording, openTrail } from './audit/open-trail.ts'
-import type { Trail } from './audit/trail.ts'
 import { plainYaml } from './config/plain-yaml.ts'
-import type { Loaded } from './config/load.ts'
-import { aboutFile, type Problem } from './config/problem.ts'
 import type { ConfigSource } from './config/source.ts'
 import type { Settings } from './config/settings.ts'
+import { duration } from './core/time.ts'
 import { Admission } from './enforcement/admit.ts'
+import { Aftereffects } from './enforcement/aftereffects.ts'
 import { Budget } from './enforcement/budget.ts'
 import type { GateKeeper } from './enforcement/exchange.ts'
 import { ExchangeRecorder } from './enforcement/exchange-recorder.ts'
-import { gatherSteps, type GatherStep } from './enforcement/gather.ts'
+import { gatherSteps } from './enforcement/gather.ts'
 import { Hold } from './enforcement/hold.ts'
 import { Hub } from './enforcement/hub.ts'
 import { Inflight } from './enforcement/inflight.ts'
-import { Reassessor } from './enforcement/reassess.ts'
+import { reachOf } from './enforcement/reach.ts'
+import { Rates } from './enforcement/rates.ts'
 import { Sweeper } from './enforcement/sweeper.ts'
 import { Following } from './following.ts'
 import { Front, openDoors, ownToken } from './front.ts'
@@ -47,15 +47,17 @@ import { Mirror } from './sessions/mirror.ts'
 import type { SessionStore } from './sessions/store.ts'
 import { Timekeeper } from './sessions/timekeeper.ts'
 import { Intake } from './signals/intake.ts'
+import { SteppingUp } from './stepping-up.ts'
 import { Progress } from './signals/progress.ts'
 import { heard, hearLedger, hearMirror, observe, record, recordingFailed, witnessOf } from './telling.ts'
+import { Trust } from './trust.ts'
 import { ContextMinter } from './upstream/context.ts'
 import { readContextKey } from './upstream/context-key.ts'
 import { VERSION } from './version.ts'
 import { reached } from './waiting.ts'
 import type { Seat } from './workers/messages.ts'
 import { fileOfSeat } from './workers/worker-settings.ts'
-import type { Instant } from './core/time.ts'
+import { Gateway, type Parts } from './running-gateway.ts'
 
 type GatewayOptions = {
   readonly settings: Settings
@@ -67,117 +69,6 @@ type GatewayOptions = {
   readonly wrapStore?: (store: SessionStore) => SessionStore
   /** Of a worker among several: names the files it writes for itself. */
   readonly seat?: Seat | null
-}
-
-/** Parts of a running gateway that its fronts and tests reach. */
-export type Parts = {
-  /** Its name, the same at each start. */
-  readonly gateway: string
-  readonly settings: () => Settings
-  readonly clock: Clock
-  readonly log: Log
-  readonly metrics: Metrics
-  readonly store: SessionStore
-  readonly mirror: Mirror
-  readonly ledger: Ledger
-  readonly intake: Intake
-  readonly inflight: Inflight
-  readonly reassessor: Reassessor
-  readonly hub: Hub
-  readonly trail: Trail
-  /** The newest of its files; rotated ones stand beside it. */
-  readonly trailFile: string
-  readonly noise: Noise
-  readonly pipeline: Pipeline
-  readonly identifier: Identifier
-  readonly sessionTokens: SessionTokens
-  readonly minter: ContextMinter
-  readonly drainer: Drainer
-  readonly following: Following
-  readonly outside: Outside
-  /** What a request may have to wait for between preview and admission. */
-  readonly steps: readonly GatherStep[]
-}
-
-type Ends = {
-  readonly front: Front
-  readonly source: ConfigSource | null
-  /** Takes other settings over, or throws and changed nothing. */
-  readonly swap: (settings: Settings) => Promise<void>
-  readonly closers: readonly Closer[]
-}
-
-export class Gateway {
-  readonly parts: Parts
-  readonly front: Front
-  readonly #ends: Ends
-  #turn: Promise<unknown> = Promise.resolve()
-  #running: { readonly loadedAt: Instant; readonly warnings: readonly Problem[] }
-  #closed: Promise<void> | null = null
-
-  constructor(parts: Parts, ends: Ends) {
-    this.parts = parts
-    this.front = ends.front
-    this.#ends = ends
-    this.#running = { loadedAt: parts.clock.now(), warnings: ends.source?.warnings ?? [] }
-  }
-
-  /** Since when the configuration runs that runs now, and what was odd about it. */
-  get running() { return this.#running }
-
-  /** Reads the configuration again; what runs stays where anything is wrong with it. Reloads come one after the other, whoever asks. */
-  reload(by: string): Promise<Loaded> { return this.#inTurn(by, () => this.#ends.source?.reload() ?? this.#refusal('this gateway runs without a configuration file')) }
-
-  /** Reloads whenever the file changes. */
-  watch(): void {
-    this.#ends.source?.watch(() => void this.reload('file'), problem => void this.#inTurn('file', () => ({ ok: false, problems: [problem] })))
-  }
-
-  #inTurn(by: string, read: () => Loaded): Promise<Loaded> {
-    const next = this.#turn.then(() => (this.#closed === null ? this.#take(read(), by) : this.#refusal('the gateway is shutting down')))
-    this.#turn = next.catch(() => undefined)
-    return next
-  }
-
-  /** Whole or not at all. */
-  async #take(loaded: Loaded, by: string): Promise<Loaded> {
-    const { metrics, log, trail, clock } = this.parts
-    const outcome = loaded.ok ? await this.#trySwap(loaded) : loaded
-    metrics.configReloads.inc({ outcome: outcome.ok ? 'taken' : 'refused' })
-    metrics.configOk.set(outcome.ok ? 1 : 0)
-    if (outcome.ok) {
-      this.#running = { loadedAt: clock.now(), warnings: outcome.warnings }
-      metrics.configLoadedAt.set(clock.now() / 1000)
-      trail.configLoaded({ digest: outcome.settings.digest, by })
-      log.info({ digest: outcome.settings.digest, by }, 'configuration loaded')
-    } else log.error({ by, problems: outcome.problems.map(({ file, line, message }) => `${file}:${line} ${message}`) }, 'configuration refused; the running one stays')
-    return outcome
-  }
-
-  async #trySwap(loaded: Extract<Loaded, { ok: true }>): Promise<Loaded> {
-    try {
-      await this.#ends.swap(loaded.settings)
-      return loaded
-    } catch (error) {
-      return this.#refusal(error instanceof Error ? error.message : String(error))
-    }
-  }
-
-  #refusal(message: string): Loaded { return { ok: false, problems: [aboutFile(this.#ends.source?.file ?? '', message)] } }
-
-  /** Drains: no new requests, open exchanges may finish for a while and are ended then, everything is on record. */
-  close(reason: string): Promise<void> {
-    this.#closed ??= this.#close(reason)
-    return this.#closed
-  }
-
-  async #close(reason: string): Promise<void> {
-    const { log } = this.parts
-    log.info({ reason }, 'draining')
-    await this.front.drain()
-    await this.#turn
-    await closeAll(this.#ends.closers)
-  }
 }
 
 /** @throws when a part cannot be opened: a store in use, an unreadable file, an address taken; what was opened before is closed again */
@@ -220,18 +111,22 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const hub = new Hub(cause => log.error({ cause: String(cause) }, 'an event listener failed and is dropped'))
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: evidence => identifier.vouchesFor(evidence) }
   const inflight = new Inflight()
+  const listening: { front: Front | null } = { front: null }
+  const witness = witnessOf(metrics, () => listening.front?.bound.values() ?? [])
   const recording = openRecording(settings, gateway, { clock, log, failed: () => recordingFailed({ inflight, reassessor, mirror, intake, metrics, log }) })
   const recorder = new ExchangeRecorder(trail, recording, metrics, clock, hub)
-  const reassessor = new Reassessor(keeper, inflight, recorder)
+  const steppingUp = new SteppingUp({ keeper, ledger, intake, metrics, log })
+  const reassessor = steppingUp.reassessor(inflight, recorder)
   const contextKey = settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : null
   const minter = await ContextMinter.open(contextKey ?? (await readContextKey(settings.context.keyFile ?? '')), settings.context.issuer, clock)
   const budget = new Budget({ store, clock, metrics, ledger, reassessor })
-  const steps = gatherSteps(recorder, minter, budget, () => room.world.settings.audit.trail.fsync)
+  const steps = gatherSteps(recorder, minter, budget, steppingUp.uses, new Aftereffects({ door: intake, clock, mirror, ledger, lease: settings.store.home.is === 'redis' ? settings.store.lease : duration(0) }), () => room.world.settings.audit.trail.fsync)
   const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics, () => room.world.settings.limits.exchanges)
   const http = new HttpClient()
   const following = await Following.open(settings, { settings: () => room.world.settings, authorizer: () => doors.authorizer, intake, ledger, mirror, store, trail, clock, http, metrics, log })
-  const outside = await Outside.open(settings, { intake, ledger, mirror, store, noise, clock, http, metrics, log })
-  closers.unshift(() => outside.stop(), () => following.stop(), () => reassessor.close(), () => http.close(), () => recording.close())
+  const trust = new Trust({ settings, recorder, intake, ledger, mirror, store, clock, metrics, log, tell: following.tell })
+  const outside = await Outside.open(settings, { risk: trust.risk, intake, ledger, mirror, store, noise, clock, http, metrics, log })
+  closers.unshift(() => outside.stop(), () => trust.stop(), () => following.stop(), () => reassessor.close(), () => http.close(), () => recording.close())
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
   const sessionTokens = new SessionTokens(digestKey)
   const tools = { clock, http, findSession: sessionFinder(mirror, store, sessionTokens), parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
@@ -239,12 +134,13 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => room.world.settings.store.hold.streams, frozen: upstream => room.world.upstreams.get(upstream)?.frozenShare ?? Infinity })
   const hold = new Hold(keeper, () => room.world.settings.store.hold.requests, () => metrics.limitReached.inc({ limit: 'held_requests' }))
   const room: ProxyRoom = {
-    world: await openWorld(settings, null, witnessOf(metrics)), keeper, mirror, ledger, store, timekeeper, holders, intake, identifier, admission, hold, inflight, reassessor,
-    steps, minter, metrics, log, via: viaOf(gateway), lookUp: outside.lookUp, unreviewed: following.unreviewed, progress: new Progress(intake, () => metrics.limitReached.inc({ limit: 'purpose_lines' })),
+    world: await openWorld(settings, null, witness), keeper, mirror, ledger, store, timekeeper, holders, intake, identifier, admission, hold, inflight, reassessor, rates: new Rates({ store, clock, metrics }),
+    steps, minter, metrics, log, via: viaOf(gateway), lookUp: outside.lookUp, unreviewed: following.unreviewed, stepUps: steppingUp.stepUps, risk: trust.risk, progress: new Progress(intake, () => metrics.limitReached.inc({ limit: 'purpose_lines' })),
     refused: refused => record(refused, { trail, noise, metrics }), completed: (exchange, status) => recorder.completed(exchange, status),
   }
   const pipeline = new Pipeline(room, new SelfService(room, hub))
-  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, progress: room.progress, holders, following })
+  mirror.onSurvey = selector => reachOf(selector, mirror, inflight, clock.now())
+  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, progress: room.progress, holders, following, trust })
   hearMirror(mirror, timekeeper, reassessor, metrics)
   const doors = await openDoors(settings, await ownToken(settings), { ...tools, log })
   const named = async (): Promise<void> => { // another data set gets the keys that are in use
@@ -259,6 +155,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     },
     async lost(news, replaced) {
       if (replaced) await named()
+      trust.risk.sayAgain()
       await Promise.all([ledger.sayAgain(news, replaced), budget.sayAgain()])
       if (replaced) await bear()
     },
@@ -268,13 +165,13 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   await drainer.drainNow()
   trail.gatewayStarted({ version: VERSION, config: settings.digest })
   started = true
-  const parts: Parts = { gateway, settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, sessionTokens, minter, drainer, following, outside, steps: room.steps }
+  const parts: Parts = { gateway, settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, sessionTokens, minter, drainer, following, outside, trust, steps: room.steps }
   if (opened.gauges !== null) metrics.store.observe(opened.gauges)
   observe(metrics, parts, () => room.world.upstreams.values())
   const swap = async (next: Settings): Promise<void> => {
     const providers = await buildProviders(next.providers, tools)
     const [nextDoors, channels, connectors] = [await openDoors(next, await ownToken(next), { ...tools, log }), await following.channels(next), await outside.connectors(next)]
-    const [before, world] = [room.world, await openWorld(next, room.world, witnessOf(metrics))] // last: from here on nothing can fail
+    const [before, world] = [room.world, await openWorld(next, room.world, witness)] // last: from here on nothing can fail
     room.world = world
     digest = next.digest
     identifier.replace(providers, next.policy.sessions.key)
@@ -286,7 +183,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     timekeeper.reconfigured()
     closeUnused(before, world)
   }
-  const front = new Front(parts, { file: source?.file ?? '', running: () => running.running, reload: by => running.reload(by) }, doors)
+  const front = listening.front = new Front(parts, { file: source?.file ?? '', running: () => running.running, reload: by => running.reload(by) }, doors)
   closers.unshift(() => front.shut(), () => sweeper.stop(), () => source?.close(), () => room.world.upstreams.forEach(upstream => upstream.close()))
   const running = new Gateway(parts, { front, source, swap, closers })
   timekeeper.start()

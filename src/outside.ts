@@ -1,6 +1,7 @@
-// News from outside, wired: connectors that ask about tickets, webhooks that tell of them, notes that tickets get. Decides nothing itself.
-// SPEC: TKT1, TKT2, TKT5
+// News from outside, wired: connectors that ask about tickets, webhooks that tell of them and of scores, notes that tickets get. Decides nothing itself.
+// SPEC: TKT1, TKT2, TKT5, RSK9
 import type { RequestListener } from 'node:http'
+import { foldsSubjects } from './admin/vouched-issuers.ts'
 import type { Noise } from './audit/noise.ts'
 import type { Settings } from './config/settings.ts'
 import type { Anchor, AnchorRef } from './core/anchor.ts'
@@ -13,6 +14,7 @@ import type { Mirror } from './sessions/mirror.ts'
 import type { SessionStore } from './sessions/store.ts'
 import { Hooks } from './signals/hooks.ts'
 import type { Intake } from './signals/intake.ts'
+import { openScores, type OpenScores, type Scores } from './signals/scores.ts'
 import { Notes } from './signals/tickets/notes.ts'
 import { openConnectors, type OpenConnectors } from './signals/tickets/open-connectors.ts'
 import { Tickets } from './signals/tickets/tickets.ts'
@@ -23,27 +25,40 @@ type Parts = {
   readonly mirror: Mirror
   readonly store: SessionStore
   readonly noise: Noise
+  readonly risk: Scores
   readonly clock: Clock
   readonly http: HttpClient
   readonly metrics: Metrics
   readonly log: Log
 }
 
+/** What one configuration's files hold. */
+type Opened = { readonly connectors: OpenConnectors; readonly scores: OpenScores; readonly folds: (issuer: string | null) => boolean }
+
+async function opened(settings: Settings): Promise<Opened> {
+  const { connectors, scores } = settings
+  return { connectors: await openConnectors(connectors), scores: await openScores(scores), folds: issuer => foldsSubjects(settings, issuer) }
+}
+
 export class Outside {
   readonly #tickets: Tickets
   readonly #notes: Notes
   readonly #hooks: Hooks
+  #scores: OpenScores
+  #folds: Opened['folds']
 
-  /** @throws SecretFileError where a connector's file is not what it must be */
-  static async open({ connectors }: Settings, parts: Parts): Promise<Outside> {
-    return new Outside(parts, await openConnectors(connectors))
+  /** @throws SecretFileError where a file is not what it must be */
+  static async open(settings: Settings, parts: Parts): Promise<Outside> {
+    return new Outside(parts, await opened(settings))
   }
 
-  private constructor(parts: Parts, open: OpenConnectors) {
+  private constructor(parts: Parts, { connectors, scores, folds }: Opened) {
     const { ledger, noise, metrics } = parts
-    this.#tickets = new Tickets(open, parts)
+    this.#tickets = new Tickets(connectors, parts)
+    this.#scores = scores
+    this.#folds = folds
     this.#notes = new Notes({ ...parts, open: () => this.#tickets.open, count: (source, outcome) => metrics.ticketNotes.inc({ source, outcome }) })
-    this.#hooks = new Hooks({ ...parts, tickets: this.#tickets, refused: refused => noise.refused(refused) })
+    this.#hooks = new Hooks({ ...parts, tickets: this.#tickets, scores: () => this.#scores, folds: issuer => this.#folds(issuer), refused: refused => noise.refused(refused) })
     const before = ledger.onCommitted
     ledger.onCommitted = (record, facts) => {
       before(record, facts)
@@ -53,10 +68,14 @@ export class Outside {
 
   start(): void { this.#tickets.start() }
 
-  /** Connectors of another configuration: read before anything is swapped. @throws SecretFileError */
-  readonly connectors = ({ connectors }: Settings): Promise<OpenConnectors> => openConnectors(connectors)
+  /** Those of another configuration: read before anything is swapped. @throws SecretFileError */
+  readonly connectors = (settings: Settings): Promise<Opened> => opened(settings)
 
-  take(open: OpenConnectors): void { this.#tickets.take(open) }
+  take({ connectors, scores, folds }: Opened): void {
+    this.#tickets.take(connectors)
+    this.#scores = scores
+    this.#folds = folds
+  }
 
   /** Before the store and the HTTP client close. */
   stop(): Promise<void> {

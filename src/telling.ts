@@ -12,7 +12,7 @@ import type { Hub } from './enforcement/hub.ts'
 import type { Inflight } from './enforcement/inflight.ts'
 import type { Reassessor } from './enforcement/reassess.ts'
 import type { Following } from './following.ts'
-import type { Parts } from './gateway.ts'
+import type { Parts } from './running-gateway.ts'
 import type { Identifier } from './identity/identify.ts'
 import { isPurposeFault } from './identity/signed-purpose.ts'
 import type { Log } from './runtime/log.ts'
@@ -25,6 +25,8 @@ import type { Announcement, SessionStore } from './sessions/store.ts'
 import type { Timekeeper } from './sessions/timekeeper.ts'
 import type { Intake } from './signals/intake.ts'
 import type { Progress } from './signals/progress.ts'
+import { endsAt, type Listening } from './upstream/own-address.ts'
+import type { Trust } from './trust.ts'
 import type { Upstream, UpstreamWitness } from './upstream/upstream.ts'
 
 /** Refusals of known sessions are evidence; those of nobody are noise, and bounded. */
@@ -34,11 +36,12 @@ export function record(refused: Refused, { trail, noise, metrics }: { readonly t
   else trail.refused(refused)
 }
 
-type Hearers = { readonly drainer: Drainer; readonly hub: Hub; readonly identifier: Identifier; readonly progress: Progress; readonly holders: Holders; readonly following: Following }
+type Hearers = { readonly drainer: Drainer; readonly hub: Hub; readonly identifier: Identifier; readonly progress: Progress; readonly holders: Holders; readonly following: Following; readonly trust: Trust }
 
-export function heard(announcement: Announcement, { drainer, hub, identifier, progress, holders, following }: Hearers): void {
+export function heard(announcement: Announcement, { drainer, hub, identifier, progress, holders, following, trust }: Hearers): void {
   const { record: changed } = announcement
   if (changed.record === 'anchor') progress.heard(changed)
+  if (changed.record === 'anchor') trust.risk.heard(changed, announcement.facts)
   following.heard(changed)
   if (changed.record === 'session') holders.heard(changed)
   void drainer.drainNow()
@@ -46,8 +49,9 @@ export function heard(announcement: Announcement, { drainer, hub, identifier, pr
   hub.tell({ is: 'announced', announcement, session: changed.record === 'session' ? changed.id : null })
 }
 
-/** Counts what becomes of an upstream's addresses. */
-export const witnessOf = ({ upstreamEjections, upstreamRetries }: Metrics): UpstreamWitness => ({
+/** Counts what becomes of an upstream's addresses. @param listening where the gateway itself is bound, now */
+export const witnessOf = ({ upstreamEjections, upstreamRetries }: Metrics, listening: () => Iterable<{ readonly address: Listening }>): UpstreamWitness => ({
+  isOwn: ended => endsAt(Array.from(listening(), ({ address }) => address), ended),
   ejected: upstream => upstreamEjections.inc({ upstream }), retried: (upstream, on) => upstreamRetries.inc({ upstream, on }),
 })
 
@@ -70,6 +74,7 @@ export function observe(metrics: Metrics, parts: Omit<Parts, 'pipeline' | 'drain
 function committed(metrics: Metrics, changed: StoredRecord, facts: readonly Fact[]): void {
   for (const fact of facts) {
     if (fact.what === 'session.revoked' || fact.what === 'session.lapsed') metrics.sessionEnds.inc({ reason: fact.reason })
+    if (fact.what === 'stepUp.asked' || fact.what === 'stepUp.satisfied' || fact.what === 'stepUp.denied' || fact.what === 'stepUp.expired') metrics.stepUps.inc({ outcome: fact.what.slice('stepUp.'.length) })
     if (fact.what === 'elevation.ended' && changed.record === 'session') metrics.elevationEnds.inc({ profile: changed.elevations.find(({ id }) => id === fact.elevation)?.profile ?? '', reason: fact.reason })
   }
 }

@@ -9,7 +9,7 @@ import { until } from '../wire/support.ts'
 import { paced, timesIn } from './brokers.ts'
 import { asked, both, type Caller, connect, connectHttp2, sessionAt, type Setting, through } from './callers.ts'
 import { goneForLonger, type Raised, STALE } from './pair.ts'
-import { factsIn, type Line, outcome, recordsAreWhole, toldAndKept, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { factsIn, type Line, outcome, recordsAreWhole, risksAreNamed, toldAndKept, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 /** T of the scenarios, with room for a busy machine. That no byte passes behind the answer has no such room. */
 export const BOUND = 2_000
@@ -32,6 +32,8 @@ export interface Story {
   readonly after: string
   /** Reason of the end, in its fact. */
   readonly reason: string
+  /** Reason of the cuts, where it is another: the session ended with it. */
+  readonly cut?: string
   readonly tenant?: string
   readonly actors?: readonly string[]
   /** It has three uses, no more: two of them are its streams, so that what it carries passes once, through B. */
@@ -51,6 +53,7 @@ export interface Story {
 /** Which clause each duty proves. */
 export type Clauses = {
   readonly whole: string
+  readonly risk: string
   readonly digest: string
   readonly life: string
   readonly exchanges: string
@@ -192,12 +195,13 @@ export class Duties {
   }
 
   /** Duties as tests, made before it is played: `for (const [id, says, prove] of duties.clauses({ … })) test(\`[${id}] ${says}\`, prove)`. */
-  clauses({ whole, digest, life, exchanges, verify, replay, reconnect, revive, across, upstream, shared }: Clauses): readonly Clause[] {
+  clauses({ whole, risk, digest, life, exchanges, verify, replay, reconnect, revive, across, upstream, shared }: Clauses): readonly Clause[] {
     const [story, seen] = [this.#story, this.#seen]
     const { tenant = 'acme', actors = ['scheduler', 'olga'] } = story
     const twice = (told: string): readonly string[] => [told, told]
     return [
       [whole, 'each record names who, for whom, with what, where, what was decided and why, and what went through', () => recordsAreWhole(this.#lines, seen.session, { tenant, actors: [...actors] })],
+      [risk, 'each record names the risk before and after', () => risksAreNamed(this.#lines, this.setting.a)],
       [digest, 'each record has the digest of the arguments', () => this.#digests()],
       [life, 'the life of the elevation is there, from the request to its end with the reason', () => this.#lived()],
       [exchanges, 'the life of each exchange is there: opened, and cut with grant and latency', () => this.#exchanged()],
@@ -257,7 +261,7 @@ export class Duties {
     const cuts = this.#lines.filter(({ kind, session }) => kind === 'exchange.cut' && session === this.session)
     expect(cuts.length).toBeGreaterThanOrEqual(2)
     for (const cut of cuts.slice(0, 2)) {
-      expect(cut).toMatchObject({ reason: this.#story.reason, grant: this.elevation, latencyMs: expect.any(Number) })
+      expect(cut).toMatchObject({ reason: this.#story.cut ?? this.#story.reason, grant: this.elevation, latencyMs: expect.any(Number) })
       expect(cut['latencyMs']).toBeLessThan(BOUND)
       expect(this.#lines.filter(({ exchange }) => exchange === cut['exchange']).map(({ kind }) => kind)).toEqual(['exchange.opened', 'exchange.cut', 'exchange.closed'])
     }

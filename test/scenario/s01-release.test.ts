@@ -216,7 +216,7 @@ describe.each(SETTINGS)('S1 %s', (_, raise) => {
   })
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S1.k', digest: 'S1.m', life: 'S1.n', exchanges: 'S1.o', verify: 'S1.p', replay: 'S1.q', reconnect: 'S1.r', revive: 'S1.s', across: 'S1.t', upstream: 'S1.v', shared: 'S1.w',
+    whole: 'S1.k', risk: 'S1.l', digest: 'S1.m', life: 'S1.n', exchanges: 'S1.o', verify: 'S1.p', replay: 'S1.q', reconnect: 'S1.r', revive: 'S1.s', across: 'S1.t', upstream: 'S1.v', shared: 'S1.w',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S1.u] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

@@ -161,7 +161,7 @@ describe.each(SETTINGS)('S2 %s', (_, raise) => {
   })
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S2.p', digest: 'S2.r', life: 'S2.s', exchanges: 'S2.t', verify: 'S2.u', replay: 'S2.v', reconnect: 'S2.w', revive: 'S2.x', across: 'S2.y', upstream: 'S2.aa', shared: 'S2.ab',
+    whole: 'S2.p', risk: 'S2.q', digest: 'S2.r', life: 'S2.s', exchanges: 'S2.t', verify: 'S2.u', replay: 'S2.v', reconnect: 'S2.w', revive: 'S2.x', across: 'S2.y', upstream: 'S2.aa', shared: 'S2.ab',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S2.z] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

@@ -310,7 +310,7 @@ describe.each(SETTINGS)('S3 %s', (_, raise) => {
   test('[S3.r] the same proof again is refused while everything else stands, through either', () => expect(seen.proofs.replayed).toEqual(both('401 credential_invalid')))
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S3.k', digest: 'S3.m', life: 'S3.n', exchanges: 'S3.o', verify: 'S3.p', replay: 'S3.q', reconnect: 'S3.s', revive: 'S3.t', across: 'S3.u', upstream: 'S3.w', shared: 'S3.x',
+    whole: 'S3.k', risk: 'S3.l', digest: 'S3.m', life: 'S3.n', exchanges: 'S3.o', verify: 'S3.p', replay: 'S3.q', reconnect: 'S3.s', revive: 'S3.t', across: 'S3.u', upstream: 'S3.w', shared: 'S3.x',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S3.v] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { RawClient, request } from '../support/raw-client.ts'
+import { eventually } from '../support/redis-server.ts'
 import { TokenIssuer } from '../support/token-issuer.ts'
 import { asked, both, type Caller, elevatedAt, keySetOf, sessionAt, type Setting, SETTINGS, through } from './callers.ts'
 import { BOUND, Duties, told } from './duties.ts'
@@ -16,6 +17,8 @@ const RETURNED = '/cases/C-9/customers/K-23'
 const RESULTS = '/cases/C-9/results'
 const ANSWER = JSON.stringify({ id: 'K-23', name: 'Erika Mustermann', iban: 'DE02120300000000202051' })
 const CALLS = 3
+/** Points of it, in the example. */
+const LATE_RETRY = 20
 const LIMIT = '403 limit_reached'
 const OVER = both('403 purpose_over')
 
@@ -32,7 +35,7 @@ describe.each(SETTINGS)('S4 %s', (_, raise) => {
   let orchestrator: TokenIssuer
   const seen = {
     early: [] as (readonly string[])[], others: [] as (readonly string[])[], calls: [] as string[], fourth: [] as readonly string[], passed: 0, crowd: [] as string[], crowdPassed: 0, rest: [] as (readonly string[])[],
-    ended: '', stream: { behind: '', cutAfter: 0, told: '' }, half: '', retry: [] as readonly string[], inEight: [] as readonly string[], ownEight: [] as readonly string[], seven: [] as readonly string[], asksSeven: 0, returned: '', session: '',
+    ended: '', stream: { behind: '', cutAfter: 0, told: '' }, half: '', retry: [] as readonly string[], inEight: [] as readonly string[], ownEight: [] as readonly string[], seven: [] as readonly string[], asksSeven: 0, returned: '', session: '', flagged: {} as Line,
   }
 
   /** A conversation of the chatbot: as whom it calls in a turn, as its orchestrator signs it. */
@@ -59,6 +62,8 @@ describe.each(SETTINGS)('S4 %s', (_, raise) => {
   const oneCase = (caller: Caller, kase = 'C-9'): Promise<string> => elevatedAt(setting.a, caller, { profile: 'one-case', params: { case: kase } })
   /** The next turn arrives at A: with a request of what the chatbot may do at rest. */
   const begins = async (talk: Talk, turn: number): Promise<string> => told(setting.a, await talk.turn(turn, KB), 'GET', ARTICLE)
+  /** What a gateway shows of the chatbot once it has points. */
+  const chatbotAt = async (gate: Setting['a']): Promise<Line | null> => ((await gate.admin('GET', '/v1/principals?subject=chatbot')).json['principals'] as readonly Line[]).find(({ score }) => Number(score) > 0) ?? null // the contract's shape
   const passedOf = (path: string): number => setting.a.upstream.requests.filter(each => each.path === path).length
 
   async function threeCalls(): Promise<void> {
@@ -108,6 +113,7 @@ describe.each(SETTINGS)('S4 %s', (_, raise) => {
     const { status, body } = await late.response()
     late.close()
     seen.half = outcome({ status, json: JSON.parse(body.toString()) as Line }) // a problem is an object
+    seen.flagged = await eventually('A has heard of what B refused', 10_000, () => chatbotAt(a))
     seen.retry = await through(setting, seven, 'GET', CUSTOMER)
     const eight = await talk.turn(8)
     seen.inEight = await through(setting, eight, 'GET', CUSTOMER)
@@ -217,8 +223,19 @@ describe.each(SETTINGS)('S4 %s', (_, raise) => {
     for (const secret of ['Erika', 'Mustermann', 'DE0212']) expect(JSON.stringify(duties.lines)).not.toContain(secret)
   })
 
+  test('[S4.k] the attempt to reuse turn 7 is flagged and raises the risk, on the other gateway and in every conversation too', () => {
+    const judged = duties.lines.filter(({ kind, session }) => (kind === 'exchange.opened' || kind === 'request.refused') && session !== null).toSorted((one, other) => Number(one['at']) - Number(other['at']))
+    const first = judged.findIndex(({ fault }) => fault === 'purpose_reused')
+    expect(judged[first]).toMatchObject({ session: seen.session, path: RESULTS, reason: 'purpose_over', purposes: { turn: '7' }, risk: { before: 0, after: LATE_RETRY } })
+    expect(judged.slice(0, first).filter(({ at }) => at !== judged[first]?.['at']).map(({ risk }) => risk)).toEqual(Array.from({ length: first }, () => ({ before: 0, after: 0 })))
+    expect(seen.flagged).toMatchObject({ contributions: [{ rule: 'late-retry', points: expect.closeTo(LATE_RETRY, 0) }] })
+    const later = judged.filter(({ path, at }) => path !== RESULTS && Number(at) > Number(judged[first]?.['at']))
+    expect(new Set(later.map(({ session }) => session)).size).toBeGreaterThan(1)
+    for (const line of later) expect((line['risk'] as { readonly before: number }).before, JSON.stringify(line)).toBeGreaterThan(LATE_RETRY - 1) // as records have it
+  })
+
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S4.l', digest: 'S4.n', life: 'S4.o', exchanges: 'S4.p', verify: 'S4.q', replay: 'S4.r', reconnect: 'S4.s', revive: 'S4.t', across: 'S4.u', upstream: 'S4.w', shared: 'S4.x',
+    whole: 'S4.l', risk: 'S4.m', digest: 'S4.n', life: 'S4.o', exchanges: 'S4.p', verify: 'S4.q', replay: 'S4.r', reconnect: 'S4.s', revive: 'S4.t', across: 'S4.u', upstream: 'S4.w', shared: 'S4.x',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S4.v] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { TestGateway } from '../support/gateway.ts'
 import { RawClient, request, type RawResponse } from '../support/raw-client.ts'
-import { argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, risksAreNamed, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const HOST = { host: 'fleet.internal' }
 const TASK = { ...HOST, 'narrowgate-task': 'P-3' }
@@ -174,6 +174,8 @@ test('[S5.i] the report on standing privilege shows none before, between and beh
 })
 
 test('[S5.j] each record names who, on whose behalf, with what, where, what was decided and why, and what went through', () => recordsAreWhole(lines, session))
+
+test('[S5.k] each record names the risk before and after', () => risksAreNamed(lines, gate))
 
 test('[S5.l] each record has the digest of the arguments', () => argumentsAreDigested(lines, session, RUN))
 

@@ -7,7 +7,7 @@ import { asBroker, ENGINE, factsOf, opened, type Opened, outcomeFrom, paced, rai
 import { asHolder } from './operators.ts'
 import { goneForLonger, isEnforced, type Raised, STALE, throughBoth } from './pair.ts'
 import { SharedConnection, uploading } from './shared-connection.ts'
-import { bearer, factsIn, type Headers, type Line, OpenStream, recordsAreWhole, tokenFor, word } from './stage.ts'
+import { bearer, factsIn, type Headers, type Line, OpenStream, recordsAreWhole, risksAreNamed, tokenFor, word } from './stage.ts'
 
 const HOST = { host: 'tickets.internal' }
 const LIST = '/queues/Q/tickets'
@@ -148,8 +148,9 @@ test('[S6.b, S6.r] completed through A, what is open on B is cut before it is an
   expect(seen.secondTask).toEqual([PASSED, PASSED, PASSED, TASK_OVER, PASSED, TASK_OVER])
 })
 
-test('[S6.g, S6.i] the two logs together tell who opened it, who used it where, and the time that was left unused', () => {
+test('[S6.g, S6.i, S6.j] the two logs together tell who opened it, who used it where, and the time that was left unused', () => {
   recordsAreWhole(lines, triage.session, { actors: [ENGINE] })
+  risksAreNamed(lines, pair.a)
   const told = lines.filter(({ session, kind }) => session === triage.session && kind === 'exchange.opened')
   expect(new Set(told.map(({ gateway }) => gateway)).size).toBe(2)
   const end = factsOf(lines, triage.session).find(({ what }) => what === 'session.revoked')

@@ -8,7 +8,7 @@ import { until } from '../wire/support.ts'
 import { asBroker, ENGINE, factsOf, opened, type Opened, outcomeFrom, paced, raiseBrokered, refusedBeside, timesIn } from './brokers.ts'
 import { approve, asHolder } from './operators.ts'
 import { SharedConnection, uploading } from './shared-connection.ts'
-import { bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, recordsAreWhole, risksAreNamed, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const HOST = { host: 'tickets.internal' }
 const HOUR = 3_600_000
@@ -218,6 +218,8 @@ test('[S6.i] each record names who, for whom, with what, where, what was decided
   expect(own().filter(({ kind }) => kind === 'exchange.opened').map(({ purposes }) => purposes)).toEqual(called.filter(call => call.endsWith('passed')).map(() => ({ task: 'W' })))
   expect(JSON.stringify([lines, beside])).not.toContain(triage.token.slice(4))
 })
+
+test('[S6.j] each record names the risk before and after', () => risksAreNamed(lines, gate))
 
 test('[S6.l] the life of each elevation is there', () => {
   const told = factsOf(lines, triage.session).filter(({ what }) => String(what).startsWith('elevation.'))

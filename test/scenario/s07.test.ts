@@ -129,7 +129,7 @@ describe.each(SETTINGS)('S7 %s', (_, raise) => {
   })
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S7.h', digest: 'S7.j', life: 'S7.k', exchanges: 'S7.l', verify: 'S7.m', replay: 'S7.n', reconnect: 'S7.o', revive: 'S7.p', across: 'S7.q', upstream: 'S7.s', shared: 'S7.t',
+    whole: 'S7.h', risk: 'S7.i', digest: 'S7.j', life: 'S7.k', exchanges: 'S7.l', verify: 'S7.m', replay: 'S7.n', reconnect: 'S7.o', revive: 'S7.p', across: 'S7.q', upstream: 'S7.s', shared: 'S7.t',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S7.r] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

@@ -157,7 +157,7 @@ describe.each(SETTINGS)('S9 %s', (_, raise) => {
   })
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S9.o', digest: 'S9.q', life: 'S9.r', exchanges: 'S9.s', verify: 'S9.t', replay: 'S9.u', reconnect: 'S9.v', revive: 'S9.w', across: 'S9.x', upstream: 'S9.z', shared: 'S9.aa',
+    whole: 'S9.o', risk: 'S9.p', digest: 'S9.q', life: 'S9.r', exchanges: 'S9.s', verify: 'S9.t', replay: 'S9.u', reconnect: 'S9.v', revive: 'S9.w', across: 'S9.x', upstream: 'S9.z', shared: 'S9.aa',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S9.y] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

@@ -108,7 +108,7 @@ describe.each(SETTINGS)('S11 %s', (_, raise) => {
   })
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S11.o', digest: 'S11.q', life: 'S11.r', exchanges: 'S11.s', verify: 'S11.t', replay: 'S11.u', reconnect: 'S11.v', revive: 'S11.w', across: 'S11.x', upstream: 'S11.z', shared: 'S11.aa',
+    whole: 'S11.o', risk: 'S11.p', digest: 'S11.q', life: 'S11.r', exchanges: 'S11.s', verify: 'S11.t', replay: 'S11.u', reconnect: 'S11.v', revive: 'S11.w', across: 'S11.x', upstream: 'S11.z', shared: 'S11.aa',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S11.y] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

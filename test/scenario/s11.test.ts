@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { TestGateway } from '../support/gateway.ts'
 import { RawClient, request, type RawResponse } from '../support/raw-client.ts'
 import { approve } from './operators.ts'
-import { bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, outcome, raise, recordsAreWhole, risksAreNamed, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const HOST = { host: 'db.prod.internal' }
 const SHORT = 1_500
@@ -180,6 +180,8 @@ test('[S11.m] every request names the elevation and the end that applied to it',
 })
 
 test('[S11.o] each record names who, on whose behalf, with what, where, what was decided and why, and what went through', () => recordsAreWhole(lines, session))
+
+test('[S11.p] each record names the risk before and after', () => risksAreNamed(lines, gate))
 
 test('[S11.r] the life of each elevation is there, with who approved it', () => {
   const own = lines.filter(({ kind, fact }) => kind === 'fact' && String((fact as Line)['what']).startsWith('elevation.')).map(({ fact }) => fact as Line)

@@ -8,7 +8,7 @@ import { type Ending, RawClient, request, type RawResponse } from '../support/ra
 import { TokenIssuer } from '../support/token-issuer.ts'
 import { until } from '../wire/support.ts'
 import { keySetOf, signedStep } from './callers.ts'
-import { type Adapted, argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, outcome, raise, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { type Adapted, argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, linesOf, loadsAsItStands, outcome, raise, recordsAreWhole, risksAreNamed, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const SIGN = { host: 'sign.internal' }
 const OPERATOR = 'local|operator'
@@ -256,6 +256,8 @@ test('[S12.l] the log tells which streams were cut and which were kept', () => {
 })
 
 test('[S12.m] each record names who, on whose behalf, with what, where, what was decided and why, and what went through', () => recordsAreWhole(lines, session))
+
+test('[S12.n] each record names the risk before and after', () => risksAreNamed(lines, gate))
 
 test('[S12.o] each record has the digest of the arguments', () => argumentsAreDigested(lines, session, SIGNED))
 

@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { TestGateway } from '../support/gateway.ts'
 import { goneForLonger, outcomeAt, type Raised, raisePair, STALE, throughBoth } from './pair.ts'
-import { argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, loadsAsItStands, OpenStream, outcome, recordsAreWhole, tokenFor, verifyFindsEveryMissingRecord } from './stage.ts'
+import { argumentsAreDigested, bearer, elevate, factsIn, type Headers, type Line, loadsAsItStands, OpenStream, outcome, recordsAreWhole, risksAreNamed, tokenFor, verifyFindsEveryMissingRecord } from './stage.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts')
 const HOST = { host: 'reports.internal' }
@@ -173,6 +173,8 @@ test('[S13.g] the log tells who did it and why', () => {
 })
 
 test('[S13.i] each record names who, on whose behalf, with what, where, what was decided and why, and what went through', () => recordsAreWhole(lines, session))
+
+test('[S13.j] each record names the risk before and after', () => risksAreNamed(lines, pair.a))
 
 test('[S13.k] each record has the digest of the arguments', () => argumentsAreDigested(lines, session, EXPORT))
 

@@ -1,33 +1,19 @@
-// S18: automation reused off schedule. Here the attestations of the nightly job: a fresh one of the same workload goes on with its session and what that holds,
-// another workload's has no part in it, whatever its credential is.
+// S18: automation reused off schedule. Here the attestations of the nightly job, at its time: a fresh one of the same workload goes on with its session and what that
+// holds, another workload's has no part in it, whatever its credential is. At other times: s18-schedule.test.ts, s18-calendar.test.ts.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ClientAuthority, type Leaf, svidLeaf } from '../support/tls.ts'
-import { TokenIssuer } from '../support/token-issuer.ts'
-import { asked, both, type Caller, driftsKept, driftsOf, elevatedAt, keySetOf, sessionAt, type Setting, SETTINGS, through } from './callers.ts'
+import { ClientAuthority } from '../support/tls.ts'
+import { asked, both, type Caller, driftsKept, driftsOf, elevatedAt, sessionAt, type Setting, SETTINGS, through } from './callers.ts'
+import { HOST, nightBegins, Nightly, NIGHTLY, OTHER } from './nightly.ts'
 import { bearer, loadsAsItStands, tokenFor } from './stage.ts'
 
-const HOST = { host: 'tools.internal' }
-const NIGHTLY = 'spiffe://acme.example/ns/jobs/sa/svc-nightly'
-const OTHER = 'spiffe://acme.example/ns/jobs/sa/svc-report'
 const MINUTE = 60_000
 const ASK = { profile: 'nightly' }
 
-let mesh: ClientAuthority
-let cluster: TokenIssuer
-beforeAll(async () => {
-  ;[mesh, cluster] = await Promise.all([ClientAuthority.create('Acme mesh'), TokenIssuer.create({ issuer: 'https://kubernetes.acme.example', algorithm: 'ES256' })])
-})
+let job: Nightly
+beforeAll(async () => { job = await Nightly.make() })
 
 /** @param ago when it was issued, in minutes */
-const svid = (id: string, ago: number, authority = mesh): Promise<Leaf> => authority.issue({ subject: '/O=Acme', extensions: svidLeaf(id), from: new Date(Date.now() - ago * MINUTE) })
-const certified = async (id: string, ago: number, authority = mesh): Promise<Caller> => ({ leaf: await svid(id, ago, authority), headers: HOST })
-
-/** A projected token of one pod of an account. */
-async function projected(uid: string, ago: number, account = 'svc-nightly'): Promise<Caller> {
-  const claims = { 'kubernetes.io': { namespace: 'jobs', serviceaccount: { name: account, uid: `u-${account}` }, pod: { name: `${account}-0`, uid } }, jti: Math.random().toString(36) }
-  const token = await cluster.sign({ sub: `system:serviceaccount:jobs:${account}`, client_id: undefined, aud: ['narrowgate'], ...claims }, { header: { typ: undefined }, now: Date.now() - ago * MINUTE, lifetime: 3600 })
-  return { leaf: null, headers: bearer(token, HOST) }
-}
+const projected = (uid: string, ago: number, account = 'svc-nightly'): Promise<Caller> => job.projected(uid, Date.now() - ago * MINUTE, account)
 
 const baselineOf = (setting: Setting, caller: Caller): Promise<readonly string[]> => through(setting, caller, 'GET', '/reports/last')
 const toolsOf = (setting: Setting, caller: Caller): Promise<readonly string[]> => through(setting, caller, 'POST', '/tools/compact')
@@ -62,13 +48,16 @@ test('[CFG2] the example loads as it stands', () => loadsAsItStands('s18.yaml'))
 
 describe.each(SETTINGS)('%s', (_, raised) => {
   let setting: Setting
-  beforeAll(async () => { setting = await raised('s18.yaml', { clientsCaFile: mesh.cert.certFile, keySets: { cluster: keySetOf(cluster) } }) }, 30_000)
+  beforeAll(async () => {
+    setting = await raised('s18.yaml', job.staging)
+    await nightBegins(setting, await projected('pod-0', 0))
+  }, 30_000)
   afterAll(() => setting.stop())
 
   test('[S18.c] a rotated SVID goes on with the session of its workload; another workload\'s has nothing of it', async () => {
-    const session = await elevated(setting, await certified(NIGHTLY, 10))
-    await goesOn(setting, await certified(NIGHTLY, 1), session)
-    const other = await certified(OTHER, 1)
+    const session = await elevated(setting, await job.certified(NIGHTLY, 10))
+    await goesOn(setting, await job.certified(NIGHTLY, 1), session)
+    const other = await job.certified(OTHER, 1)
     await hasNothing(setting, other, session)
     expect((await asked(setting.b, other, 'POST', '/.narrowgate/elevations', ASK)).json).toMatchObject({ status: 403 })
     expect(await toolsOf(setting, other)).toEqual(both('403 elevation_required'))
@@ -77,7 +66,7 @@ describe.each(SETTINGS)('%s', (_, raised) => {
   test('[S18.c] an SVID of the workload\'s name from another authority, or of another trust domain, is none', async () => {
     const requests = setting.a.upstream.requests.length
     const strange = await ClientAuthority.create('Acme mesh')
-    for (const caller of [await certified(NIGHTLY, 1, strange), await certified(NIGHTLY.replace('acme.example', 'acme.test'), 1), await certified(NIGHTLY.replace('/jobs/', '/JOBS/'), 1)]) {
+    for (const caller of [await job.certified(NIGHTLY, 1, strange), await job.certified(NIGHTLY.replace('acme.example', 'acme.test'), 1), await job.certified(NIGHTLY.replace('/jobs/', '/JOBS/'), 1)]) {
       expect(await baselineOf(setting, caller)).toEqual(both('401 credential_invalid'))
       expect(await toolsOf(setting, caller)).toEqual(both('401 credential_invalid'))
     }
@@ -93,12 +82,12 @@ describe.each(SETTINGS)('%s', (_, raised) => {
 
   test('[S18.c] a scheduler\'s token goes on over the rotated SVID of its workload, and renewed; over another workload\'s, or none, the very token is refused', async () => {
     const night = async (issuedIn: number) => bearer(await tokenFor(setting.a.issuer, 'svc-nightly', { sid: 'night-1' }, issuedIn), HOST)
-    const [headers, leaf] = [await night(-MINUTE), await svid(NIGHTLY, 10)]
+    const [headers, leaf] = [await night(-MINUTE), await job.svid(NIGHTLY, 10)]
     const session = await elevated(setting, { leaf, headers })
-    const rotated = await svid(NIGHTLY, 1)
+    const rotated = await job.svid(NIGHTLY, 1)
     await goesOn(setting, { leaf: rotated, headers }, session)
     const requests = setting.a.upstream.requests.length
-    for (const [i, other] of [await svid(OTHER, 1), null].entries()) {
+    for (const [i, other] of [await job.svid(OTHER, 1), null].entries()) {
       expect(await baselineOf(setting, { leaf: other, headers })).toEqual(both('403 binding_broken'))
       expect(await toolsOf(setting, { leaf: other, headers })).toEqual(both('403 binding_broken'))
       expect(await through(setting, { leaf: other, headers }, 'POST', '/.narrowgate/elevations', ASK)).toEqual(both('403 binding_broken'))

@@ -99,7 +99,7 @@ describe.each(SETTINGS)('S20 %s', (_, raise) => {
   })
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S20.j', digest: 'S20.l', life: 'S20.m', exchanges: 'S20.n', verify: 'S20.o', replay: 'S20.p', reconnect: 'S20.q', revive: 'S20.r', across: 'S20.s', upstream: 'S20.u', shared: 'S20.v',
+    whole: 'S20.j', risk: 'S20.k', digest: 'S20.l', life: 'S20.m', exchanges: 'S20.n', verify: 'S20.o', replay: 'S20.p', reconnect: 'S20.q', revive: 'S20.r', across: 'S20.s', upstream: 'S20.u', shared: 'S20.v',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S20.g] opening the change again revives nothing', () => expect(duties.after).toEqual(both(CLOSED)))

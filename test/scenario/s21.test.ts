@@ -159,7 +159,7 @@ describe.each(SETTINGS)('S21 %s', (_, raise) => {
   })
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S21.h', digest: 'S21.j', life: 'S21.k', exchanges: 'S21.l', verify: 'S21.m', replay: 'S21.n', reconnect: 'S21.o', revive: 'S21.p', across: 'S21.q', upstream: 'S21.s', shared: 'S21.t',
+    whole: 'S21.h', risk: 'S21.i', digest: 'S21.j', life: 'S21.k', exchanges: 'S21.l', verify: 'S21.m', replay: 'S21.n', reconnect: 'S21.o', revive: 'S21.p', across: 'S21.q', upstream: 'S21.s', shared: 'S21.t',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S21.r] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

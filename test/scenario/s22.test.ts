@@ -133,7 +133,7 @@ describe.each(SETTINGS)('S22 %s', (_, raise) => {
   })
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S22.g', digest: 'S22.i', life: 'S22.j', exchanges: 'S22.k', verify: 'S22.l', replay: 'S22.m', reconnect: 'S22.n', revive: 'S22.o', across: 'S22.p', upstream: 'S22.r', shared: 'S22.s',
+    whole: 'S22.g', risk: 'S22.h', digest: 'S22.i', life: 'S22.j', exchanges: 'S22.k', verify: 'S22.l', replay: 'S22.m', reconnect: 'S22.n', revive: 'S22.o', across: 'S22.p', upstream: 'S22.r', shared: 'S22.s',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S22.q] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

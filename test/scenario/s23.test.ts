@@ -198,7 +198,7 @@ describe.each(BROKERED_SETTINGS)('S23 %s', (_, raise) => {
   test('[S23.s] an end in the file that is taken back revives nothing', () => expect(seen.behindReturn).toEqual(CLOSED))
 
   for (const [id, says, prove] of duties.clauses({
-    whole: 'S23.k', digest: 'S23.m', life: 'S23.n', exchanges: 'S23.o', verify: 'S23.p', replay: 'S23.q', reconnect: 'S23.r', revive: 'S23.s', across: 'S23.t', upstream: 'S23.v', shared: 'S23.w',
+    whole: 'S23.k', risk: 'S23.l', digest: 'S23.m', life: 'S23.n', exchanges: 'S23.o', verify: 'S23.p', replay: 'S23.q', reconnect: 'S23.r', revive: 'S23.s', across: 'S23.t', upstream: 'S23.v', shared: 'S23.w',
   })) test(`[${id}] ${says}`, prove)
 
   test('[S23.u] with Redis gone no elevated call passes after the lease, and nothing of what is open', () => duties.provesGone())

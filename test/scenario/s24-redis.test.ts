@@ -9,7 +9,7 @@ import { CallerStream, connectHttp2 } from '../wire/http2-flights.ts'
 import { until } from '../wire/support.ts'
 import { asBroker, ENGINE, opened, type Opened, paced, raiseBrokeredPair, refusedBeside, Runner, type Shown, timesIn } from './brokers.ts'
 import { goneForLonger, isEnforced, type Raised } from './pair.ts'
-import { bearer, type Headers, type Line, OpenStream, recordsAreWhole, tokenFor, word } from './stage.ts'
+import { bearer, type Headers, type Line, OpenStream, recordsAreWhole, risksAreNamed, tokenFor, word } from './stage.ts'
 
 const OPS = 'spiffe://mesh.example/ns/ops/sa/operator'
 const WEB = 'spiffe://mesh.example/ns/web/sa/shop'
@@ -192,12 +192,13 @@ test('[S24.b, S24.f, S24.o, S24.q, S24.r, S24.s] completed through A it is over 
   expect(seen.revoked).toEqual([PASSED, DONE, DONE, OVER])
 })
 
-test('[S24.h, S24.i] attempts on either are on record with their source, and each record is whole', () => {
+test('[S24.h, S24.i, S24.j] attempts on either are on record with their source, and each record is whole', () => {
   const told = (of: readonly Line[], reason: string): readonly string[] => [...new Set(of.filter(line => line['reason'] === reason).map(({ gateway, source }) => `${String(gateway)} ${String(source)}`))]
   expect(told(beside, 'credential_revoked')).toHaveLength(4)
   expect(told(beside, 'credential_invalid')).toHaveLength(3) // the copy came to B from elsewhere
   expect(told(lines.filter(({ session }) => session === run.session), 'binding_broken')).toHaveLength(2)
   recordsAreWhole(lines, run.session, { actors: [ENGINE] })
+  risksAreNamed(lines, pair.a)
 })
 
 test('[S24.u, S24.v] another session\'s traffic on B flows, on the same upstream and on the same HTTP/2 connection', () => expect(seen.others).toEqual([true, true, true, true]))

@@ -9,7 +9,7 @@ import { ClientAuthority, type Leaf, svidLeaf } from '../support/tls.ts'
 import { CallerStream, connectHttp2 } from '../wire/http2-flights.ts'
 import { until } from '../wire/support.ts'
 import { asBroker, ENGINE, factsOf, opened, type Opened, paced, raiseBrokered, refusedBeside, Runner, timesIn } from './brokers.ts'
-import { argumentsAreDigested, bearer, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, recordsAreWhole, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
+import { argumentsAreDigested, bearer, factsIn, type Headers, type Line, linesOf, loadsAsItStands, OpenStream, recordsAreWhole, risksAreNamed, toldAndKept, tokenFor, verifyFindsEveryMissingRecord, word } from './stage.ts'
 
 const OPS = 'spiffe://mesh.example/ns/ops/sa/operator'
 const WEB = 'spiffe://mesh.example/ns/web/sa/shop'
@@ -221,6 +221,8 @@ test('[S24.i] each record names who, for whom, with what it proved, where, what 
   expect(attempts(own(), 'purpose_mismatch')).toHaveLength(3)
   expect(JSON.stringify([lines, beside])).not.toContain(run.token.slice(4))
 })
+
+test('[S24.j] each record names the risk before and after', () => risksAreNamed(lines, gate))
 
 test('[S24.k] each record has the digest of the arguments', () => argumentsAreDigested(lines, run.session, { path: HOST, query: DRAIN, body: '' }))
 

@@ -9,6 +9,7 @@ import { trailFiles } from '../../src/audit/tail.ts'
 import { readTimeline } from '../../src/audit/timeline.ts'
 import { verifyTrail } from '../../src/audit/verify.ts'
 import { load } from '../../src/config/load.ts'
+import type { Policy } from '../../src/core/policy.ts'
 import { type Answer, TestGateway } from '../support/gateway.ts'
 import { RawClient, type RawHead, request, type RawResponse } from '../support/raw-client.ts'
 import type { ShiftedClock } from '../support/shifted-clock.ts'
@@ -199,6 +200,29 @@ export function recordsAreWhole(lines: readonly Line[], session: string, { tenan
     filled(line, [...everywhere, 'reason', 'evaluation'])
     expect(line).toMatchObject({ decision: 'refuse', tenant })
   }
+}
+
+/** Can anything of what is configured move a score, or is a level there for what others tell? */
+const movesRisk = ({ risk: { rules, levels }, routes }: Policy): boolean =>
+  rules.length > 0 || levels.length > 0 || routes.some(({ onMiss, rules: of }) => [onMiss, ...of.map(({ onHit }) => onHit)].some(hit => hit !== null && hit.addRisk > 0))
+
+const isPoints = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value) && value >= 0
+/** What is added may have begun to fall, and records have tenths. */
+const fallen = (points: number): number => points * 0.98 - 0.11
+
+/** 'Each record names the risk before and after', for every request and refusal of a known session; where nothing is configured that moves it both are 0, else somebody's rose. */
+export function risksAreNamed(lines: readonly Line[], { parts: { mirror: { policy } } }: TestGateway): void {
+  const judged = lines.filter(({ kind }) => kind === 'exchange.opened' || kind === 'request.refused' || kind === 'request.intended')
+  const known = judged.filter(({ session }) => session !== null)
+  const risks = known.map(line => {
+    const { before, after } = (line['risk'] ?? {}) as Line // an object where there is one
+    if (!isPoints(before) || !isPoints(after)) throw new Error(`no risk on ${JSON.stringify(line)}`)
+    expect(after, JSON.stringify(line)).toBeGreaterThanOrEqual(fallen(before))
+    return [before, after] as const
+  })
+  for (const kind of ['exchange.opened', 'request.refused']) expect(known.some(line => line['kind'] === kind), kind).toBe(true)
+  expect(risks.some(([, after]) => after > 0), 'a risk that moved').toBe(movesRisk(policy))
+  for (const line of judged.filter(({ session }) => session === null)) expect(line, 'of nobody known').toMatchObject({ risk: null })
 }
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('base64url')
