@@ -268,7 +268,8 @@ export class Ledger {
     if (isOwed) return { record: record as R, facts, rejected: null, position: null, assumed: NO_TALLY, journaled: false, cutOff } // it is in force by what is owed already
     if (!this.#debts.hasRoom) throw cause
     const written = this.#debts.owe({ ref, news, at: now, record: sessionIn(before) }).then(() => this.#journal !== null, (error: unknown) => this.#unwritten(error))
-    const assumed = await this.#mirror.assume({ ...record, version: before?.version ?? 0 }, facts) // the store's next one is newer, whatever it is
+    const version = record.record === 'anchor' ? 0 : (before?.version ?? 0) // the store's next one is newer, whatever it is; an anchor of no version is one that no store has told
+    const assumed = await this.#mirror.assume({ ...record, version }, facts)
     return { record: record as R, facts, rejected: null, position: null, assumed, journaled: await written, cutOff }
   }
 

