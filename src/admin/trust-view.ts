@@ -7,7 +7,7 @@ import type { StepUp } from '../core/step-up.ts'
 import type { Taint } from '../core/taint.ts'
 import { type Upcoming, upcoming } from '../core/upcoming.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
-import type { RiskView } from '../signals/risk/risk.ts'
+import type { RiskView } from '../signals/risk/view.ts'
 import { type Json, timeText } from './answer.ts'
 import type { AdminRoom } from './room.ts'
 

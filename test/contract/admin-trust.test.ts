@@ -1,7 +1,7 @@
 // Principals, scores and explanations as operators ask for them: over a real ledger, mirror and embedded store.
 import { afterEach, describe, expect, test } from 'vitest'
 import type { AnchorNews } from '../../src/core/signal.ts'
-import type { RiskView } from '../../src/signals/risk/risk.ts'
+import type { RiskView } from '../../src/signals/risk/view.ts'
 import type { StepUp, StepUpId } from '../../src/core/step-up.ts'
 import { after, duration } from '../../src/core/time.ts'
 import type { LiveSession } from '../../src/sessions/live-session.ts'

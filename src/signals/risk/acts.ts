@@ -102,9 +102,8 @@ export class Acts {
     const acts = levelAt(this.#parts.policy().risk, mark.at)?.acts
     if (acts === undefined) return
     const note = `risk reached ${mark.name}`
-    const { terminate, shorten } = acts
+    const { terminate, shorten, lock } = acts
     const now = this.#parts.clock.now()
-    const { lock } = acts
     const news: SessionNews | null = terminate ? { kind: 'session.terminated', reason: 'risk' } : shorten !== null ? { kind: 'session.shortened', endsAt: after(now, shorten) } : null
     const ending = news === null ? null : this.#insist(() => this.#each(principal, mark.who, news, note, because))
     const locked = lock === null ? null : await this.#insist(() => this.#lock(mark.who, lock, note, because))

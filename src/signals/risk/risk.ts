@@ -24,9 +24,6 @@ import { Sharing } from './sharing.ts'
 import { type RiskView, viewOf } from './view.ts'
 import { type Attempt, hitOf, isConduct, Watch } from './watch.ts'
 
-export type { Attempt } from './watch.ts'
-export type { RiskView } from './view.ts'
-
 /** What is counted of it. */
 export type RiskWitness = {
   readonly hit: (rule: string) => void

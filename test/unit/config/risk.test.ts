@@ -50,9 +50,10 @@ describe('risk', () => {
   })
 
   test('[RSK10] what stands at a level stands above it too: nobody gains by being trusted less', () => {
-    const { levels } = policyOf({ risk: '{ levels: [{ name: a, at: 20, do: [stepUp] }, { name: b, at: 40, do: [narrow], narrowTo: [tickets:read], keepTenant: true }, { name: c, at: 60, do: [notify, narrow], notify: [oncall] }, { name: d, at: 80, do: [freeze] }] }' }).risk
-    expect(levels.map(({ acts: { notify, stepUp, narrow, freeze } }) => [notify !== null, stepUp, narrow, freeze])).toEqual([
-      [false, true, null, false], [false, true, { to: ['tickets:read'], ownTenant: true }, false], [true, true, { to: null, ownTenant: true }, false], [false, true, { to: null, ownTenant: true }, true],
+    const { levels } = policyOf({ risk: '{ levels: [{ name: a, at: 20, do: [stepUp] }, { name: b, at: 40, do: [narrow], narrowTo: [tickets:read], keepTenant: true }, { name: c, at: 60, do: [notify, narrow], notify: [oncall] }, { name: d, at: 80, do: [freeze] }, { name: e, at: 90, do: [terminate] }, { name: f, at: 99, do: [shorten] }] }' }).risk
+    expect(levels.map(({ acts: { notify, stepUp, narrow, freeze, terminate } }) => [notify !== null, stepUp, narrow, freeze, terminate])).toEqual([
+      [false, true, null, false, false], [false, true, { to: ['tickets:read'], ownTenant: true }, false, false], [true, true, { to: null, ownTenant: true }, false, false],
+      [false, true, { to: null, ownTenant: true }, true, false], [false, true, { to: null, ownTenant: true }, true, true], [false, true, { to: null, ownTenant: true }, true, true],
     ])
   })
 
