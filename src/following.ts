@@ -95,7 +95,7 @@ export class Following {
     if (lost !== null) log.warn({ session: session.id, elevation: elevation.id, approver: lost.by }, 'an approval counts no more')
     if (lost !== null) return 'approval_withdrawn'
     const ticket = elevation.ticket === null ? null : await mirror.anchor(elevation.ticket)
-    const holder = { principal: session.principal, claims: mirror.known(session.key)?.knownClaims ?? null }
+    const holder = { principal: session.principal, claims: mirror.known(session.key)?.knownClaims ?? null, changed: session.overlay.length > 0 }
     if (!mayStillAsk(world, session, elevation, holder)) return 'not_eligible'
     return isStillUnasked(world, elevation, holder, { find: () => ticket }) ? null : 'approval_withdrawn'
   }

@@ -115,7 +115,7 @@ export class SteppingUp {
 
   #caseOf(exchange: Exchange, live: LiveSession): Case {
     const { keeper } = this.#parts
-    const { id, policy, place, evaluation, claims, vouchedUntil, permit: { grant } } = exchange
-    return caseOf({ id, policy, place, evaluation, live, claims: live.claims ?? claims, vouchedUntil }, keeper, keeper.clock.now(), grant.is === 'elevation' ? grant.elevation.id : null)
+    const { id, policy, place, evaluation, claims, vouchedUntil, external, permit: { grant } } = exchange
+    return caseOf({ id, policy, place, evaluation, live, claims, vouchedUntil, external }, keeper, keeper.clock.now(), grant.is === 'elevation' ? grant.elevation.id : null)
   }
 }

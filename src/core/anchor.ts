@@ -1,14 +1,15 @@
 // Shared conditions that sessions and elevations point at: tickets, tasks, runs and the like, windows, what a principal may not do yet, and locks.
 // SPEC: SIG4, ENF8
 import type { ElevationId } from './elevation.ts'
+import type { OutsideEvent, OutsideOutcome } from './outside.ts'
 import { type Position, PURPOSE_KINDS } from './purpose.ts'
 import type { RefusalReason } from './reason.ts'
 import { NO_STANDING, type Standing } from './risk.ts'
 import { type Instant, instant } from './time.ts'
 import type { Override } from './window.ts'
 
-/** `window` is named as configured, `principal` by a digest, `resource` by what is held, `review` by its elevation. */
-export const ANCHOR_KINDS = [...PURPOSE_KINDS, 'window', 'principal', 'resource', 'review'] as const
+/** `window` is named as configured, `principal` by a digest, `resource` by what is held, `review` by its elevation, `event` by source and digest of what names it, `stream` as configured. */
+export const ANCHOR_KINDS = [...PURPOSE_KINDS, 'window', 'principal', 'resource', 'review', 'event', 'stream'] as const
 export type AnchorKind = (typeof ANCHOR_KINDS)[number]
 /** Of a purpose, `name` is `<connector>/<tenant>/<id as the connector returns it>`. */
 export type AnchorRef = { readonly kind: AnchorKind; readonly name: string }
@@ -31,6 +32,10 @@ export type SaidBefore = { readonly facts: TicketFacts; readonly seenAt: Instant
 /** `session`: the key under which the elevation lies. `since`: when it was said last. */
 type Holding = { readonly elevation: ElevationId; readonly session: string; readonly since: Instant; readonly until: Instant }
 
+/** As SSF 1.0 §8.1.2 has them. */
+export const STREAM_STATUSES = ['enabled', 'paused', 'disabled'] as const
+export type StreamStatus = (typeof STREAM_STATUSES)[number]
+
 /** What is known of an anchor beyond that it is open or has ended. */
 export type Matter =
   /** How far an ordered purpose has come: it only goes forward. */
@@ -45,6 +50,12 @@ export type Matter =
   | { readonly is: 'resource'; readonly holder: Holding | null }
   /** An elevation that was taken without asking, to be looked at before an instant. */
   | { readonly is: 'review'; readonly elevation: ElevationId; readonly session: string; readonly profile: string; readonly subject: string; readonly barred: readonly string[]; readonly dueAt: Instant; readonly verdict: 'pending' | 'accepted' | 'rejected' | 'missed'; readonly by: string }
+  /** News from outside: open until somebody has acted on it. `met`: sessions that it meant. */
+  | { readonly is: 'event'; readonly event: OutsideEvent; readonly outcome: OutsideOutcome | null; readonly met: number }
+  /** Of one order and subject: when what was heard last had happened. */
+  | { readonly is: 'order'; readonly at: Instant }
+  /** Who tells of changes in trust. `heardAt`: when it last proved that it does. `statusAt`: since when the status is what it is. */
+  | { readonly is: 'stream'; readonly heardAt: Instant; readonly status: StreamStatus; readonly statusAt: Instant }
 
 /** Pauses alone. */
 export const pausing = (cooling: { readonly [profile: string]: Instant }): Matter => ({ is: 'principal', cooling, ...NO_STANDING })
@@ -72,11 +83,11 @@ export const lineKept = ({ name }: AnchorRef): string | null => (name.startsWith
 export const LOCK_EFFECTS = ['deny', 'freeze', 'baseline'] as const
 export type LockEffect = (typeof LOCK_EFFECTS)[number]
 
-export const SELECTOR_KINDS = ['subject', 'session', 'elevation', 'tenant', 'credential', 'keyId', 'issuer', 'device', 'workload', 'parent', 'route', 'profile', 'issuedBefore', 'all'] as const
+export const SELECTOR_KINDS = ['subject', 'session', 'elevation', 'tenant', 'credential', 'keyId', 'issuer', 'device', 'workload', 'alias', 'parent', 'route', 'profile', 'issuedBefore', 'all'] as const
 export type SelectorKind = (typeof SELECTOR_KINDS)[number]
 /**
  * `subject` takes `issuer|subject` or a bare subject (any issuer); `keyId` likewise `issuer|kid` or a bare kid; `parent` the id of a session, and means those
- * delegated from it; `issuedBefore` milliseconds since the epoch and, behind one space, the subject it is for (nothing is for everybody); `all` nothing.
+ * delegated from it; `alias` what others call it, as `<kind>:<digest>`; `issuedBefore` milliseconds since the epoch and, behind one space, the subject it is for (nothing is for everybody); `all` nothing.
  */
 export type Selector = { readonly kind: SelectorKind; readonly value: string }
 

@@ -2,6 +2,7 @@
 import type { Case } from './checks/check.ts'
 import { authenticatedUntil } from './authentication.ts'
 import { isNewer } from './evidence.ts'
+import { externalUntil } from './external.ts'
 import { earlier, FOREVER, type Instant } from './time.ts'
 
 /** End of the session's newest credential: the one on record, or this request's own when it is newer. */
@@ -18,10 +19,11 @@ export function authenticationEnd({ place: { rule }, claims, now }: Case): Insta
   return asked === null ? FOREVER : authenticatedUntil(asked, claims, now)
 }
 
-/** The earliest of grant end, session end, credential end, the end of what the rule asks of the sign-in, and of what is known of the credential. */
+/** The earliest of grant end, session end, credential end, the end of what the rule asks of the sign-in, of what is known of the credential, and of what was said of it outside. */
 export function deadline(c: Case, grantEnd: Instant): Instant {
   if (c.standing === null) return grantEnd
   const { session, until } = c.standing
   const ofParent = session.brokered?.parent == null ? FOREVER : until // whatever next changes of what it was delegated from
-  return earlier(earlier(earlier(grantEnd, c.vouchedUntil), earlier(ofParent, authenticationEnd(c))), earlier(c.standing.session.endsAt, credentialEnd(c)))
+  const ofAnswers = c.external === null ? c.vouchedUntil : earlier(c.vouchedUntil, externalUntil(c))
+  return earlier(earlier(earlier(grantEnd, ofAnswers), earlier(earlier(ofParent, c.standing.heardUntil), authenticationEnd(c))), earlier(c.standing.session.endsAt, credentialEnd(c)))
 }

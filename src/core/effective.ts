@@ -2,13 +2,14 @@
 // SPEC: ENF3, ENF8, SCP3, ELV6
 import { type Elevation, type ElevationId, isOver } from './elevation.ts'
 import type { Bindings } from './binding.ts'
-import { type AnchorView, endedBy, type Footing, footingOf } from './footing.ts'
+import { type AnchorView, endedBy, type Footing, footingOf, type Holder } from './footing.ts'
 import { keptToBaseline, lockOnElevation, type LockIndex, locksOnRequest, locksOnSession, type ShownToLocks } from './locks.ts'
 import type { Policy } from './policy.ts'
 import { NO_PURPOSES, purposeFit, type Purposes } from './purpose.ts'
 import type { Claims } from './principal.ts'
 import { type Reason, REASONS } from './reason.ts'
 import { levelAt, type LevelActs, NO_ACTS, NO_STANDING, type RiskLevel, type Standing as Trust } from './risk.ts'
+import { type Silence, silenceOn } from './silence.ts'
 import { nextStepUpChange } from './step-up.ts'
 import { isInForce, type Taint } from './taint.ts'
 import { intersection, NO_SCOPE, type Scope, type ScopeName, scopeOf } from './scope.ts'
@@ -50,6 +51,8 @@ export type Effective = {
   readonly frozen: readonly Carrier[]
   /** Elevations of the session that carry nothing, and why. */
   readonly lost: ReadonlyMap<ElevationId, Reason>
+  /** Until when who tells of changes in its trust was heard, where everything is held from then on. */
+  readonly heardUntil: Instant
   /** The next instant at which time alone may change this answer. */
   readonly until: Instant
 }
@@ -91,7 +94,8 @@ function leftByParent(brokered: Brokered, above: Parent, bindings: Bindings, kno
   const all = scopeOf([...baselineOfParent(above, known), ...(toBaseline ? [] : scopesOf(parent.carriers))])
   const within = (scope: Scope): Scope => (brokered.scopes === null ? scope : intersection(brokered.scopes, scope))
   const leave = left(within(all), toBaseline ? NO_SCOPE : within(scopeOf(scopesOf(parent.frozen))), until)
-  return parent.state === 'frozen' || lock?.effect === 'freeze' ? { ...leave, state: 'frozen', reason: 'frozen' } : leave
+  const isHeld = parent.state === 'frozen' || parent.session.demand !== null || lock?.effect === 'freeze' // what has to be shown anew, its parent has to show
+  return isHeld ? { ...leave, state: 'frozen', reason: 'frozen' } : leave
 }
 
 function leaveOf({ brokered, bindings }: Session, parent: ParentView, locks: LockIndex, policy: Policy, now: Instant): Leave {
@@ -117,7 +121,7 @@ function overBy(session: Session, now: Instant, leave: Leave): Own | null {
   return leave.state === 'refused' ? refusedFor(leave.reason ?? 'parent_ended', leave.until) : null // a lock on the parent may lift
 }
 
-function standing(session: Session, locks: LockIndex, now: Instant, leave: Leave, acts: LevelActs | 'unknown'): Own {
+function standing(session: Session, locks: LockIndex, now: Instant, leave: Leave, acts: LevelActs | 'unknown', silence: Silence): Own {
   const ended = overBy(session, now, leave)
   if (ended !== null) return ended
   const until = earlier(earlier(session.endsAt, session.frozen?.until ?? FOREVER), leave.until)
@@ -128,11 +132,12 @@ function standing(session: Session, locks: LockIndex, now: Instant, leave: Leave
   const baselineOnly = (hit !== null && hit.toBaseline) || (acts.narrow !== null && acts.narrow.to === null)
   const held = session.frozen !== null || hit?.lock.effect === 'freeze' || leave.state === 'frozen'
   if (acts.terminate) return refusedFor('risk', bound, !held)
+  if (!held && silence.holds === 'everything') return { state: 'frozen', reason: 'signals_silent', byRisk: false, baselineOnly, until: earlier(bound, silence.until) }
   if (held || acts.freeze) return { state: 'frozen', reason: 'frozen', byRisk: !held, baselineOnly, until: bound }
-  return { state: 'live', reason: null, byRisk: false, baselineOnly, until: bound }
+  return { state: 'live', reason: null, byRisk: false, baselineOnly, until: earlier(bound, silence.until) }
 }
 
-function lossOf(elevation: Elevation, footing: Footing, session: Session, locks: LockIndex, policy: Policy, now: Instant, baselineOnly: boolean): Reason | null {
+function lossOf(elevation: Elevation, footing: Footing, session: Session, locks: LockIndex, policy: Policy, now: Instant, { baselineOnly, silence }: { readonly baselineOnly: boolean; readonly silence: Silence }): Reason | null {
   const { state, profile } = elevation
   if (state.is === 'ended') return state.reason
   if (state.is === 'scheduled' && footing.waits !== null) return 'window_closed'
@@ -146,7 +151,8 @@ function lossOf(elevation: Elevation, footing: Footing, session: Session, locks:
   if (lock !== null && lock.effect !== 'freeze') return 'locked'
   if (state.is === 'suspended' || session.cap.is === 'baseline' || session.barred.includes(profile)) return 'narrowed'
   if (baselineOnly) return 'narrowed'
-  return lock !== null ? 'frozen' : footing.unheard ? 'ticket_unheard' : null
+  if (lock !== null) return 'frozen'
+  return footing.unheard ? 'ticket_unheard' : silence.holds === 'nothing' ? null : 'signals_silent'
 }
 
 /** The first instant at which a lock on an elevation or its profile lifts by itself. */
@@ -196,29 +202,30 @@ export function effective(session: Session, baseline: Scope, anchors: AnchorView
   const acts = level?.acts ?? NO_ACTS
   const levelAbove = levelOn(session, parent)
   const leave = leaveOf(session, parent, locks, policy, now)
-  const own = standing(session, locks, now, leave, trusted === 'unknown' ? 'unknown' : acts)
+  const silence = silenceOn(session.principal, policy.streams, anchors, now)
+  const own = standing(session, locks, now, leave, trusted === 'unknown' ? 'unknown' : acts, silence)
   const taints = taintsOn(session, trust, parent, now)
-  if (own.state === 'refused') return { session, state: own.state, reason: own.reason, byRisk: own.byRisk, level, levelAbove, taints, ceiling: NO_SCOPE, held: NO_SCOPE, baseline: NO_SCOPE, carriers: [], frozen: [], lost: new Map(), until: own.until }
+  if (own.state === 'refused') return { session, state: own.state, reason: own.reason, byRisk: own.byRisk, level, levelAbove, taints, ceiling: NO_SCOPE, held: NO_SCOPE, baseline: NO_SCOPE, carriers: [], frozen: [], lost: new Map(), heardUntil: FOREVER, until: own.until }
   const [limit, ceiling] = [limitOf(session, acts), leave.most]
   const within = (scope: Scope, most: Scope | null): Scope => (most === null ? scope : intersection(scope, most))
   const capped = (scope: Scope): Scope => within(within(scope, limit), ceiling)
   const carriers: Carrier[] = []
   const frozen: Carrier[] = []
   const lost = new Map<ElevationId, Reason>()
-  const holder = { principal: session.principal, claims }
+  const holder: Holder = { principal: session.principal, claims, changed: session.overlay.length > 0 }
   let boundary = FOREVER
   for (const elevation of session.elevations) {
     const footing = isOver(elevation) ? NO_FOOTING : footingOf(elevation, policy, anchors, holder, now)
     boundary = earlier(boundary, footing.until)
-    const loss = lossOf(elevation, footing, session, locks, policy, now, own.baselineOnly)
+    const loss = lossOf(elevation, footing, session, locks, policy, now, { baselineOnly: own.baselineOnly, silence })
     if (loss !== null) lost.set(elevation.id, loss)
     if ((loss !== null && REASONS[loss].loss !== 'freeze') || elevation.state.is !== 'active') continue
     const carries = capped(intersection(elevation.adds, policy.profiles.get(elevation.profile)?.adds ?? NO_SCOPE))
     const kind = loss === null ? carriers : frozen
-    kind.push({ elevation, carries, until: earlier(elevation.state.until, footing.until), schedules: footing.schedules })
+    kind.push({ elevation, carries, until: earlier(earlier(elevation.state.until, footing.until), silence.until), schedules: footing.schedules })
   }
   return {
-    session, state: own.state, reason: own.reason, byRisk: own.byRisk, level, levelAbove, taints, ceiling, held: leave.held, baseline: capped(baseline), carriers: carriers.sort(order), frozen, lost,
+    session, state: own.state, reason: own.reason, byRisk: own.byRisk, level, levelAbove, taints, ceiling, held: leave.held, baseline: capped(baseline), carriers: carriers.sort(order), frozen, lost, heardUntil: silence.freezesAt,
     until: earlier(earlier(earlier(own.until, boundary), nextOf(session, taints, now)), earlier(nextElevationChange(session) ?? FOREVER, profilesUntil(session, locks, now))),
   }
 }

@@ -3,6 +3,7 @@
 import type { AnchorKind, LockEffect, LockId, Matter, Selector } from './anchor.ts'
 import type { Bindings, Drift } from './binding.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
+import type { ClaimChange, Demand } from './outside.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { EndReason, RefusalReason } from './reason.ts'
 import type { Scope } from './scope.ts'
@@ -23,7 +24,7 @@ type Told = {
 }
 
 export type SessionHappening =
-  | { readonly what: 'session.opened'; readonly session: SessionId; readonly key: SessionKey; readonly epoch: string; readonly principal: Principal; readonly credential: Credential; readonly endsAt: Instant; readonly notBefore: Instant | null; readonly bindings: Bindings; readonly brokered: Brokered | null }
+  | { readonly what: 'session.opened'; readonly session: SessionId; readonly key: SessionKey; readonly epoch: string; readonly principal: Principal; readonly credential: Credential; readonly endsAt: Instant; readonly notBefore: Instant | null; readonly bindings: Bindings; readonly aliases: readonly string[]; readonly brokered: Brokered | null }
   | { readonly what: 'binding.drifted'; readonly drift: Drift }
   | { readonly what: 'credential.renewed'; readonly credential: Credential }
   | { readonly what: 'session.narrowed'; readonly cap: Cap; readonly barred: readonly string[] }
@@ -46,7 +47,6 @@ export type SessionHappening =
   | { readonly what: 'elevation.denied' | 'elevation.withdrawn' | 'elevation.expired'; readonly elevation: ElevationId }
   /** `unfinished`: it did not end by itself, and its profile has something to put in order behind it. */
   | { readonly what: 'elevation.ended'; readonly elevation: ElevationId; readonly reason: EndReason; readonly cause: string; readonly unfinished: boolean }
-
   | { readonly what: 'session.tainted'; readonly taint: Taint }
   | { readonly what: 'taints.cleared'; readonly names: readonly TaintName[] | null }
   | { readonly what: 'stepUp.asked'; readonly stepUp: StepUp }
@@ -55,6 +55,9 @@ export type SessionHappening =
   | { readonly what: 'stepUp.satisfied'; readonly stepUp: StepUpId; readonly until: Instant | null }
   | { readonly what: 'stepUp.denied'; readonly stepUp: StepUpId; readonly denier: string }
   | { readonly what: 'stepUp.expired'; readonly stepUp: StepUpId }
+  | { readonly what: 'claims.changed'; readonly changes: readonly ClaimChange[] }
+  | { readonly what: 'proof.demanded'; readonly demand: Demand }
+  | { readonly what: 'proof.given' }
   | { readonly what: 'stepUp.used' | 'stepUp.returned'; readonly stepUp: StepUpId; readonly exchange: string }
 
 export type AnchorHappening =

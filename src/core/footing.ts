@@ -2,7 +2,7 @@
 // by whoever starts one that waited. SPEC: ELV6, ELV10, WIN4, TKT3
 import type { Anchor, AnchorRef, TicketFacts } from './anchor.ts'
 import type { Elevation } from './elevation.ts'
-import type { ConnectorRules, Policy } from './policy.ts'
+import { type ConnectorRules, isEligible, type Policy } from './policy.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { EndReason } from './reason.ts'
 import { after, earlier, FOREVER, type Instant, instant, later } from './time.ts'
@@ -11,7 +11,7 @@ import { type Override, type Standing, windowAt } from './window.ts'
 export type AnchorView = { readonly find: (ref: AnchorRef) => Anchor | null }
 
 /** Who holds it; claims are null where no credential of it was seen here. */
-export type Holder = { readonly principal: Principal; readonly claims: Claims | null }
+export type Holder = { readonly principal: Principal; readonly claims: Claims | null; /** Somebody says that claims are others than its credential shows. */ readonly changed: boolean }
 
 export type Footing = {
   /** Why it ends, or cannot start; null where it holds. */
@@ -76,6 +76,13 @@ function requirementBroken(elevation: Elevation, ticket: Anchor | null, policy: 
   })
 }
 
+/** Of whom somebody says that claims were taken away or changed. */
+function isEligibleStill({ profile, follows }: Elevation, policy: Policy, { principal, claims, changed }: Holder): boolean {
+  if (!changed || claims === null || follows !== null) return true
+  const rules = policy.profiles.get(profile)
+  return rules === undefined || isEligible(rules, principal, claims)
+}
+
 /** `opened`: when the last of those that are open opened. `reopened`: when one of them last opened again, by its calendar or a word; 0 for never. */
 type Open = { readonly waits: Instant | null; readonly opened: Instant | null; readonly reopened: Instant; readonly until: Instant; readonly schedules: readonly string[] }
 const NO_WINDOWS: Open = { waits: null, opened: null, reopened: NEVER, until: FOREVER, schedules: [] }
@@ -121,7 +128,7 @@ export function footingOf(elevation: Elevation, policy: Policy, anchors: AnchorV
   const anchor = ticket === null ? null : anchors.find(ticket)
   const heard = ticket === null ? HEARD : heardOf(policy, ticket, anchor, now)
   const { waits, reopened, until, schedules } = openWithin(elevation.within, policy, anchors, now)
-  const ended = tieBroken(elevation, anchors) ?? heard.ended ?? (ranBefore(elevation, reopened) ? 'window_closed' : null) ?? (!heard.unheard && requirementBroken(elevation, anchor, policy, holder) ? 'ticket_changed' : null)
+  const ended = tieBroken(elevation, anchors) ?? heard.ended ?? (ranBefore(elevation, reopened) ? 'window_closed' : null) ?? (!heard.unheard && requirementBroken(elevation, anchor, policy, holder) ? 'ticket_changed' : null) ?? (isEligibleStill(elevation, policy, holder) ? null : 'not_eligible')
   return { ended, unheard: heard.unheard, waits, until: earlier(heard.until, until), schedules }
 }
 

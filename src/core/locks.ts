@@ -75,11 +75,12 @@ export function moveCutOff(cutOffs: Map<string | null, CutOffsOfOne>, lock: Lock
 
 export const standsAt = (lock: Lock, now: Instant): boolean => lock.state === 'set' && (lock.until === null || lock.until > now)
 
-/** By who it is, by what it is bound to, and by the life it was delegated from. */
-function namesOfSession({ id, principal: { issuer, subject, tenant }, bindings: { device, workload }, brokered }: Session): readonly string[] {
+/** By who it is, by what others call it, by what it is bound to, and by the life it was delegated from. */
+function namesOfSession({ id, principal: { issuer, subject, tenant }, bindings: { device, workload }, aliases, brokered }: Session): readonly string[] {
   const names = [`session:${id}`, `subject:${issuer}|${subject}`, `subject:${subject}`, `tenant:${tenant}`, `issuer:${issuer}`, 'all:']
   if (device !== null) names.push(`device:${device}`)
   if (workload !== null) names.push(`workload:${workload}`)
+  for (const alias of aliases) names.push(`alias:${alias}`)
   if (brokered !== null && brokered.parent !== null) names.push(`parent:${brokered.parent.id}`)
   return names
 }

@@ -3,6 +3,7 @@
 import type { BindingModes } from './binding.ts'
 import type { SubjectCondition, TaskCondition } from './condition.ts'
 import type { Limits } from './elevation.ts'
+import type { AliasKind } from './outside.ts'
 import { type Proof, PURPOSE_KINDS, type PurposeKind } from './purpose.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { Route, RouteTable } from './route.ts'
@@ -96,11 +97,27 @@ export function purposeTold(kinds: readonly PurposeKind[], sources: ReadonlyMap<
 
 export const proofOf = ({ from: { is } }: PurposeSource): Proof => (is === 'header' ? 'stated' : is === 'claim' ? 'claimed' : 'signed')
 
+/** Somebody who tells of changes in trust, and on whom the elevated depend. */
+export type StreamRules = {
+  /** Of its `stream` anchor. */
+  readonly name: string
+  /** Of whose principals it tells. */
+  readonly issuers: readonly string[]
+  /** Only of these tenants; empty is any. */
+  readonly tenants: readonly string[]
+  /** It was not heard of for so long: it is silent. */
+  readonly freshness: Duration
+  /** What becomes of their sessions then: elevations are held, or everything is. */
+  readonly onSilence: 'suspend' | 'freeze'
+}
+
 type BaselineEntry = { readonly when: SubjectCondition | null; readonly scopes: Scope }
 
 export type SessionRules = {
   /** Claims after issuer, tenant, subject and client that make the key; empty takes `sid`, else the key, else `jti`. */
   readonly key: readonly string[]
+  /** Claims that news from outside names sessions and their users by. */
+  readonly aliases: { readonly [K in AliasKind]?: string }
   readonly credentialEnd: 'cut' | 'ignore'
   /** What a change of each does to a request. */
   readonly bind: BindingModes
@@ -141,6 +158,8 @@ export type Policy = {
   readonly windows: ReadonlyMap<string, Schedule>
   readonly connectors: ReadonlyMap<string, ConnectorRules>
   readonly risk: RiskPolicy
+  /** Those with a freshness. */
+  readonly streams: readonly StreamRules[]
 }
 
 /** Union of all baseline entries whose `when` holds; an entry that cannot be evaluated gives nothing. */

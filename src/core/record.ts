@@ -16,7 +16,7 @@ export const refName = (ref: RecordRef): string => `${ref.kind}/${ref.name}`
 /** Selectors under which a live session is found: what an index of the store holds. */
 export function indexOf(session: Session): readonly Selector[] {
   if (session.state.is !== 'live') return [{ kind: 'session', value: session.id }]
-  const { principal, credential, brokered, bindings: { device, workload } } = session
+  const { principal, credential, brokered, aliases, bindings: { device, workload } } = session
   return [
     { kind: 'session', value: session.id },
     { kind: 'subject', value: `${principal.issuer}|${principal.subject}` },
@@ -25,6 +25,7 @@ export function indexOf(session: Session): readonly Selector[] {
     { kind: 'issuer', value: principal.issuer },
     { kind: 'credential', value: credential.id },
     ...(brokered?.parent == null ? [] : [{ kind: 'parent', value: brokered.parent.id } as const]),
+    ...aliases.map(value => ({ kind: 'alias', value }) as const),
     ...(device === null ? [] : [{ kind: 'device', value: device } as const]),
     ...(workload === null ? [] : [{ kind: 'workload', value: workload } as const]),
   ]

@@ -3,6 +3,7 @@
 import type { Anchor, Lock } from './anchor.ts'
 import { type Elevation, type ElevationId, type ElevationState, isOver, ownBudget } from './elevation.ts'
 import type { AnchorFact, LockFact, SessionFact } from './fact.ts'
+import { withChanges } from './overlay.ts'
 import { ENDED_ELEVATIONS_KEPT, LIVE, NO_CAP, type Session } from './session.ts'
 import { isCovering, STEP_UPS_KEPT, type StepUp, type StepUpId, type StepUpState } from './step-up.ts'
 import { withTaint } from './taint.ts'
@@ -11,7 +12,7 @@ import { type Instant, instant, later } from './time.ts'
 type Opened = Extract<SessionFact, { what: 'session.opened' }>
 
 const opened = (fact: Opened): Session => ({
-  record: 'session', key: fact.key, id: fact.session, epoch: fact.epoch, version: fact.version, principal: fact.principal, bindings: fact.bindings, brokered: fact.brokered, drifts: [],
+  record: 'session', key: fact.key, id: fact.session, epoch: fact.epoch, version: fact.version, principal: fact.principal, bindings: fact.bindings, aliases: fact.aliases, overlay: [], demand: null, brokered: fact.brokered, drifts: [],
   openedAt: fact.at, credential: fact.credential, endsAt: fact.endsAt, cap: NO_CAP, barred: [], frozen: null, elevations: [], stepUps: [], taints: [],
   state: LIVE, notBefore: fact.notBefore,
 })
@@ -94,6 +95,9 @@ function changed(session: Session, fact: Exclude<SessionFact, Opened>): Partial<
     case 'stepUp.expired': return turned(session, fact.stepUp, { is: 'expired', at: fact.at })
     case 'stepUp.used': return withStepUp(session, fact.stepUp, ({ used }) => ({ used: [...used, fact.exchange] }))
     case 'stepUp.returned': return withStepUp(session, fact.stepUp, ({ used }) => ({ used: used.filter(exchange => exchange !== fact.exchange) }))
+    case 'claims.changed': return { overlay: withChanges(session.overlay, fact.changes) }
+    case 'proof.demanded': return { demand: fact.demand }
+    case 'proof.given': return { demand: null }
     case 'elevation.ended': return { elevations: moved(session, fact.elevation, { is: 'ended', at: fact.at, reason: fact.reason }) }
   }
 }

@@ -2,6 +2,7 @@
 // What a record holds is Authority: changed only by Signals, versioned, folded from facts. SPEC: SES2-SES8
 import type { Bindings, Drift } from './binding.ts'
 import type { Elevation } from './elevation.ts'
+import type { ClaimChange, Demand } from './outside.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { Purposes } from './purpose.ts'
 import type { EndReason } from './reason.ts'
@@ -67,6 +68,12 @@ export type Session = {
   readonly version: number
   readonly principal: Principal
   readonly bindings: Bindings
+  /** What others call it: see `ALIAS_KINDS`. */
+  readonly aliases: readonly string[]
+  /** Claims that changed behind its credential. */
+  readonly overlay: readonly ClaimChange[]
+  /** What it has to show anew before anything of it goes on; null for nothing. */
+  readonly demand: Demand | null
   /** null where its own credential opened it. */
   readonly brokered: Brokered | null
   /** Told once each. */

@@ -3,6 +3,7 @@
 import type { LockEffect, LockId, Matter, Selector } from './anchor.ts'
 import type { Bindings, Drift } from './binding.ts'
 import type { Elevation, ElevationId } from './elevation.ts'
+import type { ClaimChange, Demand } from './outside.ts'
 import type { Claims, Principal } from './principal.ts'
 import type { EndReason, RefusalReason } from './reason.ts'
 import type { LevelMark } from './risk.ts'
@@ -31,7 +32,7 @@ type News = {
 export type Shrinking = { readonly adds: Scope | null; readonly for: Duration | null; readonly uses: number | null; readonly params: Elevation['params'] | null }
 
 export type SessionNews =
-  | { readonly kind: 'session.opened'; readonly key: SessionKey; readonly session: SessionId; readonly epoch: string; readonly principal: Principal; readonly credential: Credential; readonly endsAt: Instant; readonly bindings: Bindings; readonly brokered: Brokered | null }
+  | { readonly kind: 'session.opened'; readonly key: SessionKey; readonly session: SessionId; readonly epoch: string; readonly principal: Principal; readonly credential: Credential; readonly endsAt: Instant; readonly bindings: Bindings; readonly aliases: readonly string[]; readonly brokered: Brokered | null }
   | { readonly kind: 'binding.drifted'; readonly drift: Drift }
   | { readonly kind: 'credential.renewed'; readonly credential: Credential }
   | { readonly kind: 'session.narrowed'; readonly to: 'baseline' | Scope | null; readonly elevations: readonly ElevationId[] }
@@ -67,11 +68,17 @@ export type SessionNews =
   | { readonly kind: 'stepUp.used'; readonly stepUp: StepUpId; readonly exchange: string }
   /** It was not dispatched after all. */
   | { readonly kind: 'stepUp.returned'; readonly stepUp: StepUpId; readonly exchange: string }
+  /** Somebody who vouches for them says that they are others now. */
+  | { readonly kind: 'claims.changed'; readonly changes: readonly ClaimChange[] }
+  /** It has to show anew who it is. */
+  | { readonly kind: 'proof.demanded'; readonly demand: Demand }
   | { readonly kind: 'time.passed' }
 
 export type AnchorNews =
   | { readonly kind: 'anchor.opened'; readonly matter: Matter | null }
   | { readonly kind: 'anchor.ended'; readonly matter: Matter | null }
+  /** News from outside that somebody is answered for: it must not be lost any more. */
+  | { readonly kind: 'event.taken'; readonly matter: Extract<Matter, { is: 'event' }> }
   /** An ordered purpose went on. */
   | { readonly kind: 'anchor.advanced'; readonly position: number; readonly value: string }
   /** A principal is trusted less: its score crossed a level. */
@@ -98,7 +105,7 @@ export type SignalOf<K extends SignalKind> = Extract<Signal, { kind: K }>
 /** News that only takes away: committed without a version check, durable before it is acknowledged, never refused. */
 const RESTRICTIVE: ReadonlySet<SignalKind> = new Set<SignalKind>([
   'session.narrowed', 'session.frozen', 'session.shortened', 'session.terminated', 'session.lapsed',
-  'elevation.denied', 'elevation.withdrawn', 'elevation.ended', 'elevation.spent', 'session.tainted', 'stepUp.denied', 'stepUp.used',
-  'anchor.ended', 'anchor.advanced', 'risk.rose', 'principal.tainted', 'lock.set', 'time.passed',
+  'elevation.denied', 'elevation.withdrawn', 'elevation.ended', 'elevation.spent', 'session.tainted', 'stepUp.denied', 'stepUp.used', 'claims.changed', 'proof.demanded',
+  'anchor.ended', 'anchor.advanced', 'event.taken', 'risk.rose', 'principal.tainted', 'lock.set', 'time.passed',
 ])
 export const isRestrictive = (kind: SignalKind): boolean => RESTRICTIVE.has(kind)

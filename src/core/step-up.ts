@@ -2,7 +2,8 @@
 // its session until it is answered, and what was answered covers what it was asked for. SPEC: STU1-STU6
 import type { Case } from './checks/check.ts'
 import type { Grant } from './decision.ts'
-import type { RiskLevel } from './risk.ts'
+import type { Effective } from './effective.ts'
+import type { Demand } from './outside.ts'
 import { after, type Duration, FOREVER, type Instant } from './time.ts'
 
 export type StepUpId = string & { readonly stepUp: unique symbol }
@@ -88,18 +89,21 @@ export const isComplete = ({ by, all, given }: Pick<StepUp, 'by' | 'all' | 'give
 /** Methods that change nothing (RFC 9110 §9.2.1). */
 const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'QUERY'])
 
-export type StepUpNeed = { readonly rules: StepUpRules; readonly because: string }
+/** `whole`: of the whole session and from outside, so that nothing that was shown before covers it. */
+export type StepUpNeed = { readonly rules: StepUpRules; readonly because: string; readonly whole: boolean }
+
+export const needOfDemand = ({ by, all, because }: Demand, terms: StepUpRules): StepUpNeed => ({ rules: { ...terms, by, all, covers: 'session', uses: null, for: null }, because, whole: true })
 
 /** What this request has to be stepped up for; null for nothing. A rule's own terms go before the level's, and whoever it was delegated from hands on what is asked of them. */
-export function stepUpNeeded({ place: { rule }, evaluation: { action }, policy }: Case, grant: Grant, { level: its, levelAbove }: { readonly level: RiskLevel | null; readonly levelAbove: RiskLevel | null }): StepUpNeed | null {
+export function stepUpNeeded({ place: { rule }, evaluation: { action }, policy }: Case, grant: Grant, { level: its, levelAbove }: Pick<Effective, 'level' | 'levelAbove'>): StepUpNeed | null {
   const own = rule?.stepUp ?? null
-  if (own !== null && own.at === 0) return { rules: own.rules, because: rule?.name ?? '' }
+  if (own !== null && own.at === 0) return { rules: own.rules, because: rule?.name ?? '', whole: false }
   const high = own === null ? null : its !== null && its.at >= own.at ? its : levelAbove !== null && levelAbove.at >= own.at ? levelAbove : null
-  if (own !== null && high !== null) return { rules: own.rules, because: high.name }
+  if (own !== null && high !== null) return { rules: own.rules, because: high.name, whole: false }
   const level = its?.acts.stepUp === true ? its : levelAbove
   if (level === null || !level.acts.stepUp) return null
   const reading = grant.is === 'baseline' && READING.has(action.method) && action.upgrade === null
-  return reading ? null : { rules: policy.risk.stepUp, because: level.name }
+  return reading ? null : { rules: policy.risk.stepUp, because: level.name, whole: false }
 }
 
 export function coveredBy({ place: { rule }, evaluation: { action: { method }, resource: { host, path }, context } }: Pick<Case, 'place' | 'evaluation'>, { covers }: Pick<StepUpRules, 'covers'>): Covered {

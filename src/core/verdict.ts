@@ -9,6 +9,7 @@ import { deadline } from './deadline.ts'
 import { misfit, shownUntil } from './grant.ts'
 import { keptToBaseline, lockOnElevation, locksOnSession } from './locks.ts'
 import { REASONS, type Reason } from './reason.ts'
+import { isForDemand } from './overlay.ts'
 import type { Rule } from './route.ts'
 import { covers } from './scope.ts'
 import { lapsed } from './step-up.ts'
@@ -72,7 +73,9 @@ function finish(elevation: Elevation, c: Case, reason: Reason, { whole, finishUn
 /** What was shown anew and counts no more, or was refused, is not waited for: that ends what is open. */
 function answered(refusal: Refusal, c: Case, openedAt: Instant): Refusal {
   const need = refusal.reason === 'step_up_required' ? needOf(c) : null
-  const over = need === null || c.standing === null ? null : lapsed(c.standing.session.stepUps, c, need.rules, openedAt)
+  if (need === null || c.standing === null) return refusal
+  const { session } = c.standing
+  const over = lapsed(need.whole ? session.stepUps.filter(stepUp => isForDemand(session, stepUp)) : session.stepUps, c, need.rules, openedAt)
   return over === null ? refusal : refuse(over)
 }
 

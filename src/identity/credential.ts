@@ -100,6 +100,8 @@ export type Verified = {
   readonly claims: Claims
   readonly evidence: Evidence
   readonly key: SessionKey
+  /** What others call the session: see `aliases.ts`. */
+  readonly aliases: readonly string[]
   readonly binding: TokenBinding | null
   readonly workload: string | null
   readonly knownUntil: Instant | null

@@ -2,10 +2,12 @@
 // SPEC: SES10, SES12, SES15
 import { createSecretKey } from 'node:crypto'
 import type { Evidence } from '../core/evidence.ts'
+import type { Claims } from '../core/principal.ts'
 import type { SessionKey } from '../core/session.ts'
 import { duration, type Instant } from '../core/time.ts'
 import { BoundedMap } from '../runtime/bounded-map.ts'
 import type { Clock } from '../runtime/clock.ts'
+import { type AliasNames, aliasesOf } from './aliases.ts'
 import { CertificateVerifier, certifiedBy } from './certificate-verifier.ts'
 import { type AnyVerifier, type Choices, choicesOf, choose, pick, readLine } from './choice.ts'
 import { type AnyProvider, type Identification, invalid, type Presented, type Refused, type TokenBinding } from './credential.ts'
@@ -27,6 +29,8 @@ type IdentifierOptions = {
   readonly digestKey: Uint8Array
   /** `sessions.key` of the configuration. */
   readonly sessionKey: readonly string[]
+  /** Claims by which sessions are called from outside. */
+  readonly aliases: AliasNames
   /** Where proofs are remembered, for all gateways. */
   readonly marks: Marks
   /** Whether DPoP proofs must hold a nonce of ours, now. */
@@ -57,21 +61,24 @@ export class Identifier {
   /** Told of every credential, by its digest, to which its provider said no. */
   onDenied: (provider: string, digest: string) => void = () => undefined
 
-  constructor(providers: ReadonlyMap<string, AnyProvider>, { clock, digestKey, sessionKey, marks, sessions, wantsNonces }: IdentifierOptions) {
+  constructor(providers: ReadonlyMap<string, AnyProvider>, { clock, digestKey, sessionKey, aliases, marks, sessions, wantsNonces }: IdentifierOptions) {
     if (digestKey.byteLength < 32) throw new RangeError('the digest key has at least 32 bytes')
     this.#clock = clock
     this.#nonces = new Nonces(digestKey, NONCE_SLOT, 0)
     this.#wantsNonces = wantsNonces
     this.#possession = new Possession(clock, marks, this.#nonces, wantsNonces)
     this.#remembered = Math.min(REMEMBERED_MOST, Math.max(REMEMBERED_LEAST, sessions))
-    this.#keying = { digestKey: createSecretKey(digestKey), names: [] }
-    this.replace(providers, sessionKey)
+    this.#keying = { digestKey: createSecretKey(digestKey), names: [], aliases: {} }
+    this.replace(providers, sessionKey, aliases)
   }
 
+  /** What others would call a session of such a credential. */
+  aliases(issuer: string, claims: Claims): readonly string[] { return aliasesOf(this.#keying.digestKey, this.#keying.aliases, issuer, claims) }
+
   /** Takes over a new configuration. A provider that did not change keeps what it verified, unless session keys are made differently now. */
-  replace(providers: ReadonlyMap<string, AnyProvider>, sessionKey: readonly string[]): void {
-    const sameKeys = JSON.stringify(sessionKey) === JSON.stringify(this.#keying.names)
-    if (!sameKeys) this.#keying = { ...this.#keying, names: [...sessionKey] }
+  replace(providers: ReadonlyMap<string, AnyProvider>, sessionKey: readonly string[], aliases: AliasNames = this.#keying.aliases): void {
+    const sameKeys = JSON.stringify([sessionKey, aliases]) === JSON.stringify([this.#keying.names, this.#keying.aliases])
+    if (!sameKeys) this.#keying = { ...this.#keying, names: [...sessionKey], aliases }
     const verifiers = new Map<string, AnyVerifier>()
     for (const [name, provider] of providers) {
       const known = this.#verifiers.get(name)

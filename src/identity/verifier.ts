@@ -4,6 +4,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../runtime/clock.ts'
 import type { Lane } from '../runtime/http-client.ts'
 import { type CredentialFault, type Identification, invalid, type Proven, type Provider, type Refused, type VerifiedAnswer } from './credential.ts'
+import { type AliasNames, aliasesOf } from './aliases.ts'
 import { sessionKeyOf } from './session-key.ts'
 import type { TokenCache } from './token-cache.ts'
 
@@ -22,8 +23,8 @@ export type Shown = {
   readonly issuer: string | null
 }
 
-/** How session keys are made. */
-export type Keying = { readonly digestKey: KeyObject; readonly names: readonly string[] }
+/** How session keys are made, and what else a session is called by. */
+export type Keying = { readonly digestKey: KeyObject; readonly names: readonly string[]; readonly aliases: AliasNames }
 
 /** What says nothing of the credential: nobody could be asked. */
 const SILENCE: ReadonlySet<CredentialFault> = new Set<CredentialFault>(['busy', 'introspection_unavailable', 'review_unavailable', 'keys_unavailable', 'marks_unavailable'])
@@ -35,9 +36,9 @@ export const isDefinite = ({ reason, detail }: Refused): boolean => reason !== '
 type Underway = { readonly answer: Promise<Identification>; denied: boolean }
 
 /** What a provider proved, with the session it belongs to. */
-export function answerOf(provider: string, proven: Proven, { digestKey, names }: Keying): VerifiedAnswer {
+export function answerOf(provider: string, proven: Proven, { digestKey, names, aliases }: Keying): VerifiedAnswer {
   const { principal, claims, evidence, mark, binding, workload, knownUntil } = proven
-  return { is: 'verified', verified: { provider, principal, claims, evidence, key: sessionKeyOf(digestKey, names, proven), binding, workload, knownUntil, opens: mark.is !== 'session' } }
+  return { is: 'verified', verified: { provider, principal, claims, evidence, key: sessionKeyOf(digestKey, names, proven), aliases: aliasesOf(digestKey, aliases, principal.issuer, claims), binding, workload, knownUntil, opens: mark.is !== 'session' } }
 }
 
 export class Verifier {

@@ -53,7 +53,7 @@ async function lapseOverdue(room: ProxyRoom, live: LiveSession, now: Instant): P
   const idleFrom = after(mayBeIdle(room, live) ? await room.mirror.seenAnywhere(live) : live.lastSeen, idle)
   const news = { id: newSignalId(), by: 'timekeeper', note: '' }
   if (record.endsAt <= now) await room.ledger.applyToSession(record.key, { kind: 'time.passed', ...news }, record.endsAt)
-  else if (idleFrom <= now && live.pins === 0) await room.ledger.applyToSession(record.key, { kind: 'session.lapsed', reason: 'idle', ...news }, idleFrom)
+  else if (idleFrom <= now && live.pins === 0 && record.frozen === null) await room.ledger.applyToSession(record.key, { kind: 'session.lapsed', reason: 'idle', ...news }, idleFrom)
   else return false
   return true
 }
@@ -84,7 +84,7 @@ export async function sessionOf(room: ProxyRoom, verified: Verified, route: stri
     const endsAt = after(now, mirror.policy.sessions.max)
     const opened = await ledger.applyToSession(verified.key, {
       kind: 'session.opened', key: verified.key, session: newSessionId(), epoch: room.store.epochOf(sessionRef(verified.key)), principal: verified.principal,
-      credential: credentialOf(verified), endsAt, bindings: boundBy(verified.evidence, shower.workload, shower.sourceAddress, mirror.policy.sessions.bind), brokered: null, id: newSignalId(), by: 'caller', note: '',
+      credential: credentialOf(verified), endsAt, bindings: boundBy(verified.evidence, shower.workload, shower.sourceAddress, mirror.policy.sessions.bind), aliases: verified.aliases, brokered: null, id: newSignalId(), by: 'caller', note: '',
     })
     if (opened.rejected !== null) return refuse(reasonOf(opened.rejected.rejected))
     if (opened.record === null) continue

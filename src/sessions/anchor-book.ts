@@ -7,6 +7,7 @@ import type { Policy } from '../core/policy.ts'
 import type { Session } from '../core/session.ts'
 import type { Trusted } from '../core/effective.ts'
 import { type LevelMark, NO_STANDING } from '../core/risk.ts'
+import { isHeard } from '../core/silence.ts'
 import { after, instant } from '../core/time.ts'
 import type { LiveSession } from './live-session.ts'
 import { ENDED_ANCHOR_KEPT } from './placement.ts'
@@ -51,6 +52,7 @@ export class AnchorBook implements AnchorView {
   readonly #store: SessionStore
   readonly #entries = new Map<string, Entry>()
   #windows: Policy['windows'] = new Map()
+  #streams: Policy['streams'] = []
   readonly #learned: (sessions: readonly LiveSession[]) => void
 
   /** @param learned these sessions are tied to an anchor that is known now */
@@ -102,11 +104,23 @@ export class AnchorBook implements AnchorView {
   take(anchor: Anchor, assumed = false): readonly LiveSession[] {
     const entry = this.#entries.get(refName({ kind: anchor.kind, name: anchor.name }))
     if (entry === undefined || (entry.anchor !== null && (assumed ? isFurther(entry.anchor, anchor) : !isNewer(anchor, entry.anchor)))) return []
+    const before = entry.known ? entry.anchor : null
     entry.anchor = anchor
     entry.known = true
     see(entry)
-    return [...entry.tied]
+    return anchor.kind === 'stream' ? this.#whomItHolds(before, anchor) : [...entry.tied]
   }
+
+  /** Nobody where it was heard of all the time. */
+  #whomItHolds(before: Anchor | null, { name, matter: now }: Anchor): readonly LiveSession[] {
+    const rules = this.#streams.find(stream => stream.name === name)
+    const was = before?.matter?.is === 'stream' ? before.matter : null
+    if (rules === undefined || now?.is !== 'stream' || (now.status === 'enabled' && isHeard(was, rules, now.heardAt))) return []
+    return this.#everyone()
+  }
+
+  /** Every session is tied to its principal. */
+  #everyone(): readonly LiveSession[] { return [...new Set([...this.#entries.values()].flatMap(({ ref: { kind }, tied }) => (kind === 'principal' ? [...tied] : [])))] }
 
   /** Those that something here stands on, as far as they are known. */
   *tied(): Iterable<Anchor> {
@@ -148,13 +162,15 @@ export class AnchorBook implements AnchorView {
     for (let i = 0; i < entries.length; i += READ_AT_ONCE) await Promise.all(entries.slice(i, i + READ_AT_ONCE).map(({ ref }) => this.#know(ref)))
   }
 
-  /** An operator's word on a window counts for whoever asks about it, also where no session is tied to it. Never rejects. */
-  keepWindows({ windows }: Pick<Policy, 'windows'>): Promise<unknown> {
+  /** An operator's word on a window, and whether a stream was heard of, count for whoever asks about them, also where no session is tied to them. Never rejects. */
+  keepStanding({ windows, streams }: Pick<Policy, 'windows' | 'streams'>): Promise<unknown> {
     this.#windows = windows
-    return Promise.all([...windows.keys()].map(name => this.#entry({ kind: 'window', name })).filter(({ known }) => !known).map(({ ref }) => this.#learn(ref)))
+    this.#streams = streams
+    const refs = [...[...windows.keys()].map(name => ({ kind: 'window', name }) as const), ...streams.map(({ name }) => ({ kind: 'stream', name }) as const)]
+    return Promise.all(refs.map(ref => this.#entry(ref)).filter(({ known }) => !known).map(({ ref }) => this.#learn(ref)))
   }
 
-  #isIdle({ ref: { kind, name }, tied }: Entry): boolean { return tied.size === 0 && !(kind === 'window' && this.#windows.has(name)) }
+  #isIdle({ ref: { kind, name }, tied }: Entry): boolean { return tied.size === 0 && !(kind === 'window' && this.#windows.has(name)) && !(kind === 'stream' && this.#streams.some(stream => stream.name === name)) }
 
   /** Asks for anchors before a session tied to them is taken in. */
   async knowAll(refs: readonly RecordRef[]): Promise<void> {
@@ -192,6 +208,7 @@ export class AnchorBook implements AnchorView {
     entry.anchor = record !== null && record.record === 'anchor' ? record : null
     entry.known = true
     see(entry)
-    if (entry.tied.size > 0) this.#learned([...entry.tied])
+    const whom = ref.kind === 'stream' ? this.#everyone() : [...entry.tied]
+    if (whom.length > 0) this.#learned(whom)
   }
 }

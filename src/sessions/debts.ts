@@ -43,9 +43,15 @@ export class Debts {
   get size(): number { return this.#owed.length }
   has(ref: RecordRef): boolean { return this.#owed.length > 0 && this.#byRecord.has(refName(ref)) }
 
-  /** Is there room for one more? */
-  get hasRoom(): boolean {
-    if (this.#owed.length < OWED_MAX) return true
+  /** That very news of it, by whoever brought it again. */
+  owes(ref: RecordRef, news: Signal): boolean {
+    const operation = operationOf(ref, news)
+    return this.has(ref) && this.#owed.some(debt => debt.operation === operation)
+  }
+
+  /** Is there room for one more? Half of it is kept from news whose sender brings it again: ends need it. */
+  hasRoomFor({ kind }: RecordRef): boolean {
+    if (this.#owed.length < (kind === 'event' ? OWED_MAX / 2 : OWED_MAX)) return true
     this.onFull()
     return false
   }

@@ -15,7 +15,8 @@ import { lockAhead } from './ahead.ts'
 import { Debts, operationOf } from './debts.ts'
 import type { Journal } from './journal.ts'
 import type { Journaled } from './journal/entries.ts'
-import { type Mirror, NO_TALLY } from './mirror.ts'
+import { NO_TALLY } from './change.ts'
+import type { Mirror } from './mirror.ts'
 import { type Applied, type Doing, isSameLife, type Known, sessionIn, UNKNOWN } from './doing.ts'
 import { isAwaited, stepOf } from './news.ts'
 import { placement } from './placement.ts'
@@ -78,7 +79,7 @@ export class Ledger {
   /** Settles behind the commit: in every session tied to the anchor elevations end, or start. */
   async applyToAnchor(ref: AnchorRef, signal: AnchorSignal): Promise<Applied<Anchor>> {
     const applied = await this.#apply<Anchor>(ref, signal, null, { stored: () => null, now: () => this.#mirror.anchors.known(ref) })
-    if (applied.position !== null) this.#settlement.ofAnchor(ref, signal)
+    if (applied.position !== null && ref.kind !== 'event') this.#settlement.ofAnchor(ref, signal)
     return applied
   }
 
@@ -131,7 +132,7 @@ export class Ledger {
     try {
       await this.#again(said.ref, said.news, said.record)
     } catch (error) {
-      if (isUnreachable(error) || !this.#debts.hasRoom) throw error
+      if (isUnreachable(error) || !this.#debts.hasRoomFor(said.ref)) throw error
       await this.#debts.owe(said).catch((unwritten: unknown) => this.#unwritten(unwritten))
     }
   }
@@ -148,9 +149,9 @@ export class Ledger {
   }
 
   /** A session whose very opening was lost is opened as it was, so that its end finds it. */
-  async #bearAgain(ref: RecordRef, { id, key, epoch, principal, credential, endsAt, bindings, brokered }: Session, { id: signal, by }: Signal): Promise<void> {
+  async #bearAgain(ref: RecordRef, { id, key, epoch, principal, credential, endsAt, bindings, aliases, brokered }: Session, { id: signal, by }: Signal): Promise<void> {
     if ((await this.#store.load(ref)) !== null) return
-    await this.#again(ref, { kind: 'session.opened', key, session: id, epoch, principal, credential, endsAt, bindings, brokered, id: `${signal}.birth` as Signal['id'], by, note: 'said again' }, null) // likewise
+    await this.#again(ref, { kind: 'session.opened', key, session: id, epoch, principal, credential, endsAt, bindings, aliases, brokered, id: `${signal}.birth` as Signal['id'], by, note: 'said again' }, null) // likewise
   }
 
   // ---- the write
@@ -177,10 +178,12 @@ export class Ledger {
     return false
   }
 
-  /** A session that is over, by this or before, takes those delegated from it along. */
+  /** A session that is over, by this or before, takes those delegated from it along; one whose claims changed may have lost what its elevations stand on. */
   async #commit<R extends StoredRecord>(doing: Doing, known: Known, attempts = isRestrictive(doing.news.kind) ? ATTEMPTS_TAKING : ATTEMPTS): Promise<Applied<R>> {
     const applied = await this.#tryCommit<R>(doing, known, attempts)
-    if (isRestrictive(doing.news.kind)) this.#settlement.ofEnded(sessionIn(applied.record), doing.news)
+    const session = sessionIn(applied.record)
+    if (isRestrictive(doing.news.kind)) this.#settlement.ofEnded(session, doing.news)
+    if (doing.news.kind === 'claims.changed' && session !== null) this.#settlement.behind(this.#settlement.ofSession(session))
     return applied
   }
 
@@ -264,9 +267,9 @@ export class Ledger {
     const cutOff = isUnreachable(cause)
     const { record, facts, rejected } = stepOf(ref, news)(before, now)
     if (rejected !== null || record === null) throw cause
-    const isOwed = facts.length === 0 && stepOf(ref, news)(known.stored(), now).facts.length > 0
+    const isOwed = this.#debts.owes(ref, news) || (facts.length === 0 && stepOf(ref, news)(known.stored(), now).facts.length > 0)
     if (isOwed) return { record: record as R, facts, rejected: null, position: null, assumed: NO_TALLY, journaled: false, cutOff } // it is in force by what is owed already
-    if (!this.#debts.hasRoom) throw cause
+    if (!this.#debts.hasRoomFor(ref)) throw cause
     const written = this.#debts.owe({ ref, news, at: now, record: sessionIn(before) }).then(() => this.#journal !== null, (error: unknown) => this.#unwritten(error))
     const version = record.record === 'anchor' ? 0 : (before?.version ?? 0) // the store's next one is newer, whatever it is; an anchor of no version is one that no store has told
     const assumed = await this.#mirror.assume({ ...record, version }, facts)

@@ -2,6 +2,7 @@
 // anything behind its decisions does. SPEC: ENF1, ENF2, SES7
 import type { Effective } from '../core/effective.ts'
 import type { Evidence } from '../core/evidence.ts'
+import { overlaid } from '../core/overlay.ts'
 import type { Claims } from '../core/principal.ts'
 import type { Scope } from '../core/scope.ts'
 import type { AnchorRef } from '../core/anchor.ts'
@@ -25,8 +26,11 @@ export class LiveSession extends Holder {
   claims: Claims | null
   /** The credential they are from: an older one teaches nothing. */
   newest: Evidence | null = null
-  /** Those of its newest credential, or what its broker said it has; null where its baseline is unknown here. */
-  get knownClaims(): Claims | null { return this.claims ?? this.record.brokered?.claims ?? null }
+  /** Those of its newest credential, or what its broker said it has, with what changed behind it; null where its baseline is unknown here. */
+  get knownClaims(): Claims | null {
+    const shown = this.claims ?? this.record.brokered?.claims ?? null
+    return shown === null || this.record.overlay.length === 0 ? shown : this.#overlaid(shown)
+  }
 
   /** Where what belongs to its principal is kept: the same for every life under its key. */
   readonly principal: AnchorRef
@@ -40,6 +44,14 @@ export class LiveSession extends Holder {
   /** Used since the last look of the eviction. */
   recent = true
   view: { readonly world: number; readonly baseline: Scope; readonly effective: Effective } | null = null
+
+  #counted: { readonly shown: Claims; readonly overlay: Session['overlay']; readonly claims: Claims } | null = null
+
+  #overlaid(shown: Claims): Claims {
+    const { overlay, credential } = this.record
+    if (this.#counted?.shown !== shown || this.#counted.overlay !== overlay) this.#counted = { shown, overlay, claims: overlaid(shown, overlay, this.newest?.issuedAt ?? credential.issuedAt) }
+    return this.#counted.claims
+  }
 
   constructor(record: Session, claims: Claims | null, lastSeen: Instant) {
     super()

@@ -2,9 +2,13 @@
 // move it, and one that overtakes the reading wins. SPEC: ENF8, STO16
 import { type Lock, type Selector, selectorName } from '../core/anchor.ts'
 import { cutOffsAmong, type LockIndex, moveCutOff } from '../core/locks.ts'
+import { after, duration, type Instant } from '../core/time.ts'
 import type { SessionStore } from './store.ts'
 
 const PAGE = 500
+/** Locks looked at for each newcomer, and how long one stays behind its end: clocks of two gateways. */
+const LOOKS = 4
+const KEPT_OVER = duration(60_000)
 
 /** Versions begin anew when a lock was forgotten: after its end, or long after it was lifted, when it is not here any more. Clocks of two gateways say nothing. */
 const isNewer = (lock: Lock, known: Lock): boolean => lock.version > known.version || (known.until !== null && lock.since >= known.until)
@@ -16,6 +20,8 @@ export class LockBook {
   /** Announced while all of them are read. */
   #overtaken: Map<string, Lock> | null = null
   #reading: Promise<void> = Promise.resolve()
+  /** Where the look for those that are over has come. */
+  #round: Iterator<Lock> = this.#records.values()
   index: LockIndex
 
   constructor(store: SessionStore) {
@@ -51,6 +57,7 @@ export class LockBook {
         cursor = page.next
       }
       this.#records = new Map()
+      this.#round = this.#records.values()
       for (const [name, lock] of [...found, ...overtaken]) this.#keep(name, lock)
       this.#cutOffs = cutOffsAmong(this.#records.values())
       this.index = this.#indexed()
@@ -71,7 +78,23 @@ export class LockBook {
     if (!assumed && known !== undefined && !isNewer(lock, known)) return false
     if (lock.state === 'lifted') this.#records.delete(name)
     else this.#records.set(name, lock)
+    this.#dropOver(lock.since)
     return true
+  }
+
+  /** Those that lifted by themselves make way, a few at a time: automatic ones come and go. @param now of whoever set the newest one */
+  #dropOver(now: Instant): void {
+    for (let looks = 0; looks < LOOKS; looks++) {
+      const next = this.#round.next()
+      if (next.done === true) {
+        this.#round = this.#records.values()
+        return
+      }
+      const { value: lock } = next
+      if (lock.until === null || after(lock.until, KEPT_OVER) > now) continue
+      this.#records.delete(selectorName(lock.selector))
+      if (lock.selector.kind === 'issuedBefore') moveCutOff(this.#cutOffs, { ...lock, state: 'lifted' })
+    }
   }
 
   /** The index is the records themselves; a new one tells that something changed. */

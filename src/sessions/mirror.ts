@@ -15,23 +15,19 @@ import { isNewerSession, type Session, type SessionKey } from '../core/session.t
 import type { Instant } from '../core/time.ts'
 import { AnchorBook } from './anchor-book.ts'
 import { Arrivals } from './arrivals.ts'
+import { type ChangeListener, NO_TALLY } from './change.ts'
 import { Doubts } from './doubts.ts'
 import { KinBook } from './kin-book.ts'
 import { Holder, type LiveSession } from './live-session.ts'
+import { concernedBy } from './lock-reach.ts'
 import { LockBook } from './lock-book.ts'
 import { SessionBook } from './session-book.ts'
 import { SessionReader } from './session-reader.ts'
 import type { Announcement, Reach, SessionStore, Tally, Watcher } from './store.ts'
 
-export const NO_TALLY: Tally = { continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 }
-
 const LOCAL: Pick<Watcher, 'lost' | 'confirmed'> = { lost: async () => {}, confirmed: () => {} }
 /** A session is asked for before a refusal at most once in so many milliseconds. */
 const ASKED_EVERY = 50
-
-/** What changed: these sessions, or everything (a lock, the policy). */
-export type Change = { readonly sessions: readonly LiveSession[] | 'all'; readonly announcement: Announcement | null }
-type ChangeListener = (change: Change) => Promise<Tally>
 
 export class Mirror {
   readonly anonymous = new Holder()
@@ -83,12 +79,12 @@ export class Mirror {
   get evicted(): number { return this.#sessions.evicted }
   all(): Iterable<LiveSession> { return this.#sessions.all() }
   /** Those that something here stands on. */
-  get anchors(): Pick<AnchorBook, 'known' | 'tied' | 'countTied'> { return this.#anchors }
+  get anchors(): Pick<AnchorBook, 'find' | 'known' | 'tied' | 'countTied'> { return this.#anchors }
 
   /** Begins to listen and reads every lock; once, before the first request. @param also what else a store has to tell that gateways share */
   start(also: Pick<Watcher, 'lost' | 'confirmed'> = LOCAL): Promise<unknown> {
     this.#store.subscribe({ heard: announcement => this.heard(announcement), doubted: refs => this.doubted(refs), reach: selector => this.onSurvey(selector), ...also })
-    return Promise.all([this.#lockBook.read(), this.#anchors.keepWindows(this.#policy)])
+    return Promise.all([this.#lockBook.read(), this.#anchors.keepStanding(this.#policy)])
   }
 
   /** The session of a key when it is known here, whatever its state, and so is what it was delegated from. No I/O. */
@@ -120,7 +116,7 @@ export class Mirror {
     live.newest = from
     live.view = null
     const scopes = (of: Claims): string => baselineOf(this.#policy, live.record.principal, of).join()
-    const isOther = before === null ? this.#kin.hasChildren(live.record.key) : scopes(before) !== scopes(claims) || !isSameAuthentication(before, claims)
+    const isOther = before === null ? this.#kin.hasChildren(live.record.key) : scopes(before) !== scopes(claims) || !isSameAuthentication(before, claims) || live.record.overlay.length > 0
     if (isOther) void this.touched([live])
   }
 
@@ -142,7 +138,7 @@ export class Mirror {
 
   /** As it is, asked from the store where it is not known here; null when it was never opened or ended. */
   anchor(ref: AnchorRef): Promise<Anchor | null> { return this.#anchors.ask(ref) }
-  /** The lock that stands on a selector, as known here. */
+  /** Likewise the lock on a selector. */
   lock(selector: Selector): Lock | null { return this.#lockBook.find(selector) }
 
   /** Takes restrictive news over that no store has confirmed: in force here as if it had been announced, and no version to compare with. */
@@ -150,11 +146,11 @@ export class Mirror {
     const announcement = this.#unannounced(record, facts)
     this.onAnnounced(announcement)
     if (record.record === 'anchor') return this.#heardAnchor(record, announcement, true)
-    if (record.record === 'lock') return this.#lockBook.take(record, true) ? this.#worldChanged(announcement) : Promise.resolve(NO_TALLY)
+    if (record.record === 'lock') return this.#lockBook.take(record, true) ? this.#lockMoved(record, announcement) : Promise.resolve(NO_TALLY)
     const live = this.#sessions.get(record.key)
     if (live === undefined) return Promise.resolve(NO_TALLY)
     void this.#replace(live, live.stored)
-    return this.onChange({ sessions: this.#kin.withBelow([live]), announcement })
+    return this.onChange({ sessions: this.#kin.withBelow([live]), anonymous: false, announcement })
   }
 
   /** A level that is about to be told of a principal is in force here already. @param facts that will tell of it */
@@ -167,7 +163,6 @@ export class Mirror {
 
   /** What is kept of a principal of which a session is here. */
   trusted(principal: AnchorRef): Trusted { return this.#anchors.trusted(principal) }
-
   /** Every lock known here. */
   standingLocks(): readonly Lock[] { return this.#lockBook.all() }
 
@@ -212,7 +207,7 @@ export class Mirror {
   /** Swaps the policy: everything is judged again under the new one. */
   replacePolicy(policy: Policy): Promise<Tally> {
     this.#policy = policy
-    void this.#anchors.keepWindows(policy)
+    void this.#anchors.keepStanding(policy)
     return this.#worldChanged(null)
   }
 
@@ -220,7 +215,13 @@ export class Mirror {
   touched(sessions: readonly LiveSession[]): Promise<Tally> { return this.#moved(sessions, null) }
 
   #moved(sessions: readonly LiveSession[], announcement: Announcement | null): Promise<Tally> {
-    return this.onChange({ sessions: this.#stale(sessions), announcement })
+    return this.onChange({ sessions: this.#stale(sessions), anonymous: false, announcement })
+  }
+
+  #lockMoved({ selector }: Lock, announcement: Announcement): Promise<Tally> {
+    const concerned = concernedBy(selector, this.#sessions.all())
+    if (concerned?.anonymous === true) this.anonymous.stamp++
+    return concerned === null ? this.#worldChanged(announcement) : this.onChange({ ...concerned, sessions: this.#stale(concerned.sessions), announcement })
   }
 
   /** What was decided on them, and on those delegated from them, stands no more. */
@@ -239,7 +240,7 @@ export class Mirror {
     this.onAnnounced(announcement)
     if (record.record === 'session') return this.#heardSession(record, announcement)
     if (record.record === 'anchor') return this.#heardAnchor(this.amend(record), announcement)
-    return this.#lockBook.take(this.amend(record)) ? this.#worldChanged(announcement) : Promise.resolve(NO_TALLY)
+    return this.#lockBook.take(this.amend(record)) ? this.#lockMoved(record, announcement) : Promise.resolve(NO_TALLY)
   }
 
   #heardSession(record: Session, announcement: Announcement | null): Promise<Tally> {
@@ -251,7 +252,7 @@ export class Mirror {
     }
     if (!isNewerSession(record, live.stored)) return live.early?.version === record.version ? live.early.judged : Promise.resolve(NO_TALLY)
     const asking = this.#replace(live, record)
-    const judged = this.onChange({ sessions: this.#kin.withBelow([live]), announcement })
+    const judged = this.onChange({ sessions: this.#kin.withBelow([live]), anonymous: false, announcement })
     return asking === null ? judged : asking.then(() => judged) // what was given carries nothing before its conditions are known
   }
 
@@ -283,7 +284,7 @@ export class Mirror {
     this.#world++
     this.anonymous.stamp++
     for (const live of this.#sessions.all()) live.stamp++
-    return this.onChange({ sessions: 'all', announcement })
+    return this.onChange({ sessions: 'all', anonymous: true, announcement })
   }
 
   #taken(live: LiveSession): void {
@@ -297,4 +298,3 @@ export class Mirror {
     this.onEvicted(live)
   }
 }
-

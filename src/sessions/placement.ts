@@ -1,6 +1,6 @@
 // Where a record is found and how long it is kept: longer than anything it could still refuse. Pure. SPEC: STO8, STO10, SES6
 import type { Anchor } from '../core/anchor.ts'
-import { indexOf, type StoredRecord, tiesOf } from '../core/record.ts'
+import { indexOf, type RecordRef, type StoredRecord, tiesOf } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
 import { isInForce } from '../core/taint.ts'
 import { after, duration, type Instant, instant, later } from '../core/time.ts'
@@ -13,18 +13,25 @@ const LIFTED_KEPT = duration(DAY)
 const TOMBSTONE_SLACK = duration(7 * DAY)
 /** No elevation lives as long as these: what still points at a forgotten anchor has ended before. */
 const OPEN_ANCHOR_KEPT = duration(90 * DAY)
-/** The shortest that any anchor is kept after its last change. */
+/** The shortest that any anchor which sessions stand on is kept after its last change. */
 export const ENDED_ANCHOR_KEPT = duration(30 * DAY)
+/** News from outside is known again for as long as a source may say it: a week, and what clocks are off by. */
+const ACTED_ON_KEPT = duration(8 * DAY)
+
+/** Where news is found that nobody has acted on yet. */
+export const OPEN_NEWS: RecordRef = { kind: 'event', name: 'open' }
 
 /** Where a record is found and when it may be forgotten. */
 export function placement(record: StoredRecord, now: Instant): Pick<Commit, 'index' | 'ties' | 'forgetAt'> {
   if (record.record === 'session') return { index: indexOf(record), ties: tiesOf(record), forgetAt: sessionForgetAt(record) }
   if (record.record === 'lock') return { index: [], ties: [], forgetAt: record.state === 'lifted' ? after(now, LIFTED_KEPT) : record.until }
-  return { index: [], ties: [], forgetAt: anchorForgetAt(record, now) }
+  return { index: [], ties: record.matter?.is === 'event' && record.state === 'open' ? [OPEN_NEWS] : [], forgetAt: anchorForgetAt(record, now) }
 }
 
 /** A principal is kept as long as anything that it touched keeps it from elsewhere; what has no end, until an operator clears it. */
 function anchorForgetAt({ state, matter }: Anchor, now: Instant): Instant | null {
+  if (matter?.is === 'order') return after(now, ENDED_ANCHOR_KEPT)
+  if (matter?.is === 'event' && state === 'ended') return after(now, ACTED_ON_KEPT)
   const taints = matter?.is === 'principal' ? matter.taints.filter(taint => isInForce(taint, now)) : []
   if (taints.some(({ until }) => until === null)) return null
   return taints.reduce((at, { until }) => later(at, until ?? at), after(now, state === 'open' ? OPEN_ANCHOR_KEPT : ENDED_ANCHOR_KEPT))

@@ -8,7 +8,7 @@ import type { StoredRecord } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
 
 /** Members that came later. */
-const SESSION: Pick<Session, 'bindings' | 'brokered' | 'drifts' | 'stepUps' | 'taints'> = { bindings: NOT_BOUND, brokered: null, drifts: [], stepUps: [], taints: [] }
+const SESSION: Pick<Session, 'bindings' | 'aliases' | 'overlay' | 'demand' | 'brokered' | 'drifts' | 'stepUps' | 'taints'> = { bindings: NOT_BOUND, aliases: [], overlay: [], demand: null, brokered: null, drifts: [], stepUps: [], taints: [] }
 const MATTER: Pick<Anchor, 'matter'> = { matter: null }
 const PLAIN_TIE: Pick<Tie, 'position' | 'level'> = { position: null, level: null }
 /** Of the one stage there was. */
@@ -32,5 +32,5 @@ export function inPresentForm(record: StoredRecord): StoredRecord {
   if (record.record === 'anchor') return presentAnchor(record)
   if (record.record !== 'session') return record
   const elevations = record.elevations.every(elevation => 'revision' in elevation && elevation.ties.every(tie => 'level' in tie)) ? record.elevations : record.elevations.map(presentElevation)
-  return 'bindings' in record && 'stepUps' in record && elevations === record.elevations ? record : { ...SESSION, ...record, elevations }
+  return 'bindings' in record && 'stepUps' in record && 'overlay' in record && elevations === record.elevations ? record : { ...SESSION, ...record, elevations }
 }

@@ -96,7 +96,7 @@ export class Settlement {
   async #ofElevations(session: Session, because: string): Promise<void> {
     if (session.state.is !== 'live' || session.elevations.every(isOver)) return
     const anchors = await this.#anchorsOf(session)
-    const holder: Holder = { principal: session.principal, claims: this.#ports.claimsOf(session) }
+    const holder: Holder = { principal: session.principal, claims: this.#ports.claimsOf(session), changed: session.overlay.length > 0 }
     const now = this.#ports.now()
     for (const elevation of session.elevations) {
       if (isOver(elevation)) continue

@@ -92,7 +92,8 @@ export class Timekeeper {
     const credentials = credentialEnd === 'cut' ? [live.record.credential.expiresAt ?? FOREVER, live.newest?.expiresAt ?? FOREVER] : []
     const now = this.#clock.now()
     const bounds = [this.#mirror.effective(live, now).until, ...credentials].filter(at => at > now)
-    return bounds.reduce(earlier, instant(Math.max(live.lastSeen + idle, now + 1))) // one that was idle before it was taken in is looked at at once
+    const idleFrom = live.record.frozen === null ? instant(Math.max(live.lastSeen + idle, now + 1)) : FOREVER // one that was idle before it was taken in is looked at at once
+    return bounds.reduce(earlier, idleFrom)
   }
 
   #arm(at: Instant): void {
@@ -128,7 +129,7 @@ export class Timekeeper {
   async #look(live: LiveSession, now: Instant): Promise<void> {
     if (live.record.state.is !== 'live' || this.#mirror.byId(live.record.id) !== live) return // it made way in memory; whoever took its place is watched itself
     const { idle } = this.#mirror.policy.sessions
-    const idleFrom = live.lastSeen + idle <= now ? instant((await this.#mirror.seenAnywhere(live)) + idle) : null
+    const idleFrom = live.record.frozen === null && live.lastSeen + idle <= now ? instant((await this.#mirror.seenAnywhere(live)) + idle) : null
     if (idleFrom !== null && idleFrom <= now) {
       await this.#ledger.applyToSession(live.record.key, { kind: 'session.lapsed', reason: 'idle', id: newSignalId(), by: 'timekeeper', note: '' }, idleFrom)
       return

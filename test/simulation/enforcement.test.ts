@@ -55,8 +55,8 @@ function policyOf({ baseline, profiles, closed, credentialEnd }: Variant): Polic
   const routes = [route('api', '/**', PATHS.filter(path => !path.startsWith('/other'))), route('other', '/other/**', ['/other/b'])]
   const profile = ([name, adds]: readonly [string, readonly string[]]) => ({ ...PLAIN_PROFILE, name, title: name, adds, for: duration(60_000), max: duration(60_000) })
   return {
-    digest: JSON.stringify([baseline, profiles, closed]), routes, table: routeTable(routes), profiles: new Map(Object.entries(profiles).map(entry => [entry[0], profile(entry)])), purposes: new Map(), brokers: new Map(), identities: [], windows: new Map(), connectors: new Map(), risk: NO_RISK,
-    sessions: { key: [], credentialEnd, bind: { key: 'required', workload: 'required', device: 'off', source: 'off', tenant: 'required' }, idle: duration(86_400_000), max: duration(86_400_000), frozenFor: duration(86_400_000), baseline: [{ when: null, scopes: baseline }], exchangesPerSession: 1_000 },
+    digest: JSON.stringify([baseline, profiles, closed]), routes, table: routeTable(routes), profiles: new Map(Object.entries(profiles).map(entry => [entry[0], profile(entry)])), purposes: new Map(), brokers: new Map(), identities: [], windows: new Map(), streams: [], connectors: new Map(), risk: NO_RISK,
+    sessions: { key: [], aliases: {}, credentialEnd, bind: { key: 'required', workload: 'required', device: 'off', source: 'off', tenant: 'required' }, idle: duration(86_400_000), max: duration(86_400_000), frozenFor: duration(86_400_000), baseline: [{ when: null, scopes: baseline }], exchangesPerSession: 1_000 },
   }
 }
 
@@ -162,7 +162,7 @@ class Twin {
     const id = this.#id('ses') as SessionId // a test word
     const mark = this.model.lives[who]?.mark ?? null
     const endsAt = now + 240_000
-    await this.news(who, { kind: 'session.opened', key: keyOf(who), session: id, epoch: this.store.epochOf(sessionRef(keyOf(who))), principal: { kind: 'agent', ...names, client: 'app', owner: null, actor: null }, credential: credentialOf(shown), endsAt: instant(endsAt), bindings: shownBy(who).bound, brokered: null })
+    await this.news(who, { kind: 'session.opened', key: keyOf(who), session: id, epoch: this.store.epochOf(sessionRef(keyOf(who))), principal: { kind: 'agent', ...names, client: 'app', owner: null, actor: null }, credential: credentialOf(shown), endsAt: instant(endsAt), bindings: shownBy(who).bound, aliases: [], brokered: null })
     const live = await this.mirror.load(keyOf(who))
     if (live === null) throw new Error('a session that was opened is not there')
     this.mirror.learn(live, NO_CLAIMS, evidenceOf(who, shown))
@@ -199,7 +199,7 @@ class Twin {
     const evaluation = evaluationOf(ask)
     const route = routeOf(policy.table, evaluation.resource)
     if (typeof route === 'string') throw new Error(route)
-    const inquiry = { id: this.#id('exc'), policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, live: anonymous ? null : (this.lives[who] ?? null), claims: NO_CLAIMS, vouchedUntil: FOREVER, risk: NOT_RISKED }
+    const inquiry = { id: this.#id('exc'), policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, live: anonymous ? null : (this.lives[who] ?? null), claims: NO_CLAIMS, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
     const decision = evaluate(caseOf(inquiry, this.keeper, this.clock.now(), null))
     expect(`${path} ${decision.effect}`, JSON.stringify(decision)).toBe(`${path} ${this.model.verdict(ask) === 'open' ? 'permit' : 'refuse'}`)
     if (decision.effect === 'refuse') return count('refused')
@@ -395,7 +395,7 @@ const anchors = fc.tuple(fc.constantFrom(...TICKETS), fc.constantFrom('opened' a
 
 const SELECTED: { readonly [K in SelectorKind]: (caller: number, twin: Twin) => string } = {
   subject: caller => (caller === 1 ? 'bob' : `${CALLERS[caller]?.issuer}|ann`), session: (caller, twin) => twin.life(caller).id, tenant: caller => CALLERS[caller]?.tenant ?? '', credential: (caller, twin) => twin.life(caller).newest.id,
-  issuer: caller => CALLERS[caller]?.issuer ?? '', route: caller => (caller === 0 ? 'api' : 'other'), elevation: caller => `elv_nobody${caller}`, profile: caller => (caller === 0 ? 'fix' : 'hot'), keyId: (caller, twin) => twin.life(caller).newest.keys[caller === 1 ? 0 : 1] ?? '', device: caller => `laptop-${caller}`, workload: caller => `spiffe://test/${caller}`, parent: (caller, twin) => twin.life(caller).id, issuedBefore: (caller, twin) => [`${twin.model.now} https://one.test|ann`, String(twin.model.now), `${twin.model.now} ann`][caller] ?? '', all: () => '',
+  issuer: caller => CALLERS[caller]?.issuer ?? '', route: caller => (caller === 0 ? 'api' : 'other'), elevation: caller => `elv_nobody${caller}`, profile: caller => (caller === 0 ? 'fix' : 'hot'), keyId: (caller, twin) => twin.life(caller).newest.keys[caller === 1 ? 0 : 1] ?? '', device: caller => `laptop-${caller}`, workload: caller => `spiffe://test/${caller}`, alias: caller => `sid:${caller}`, parent: (caller, twin) => twin.life(caller).id, issuedBefore: (caller, twin) => [`${twin.model.now} https://one.test|ann`, String(twin.model.now), `${twin.model.now} ann`][caller] ?? '', all: () => '',
 }
 const selected = fc.tuple(fc.constantFrom(...SELECTOR_KINDS), who)
 const locks = fc.tuple(selected, fc.constantFrom(...LOCK_EFFECTS), maybe(seconds)).map(([[kind, caller], effect, span]) =>

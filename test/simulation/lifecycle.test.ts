@@ -94,7 +94,10 @@ function follow(account: Account, before: Session | null, signal: SessionSignal,
     case 'session.resumed': { account.frozen = false; return }
     case 'session.shortened': { account.endsAt = Math.min(account.endsAt, signal.endsAt); return }
     case 'session.terminated': { end(account, now, true, before?.state.is === 'revoked', before?.credential.issuedAt ?? null); return }
-    case 'session.lapsed': { end(account, now, false, false, null); return }
+    case 'session.lapsed': {
+      if (signal.reason !== 'idle' || !account.frozen) end(account, now, false, false, null) // nobody gets out of being frozen by waiting
+      return
+    }
     case 'mark.cleared': { account.mark = null; return }
     case 'elevation.denied': case 'elevation.withdrawn': {
       if (before?.elevations.find(({ id }) => id === signal.elevation)?.state.is === 'requested') account.mayRun.delete(signal.elevation)
@@ -118,7 +121,7 @@ function follow(account: Account, before: Session | null, signal: SessionSignal,
       if (before !== null && deniesForGood(before, signal, now)) end(account, now, true, false, before.credential.issuedAt)
       return
     }
-    case 'session.tainted': case 'taints.cleared': case 'stepUp.asked': case 'stepUp.answered': case 'stepUp.used': case 'stepUp.returned':
+    case 'session.tainted': case 'taints.cleared': case 'claims.changed': case 'proof.demanded': case 'stepUp.asked': case 'stepUp.answered': case 'stepUp.used': case 'stepUp.returned':
     case 'session.opened': case 'binding.drifted': case 'credential.renewed': case 'elevation.approved': case 'elevation.started': case 'elevation.deferred': case 'elevation.spent': case 'elevation.extended':
   }
 }

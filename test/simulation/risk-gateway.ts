@@ -91,7 +91,7 @@ export class Gateway {
     const key = keyOf(principal)
     await this.#intake.session(key, {
       kind: 'session.opened', key, session: `ses_${principal.subject}_${++this.#made}` as SessionId, epoch: this.#store.epochOf(sessionRef(key)), principal, // a test word
-      credential: { id: principal.subject, keyId: null, issuedAt: null, expiresAt: null }, endsAt: after(this.#clock.now(), LASTS), bindings: NOT_BOUND, brokered: null,
+      credential: { id: principal.subject, keyId: null, issuedAt: null, expiresAt: null }, endsAt: after(this.#clock.now(), LASTS), bindings: NOT_BOUND, aliases: [], brokered: null,
     }, WORD)
     this.#mirror.learn(await this.#live(principal), NO_CLAIMS, evidenceOf(principal))
   }
@@ -113,7 +113,7 @@ export class Gateway {
     const id = `exc_${++this.#made}`
     const attempt: Attempt = { id, live, claims: NO_CLAIMS, evaluation, place }
     const attempted = this.#risk.attempted(attempt)
-    const reason = this.#judge({ id, policy, place, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER })
+    const reason = this.#judge({ id, policy, place, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER, external: null })
     if (reason !== null) return this.#look(live, reason, this.#risk.refused(attempt, reason))
     this.#risk.passed(live, step.bytes, true, place)
     return this.#look(live, reason, attempted)

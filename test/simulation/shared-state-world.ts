@@ -53,7 +53,7 @@ export function openAt({ ledger, store }: Desk, key: SessionKey, session: Sessio
   const endsAt = instant(START + 24 * HOUR)
   return ledger.applyToSession(key, {
     ...word(), kind: 'session.opened', key, session, epoch: store.epochOf(sessionRef(key)), endsAt,
-    principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: subjectOf(key), client: 'app', owner: null, actor: null }, credential: { id: `cred_${session}`, keyId: null, issuedAt: instant(START + HOUR + after), expiresAt: endsAt }, bindings: NOT_BOUND, brokered: null,
+    principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: subjectOf(key), client: 'app', owner: null, actor: null }, credential: { id: `cred_${session}`, keyId: null, issuedAt: instant(START + HOUR + after), expiresAt: endsAt }, bindings: NOT_BOUND, aliases: [], brokered: null,
   })
 }
 

@@ -23,11 +23,15 @@ function remembering<M extends Matter | null>(held: Matter | null, told: M): M |
   return { ...told, was: isAlike(facts, told.facts) ? was : [{ facts, seenAt }, ...was].slice(0, WAS_MAX) }
 }
 
-const opens: AnchorRule<'anchor.opened'> = ({ kind, name }, anchor, { matter }) => [{ what: 'anchor.opened', kind, name, matter: remembering(anchor?.matter ?? null, matter) }]
+/** News that was acted on is over for good. */
+const opens: AnchorRule<'anchor.opened'> = ({ kind, name }, anchor, { matter }) => (anchor?.matter?.is === 'event' ? NOTHING : [{ what: 'anchor.opened', kind, name, matter: remembering(anchor?.matter ?? null, matter) }])
+/** Once: what was taken, and perhaps acted on, is none again. */
+const takes: AnchorRule<'event.taken'> = ({ kind, name }, anchor, { matter }) => (anchor === null ? [{ what: 'anchor.opened', kind, name, matter }] : NOTHING)
 const ends: AnchorRule<'anchor.ended'> = ({ kind, name }, anchor, { matter }) => [{ what: 'anchor.ended', kind, name, matter: remembering(anchor?.matter ?? null, matter) }]
 /** Open or over already: only what is known of it may be new. */
 function same(ref: AnchorRef, anchor: Anchor | null, { matter }: { readonly matter: Matter | null }): Outcome<AnchorHappening> {
   const held = anchor?.matter ?? null
+  if (held?.is === 'event') return NOTHING // it was taken, and perhaps acted on, once
   const next = matter === null ? null : remembering(held, matter)
   return next === null || isAlike(next, held) ? NOTHING : tells(ref, next)
 }
@@ -39,8 +43,16 @@ const advances: AnchorRule<'anchor.advanced'> = (ref, anchor, { position, value 
 const isHeldByOther = (held: Matter | null, wanted: Matter, now: Instant): boolean =>
   held?.is === 'resource' && wanted.is === 'resource' && held.holder !== null && wanted.holder !== null && held.holder.elevation !== wanted.holder.elevation && held.holder.until > now
 
+type Stream = Extract<Matter, { is: 'stream' }>
+function heardMore(held: Stream, told: Stream): Stream {
+  const { status, statusAt } = told.statusAt > held.statusAt ? told : held
+  return { is: 'stream', heardAt: later(held.heardAt, told.heardAt), status, statusAt }
+}
+
 /** What is further stays. A pause that runs is never made shorter; one that is over makes way. */
 function merged(held: Matter | null, told: Matter, now: Instant): Matter {
+  if (held?.is === 'order' && told.is === 'order') return held.at >= told.at ? held : told
+  if (held?.is === 'stream' && told.is === 'stream') return heardMore(held, told)
   if (held?.is === 'progress' && told.is === 'progress') return held.position >= told.position ? held : told
   if (held?.is === 'window' && told.is === 'window') return { ...told, reopened: later(held.reopened, told.reopened) }
   if (held?.is !== 'principal' || told.is !== 'principal') return remembering(held, told)
@@ -98,9 +110,9 @@ const told: AnchorRule<'anchor.told'> = (ref, anchor, { matter }, now) => {
 const OF_PRINCIPALS = { 'risk.rose': rises, 'risk.fell': falls, 'principal.tainted': taints, 'principal.cleared': clears } as const
 
 export const ANCHOR_TABLE: { readonly [S in Anchor['state'] | 'absent']: AnchorRow } = {
-  absent: { 'anchor.opened': opens, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
-  open: { 'anchor.opened': same, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
-  ended: { 'anchor.opened': opens, 'anchor.ended': same, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
+  absent: { 'event.taken': takes, 'anchor.opened': opens, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
+  open: { 'event.taken': takes, 'anchor.opened': same, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
+  ended: { 'event.taken': takes, 'anchor.opened': opens, 'anchor.ended': same, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
 }
 
 type LockRule<S> = (lock: Lock, signal: S, now: Instant) => Outcome<LockHappening>

@@ -1,7 +1,8 @@
-// Opening, renewing and ending a life. An ended life never comes back; the next one starts at baseline. SPEC: SES3-SES6
+// Opening, renewing and ending a life. An ended life never comes back; the next one starts at baseline. SPEC: SES3-SES6, OUT5, OUT6
 import { isNewDrift } from '../drift.ts'
 import type { SessionHappening } from '../fact.ts'
 import type { EndReason } from '../reason.ts'
+import { isAfter } from '../outside.ts'
 import { type Credential, isMarked, type Session } from '../session.ts'
 import type { SignalOf } from '../signal.ts'
 import type { Instant } from '../time.ts'
@@ -11,17 +12,25 @@ import { NOTHING, type Outcome, reject, type SessionRule } from './rule.ts'
 
 type Opening = SignalOf<'session.opened'>
 
-const birth = ({ session, key, epoch, principal, credential, endsAt, bindings, brokered }: Opening, notBefore: Instant | null): SessionHappening =>
-  ({ what: 'session.opened', session, key, epoch, principal, credential, endsAt, notBefore, bindings, brokered })
+const birth = ({ session, key, epoch, principal, credential, endsAt, bindings, aliases, brokered }: Opening, notBefore: Instant | null): SessionHappening =>
+  ({ what: 'session.opened', session, key, epoch, principal, credential, endsAt, notBefore, bindings, aliases, brokered })
 
 export const openFirst = (signal: Opening): Outcome<SessionHappening> => [birth(signal, null)]
+
+/** What somebody outside said of its caller outlives the life in which it was said, until a newer credential shows otherwise. */
+function carried({ overlay, demand }: Session, { issuedAt }: Credential): readonly SessionHappening[] {
+  const changes = overlay.filter(change => !isAfter(issuedAt, change))
+  const answers = demand !== null && demand.by.includes('signIn') && !demand.all // a newer credential may come of a sign-in, and of nothing else that is asked for
+  const isAsked = demand !== null && (!answers || issuedAt === null || issuedAt <= demand.since)
+  return [...(changes.length === 0 ? [] : [{ what: 'claims.changed', changes } as const]), ...(isAsked ? [{ what: 'proof.demanded', demand } as const] : [])]
+}
 
 export const openNext: SessionRule<Opening> = (session, signal) => {
   const { credential } = signal
   if (session.brokered !== null) return reject('session_ended', 'a session that a broker opened has one life')
   if (isMarked(session, credential.issuedAt)) return reject('credential_revoked', 'the credential was issued before the revocation')
   const worn = session.state.is === 'lapsed' && session.state.reason === 'max_reached' && credential.issuedAt !== null && credential.issuedAt <= session.openedAt
-  return worn ? reject('max_reached', 'the life before ended at its limit; a newer credential is needed') : [birth(signal, session.notBefore)]
+  return worn ? reject('max_reached', 'the life before ended at its limit; a newer credential is needed') : [birth(signal, session.notBefore), ...carried(session, credential)]
 }
 
 /** Greatest issue time, then latest end: news that comes late never puts an older credential in the place of a newer one. */
@@ -37,7 +46,9 @@ const ending = (session: Session, what: 'session.lapsed' | 'session.revoked', re
   [...endAll(session, cause), { what, reason }]
 
 export const terminate: SessionRule<SignalOf<'session.terminated'>> = (session, signal) => ending(session, 'session.revoked', signal.reason, signal.id)
-export const lapse: SessionRule<SignalOf<'session.lapsed'>> = (session, signal) => ending(session, 'session.lapsed', signal.reason, signal.id)
+/** Nobody gets out of being frozen by waiting: what is over by time is revoked then. */
+export const lapse: SessionRule<SignalOf<'session.lapsed'>> = (session, signal) =>
+  signal.reason === 'idle' && session.frozen !== null ? NOTHING : ending(session, 'session.lapsed', signal.reason, signal.id)
 
 /** A revocation of a life that is over still marks its credentials. */
 export const markRevoked: SessionRule<SignalOf<'session.terminated'>> = (session, signal) =>

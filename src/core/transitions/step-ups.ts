@@ -2,6 +2,7 @@
 import type { SessionHappening } from '../fact.ts'
 import type { Session } from '../session.ts'
 import type { SignalOf } from '../signal.ts'
+import { isForDemand } from '../overlay.ts'
 import { isComplete, isPending, isSameCovered, satisfiedUntil, STEP_UPS_MAX, type StepUp, type StepUpId, suffices } from '../step-up.ts'
 import type { Instant } from '../time.ts'
 import { endAll } from './elevations.ts'
@@ -36,7 +37,11 @@ export const answer: SessionRule<SignalOf<'stepUp.answered'>> = (session, { step
   if (given.means === 'approval' && isBarred(stepUp, session, given.by, barred)) return reject('denied', 'nobody steps itself up by its own word')
   if (given.means !== 'approval' && given.at < stepUp.askedAt) return reject('conflict', 'it was shown before it was asked for')
   const answered: SessionHappening = { what: 'stepUp.answered', stepUp: id, given }
-  return isComplete({ ...stepUp, given: [...stepUp.given, given] }) ? [answered, { what: 'stepUp.satisfied', stepUp: id, until: satisfiedUntil(stepUp, now) }] : [answered]
+  const shown = [...stepUp.given, given]
+  if (!isComplete({ ...stepUp, given: shown })) return [answered]
+  const satisfied: SessionHappening = { what: 'stepUp.satisfied', stepUp: id, until: satisfiedUntil(stepUp, now) }
+  const isProof = session.demand !== null && isForDemand(session, stepUp) && isComplete({ ...session.demand, given: shown }) // what is demanded may be more by now
+  return isProof ? [answered, satisfied, { what: 'proof.given' }] : [answered, satisfied]
 }
 
 const terminated = (session: Session, cause: string): readonly SessionHappening[] => [...endAll(session, cause), { what: 'session.revoked', reason: 'step_up_denied' }]

@@ -4,6 +4,7 @@ import type { SessionHappening } from '../fact.ts'
 import type { Session } from '../session.ts'
 import type { SessionSignal, SignalOf } from '../signal.ts'
 import * as elevations from './elevations.ts'
+import * as outside from './outside.ts'
 import * as stepUps from './step-ups.ts'
 import * as taints from './taints.ts'
 import { NOTHING, type Outcome, reject, type SessionRule } from './rule.ts'
@@ -44,6 +45,8 @@ export const SESSION_TABLE: { readonly [S in Session['state']['is']]: Row } = {
     'stepUp.denied': stepUps.deny,
     'stepUp.used': stepUps.use,
     'stepUp.returned': stepUps.giveBack,
+    'claims.changed': outside.changeClaims,
+    'proof.demanded': outside.demand,
     'time.passed': life.passTime,
   },
   lapsed: {
@@ -74,6 +77,8 @@ export const SESSION_TABLE: { readonly [S in Session['state']['is']]: Row } = {
     'stepUp.denied': nothing,
     'stepUp.used': over,
     'stepUp.returned': nothing,
+    'claims.changed': nothing,
+    'proof.demanded': nothing,
     'time.passed': nothing,
   },
   revoked: {
@@ -104,6 +109,8 @@ export const SESSION_TABLE: { readonly [S in Session['state']['is']]: Row } = {
     'stepUp.denied': nothing,
     'stepUp.used': over,
     'stepUp.returned': nothing,
+    'claims.changed': nothing,
+    'proof.demanded': nothing,
     'time.passed': nothing,
   },
 }

@@ -1,7 +1,7 @@
 // Strict acknowledgement: a position is enforced when every gateway whose lease ran at its commit has said so, or can no longer act on anything
 // older because that lease has run out. The deadline is a constant: renewals do not move it. SPEC: STO6, STO16, RULES 28
 import type { Clock } from '../../runtime/clock.ts'
-import { NO_TALLY } from '../mirror.ts'
+import { NO_TALLY } from '../change.ts'
 import type { Enforcement, Tally } from '../store.ts'
 import { epochOfId, sequenceOf } from './entry.ts'
 

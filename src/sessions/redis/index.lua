@@ -87,8 +87,8 @@ local function prune(k, a)
     end
     at = (at + 1) % 16384
   end
-  for _, kind in ipairs({ 'lock', 'ticket', 'run', 'step', 'conversation', 'turn', 'task' }) do
-    for _, ref in ipairs(redis.call('SRANDMEMBER', p .. 'n:' .. kind, 50)) do
+  for _, kind in ipairs({ 'lock', 'ticket', 'run', 'step', 'conversation', 'turn', 'task', 'event', 'stream' }) do
+    for _, ref in ipairs(redis.call('SRANDMEMBER', p .. 'n:' .. kind, kind == 'event' and 500 or 50)) do
       if redis.call('EXISTS', p .. 'r:' .. ref) == 0 then redis.call('SREM', p .. 'n:' .. kind, ref) end
     end
   end

@@ -6,7 +6,7 @@ import { type Credential, LIVE, NO_CAP, type Session, type SessionKey } from '..
 import { type Instant, instant } from '../../core/time.ts'
 
 /** What a plain live session has alike. */
-const PLAIN = { bindings: NOT_BOUND, brokered: null, drifts: [], cap: NO_CAP, barred: [], frozen: null, elevations: [], stepUps: [], taints: [], state: LIVE, notBefore: null } as const satisfies Partial<Session>
+const PLAIN = { bindings: NOT_BOUND, aliases: [], overlay: [], demand: null, brokered: null, drifts: [], cap: NO_CAP, barred: [], frozen: null, elevations: [], stepUps: [], taints: [], state: LIVE, notBefore: null } as const satisfies Partial<Session>
 type Special = { readonly [K in keyof typeof PLAIN]?: Session[K] }
 
 type Who = readonly [kind: Principal['kind'], issuer: string, tenant: string, subject: string, client: string, owner?: string | null, actor?: Actor | null]
@@ -41,10 +41,10 @@ export function sessionText(session: Session): string {
 /** @param name of its reference: its key. `written` is what `sessionText` wrote by position */
 export function sessionOf(name: string, written: readonly unknown[]): Session {
   const [id, epoch, version, openedAt, lasts, [kind, issuer, tenant, subject, client, owner = null, actor = null], [credential, keyId, issued, expires], special = PLAIN] = written as unknown as Written // written by commit
-  const { bindings = PLAIN.bindings, brokered = PLAIN.brokered, drifts = PLAIN.drifts, cap = PLAIN.cap, barred = PLAIN.barred, frozen = PLAIN.frozen, elevations = PLAIN.elevations, stepUps = PLAIN.stepUps, taints = PLAIN.taints, state = PLAIN.state, notBefore = PLAIN.notBefore }: Special = special
+  const { bindings = PLAIN.bindings, aliases = PLAIN.aliases, overlay = PLAIN.overlay, demand = PLAIN.demand, brokered = PLAIN.brokered, drifts = PLAIN.drifts, cap = PLAIN.cap, barred = PLAIN.barred, frozen = PLAIN.frozen, elevations = PLAIN.elevations, stepUps = PLAIN.stepUps, taints = PLAIN.taints, state = PLAIN.state, notBefore = PLAIN.notBefore }: Special = special
   const shown: Credential = { id: credential, keyId, issuedAt: atOf(openedAt, issued), expiresAt: atOf(openedAt, expires) }
   return {
     record: 'session', key: name as SessionKey, id, epoch, version, principal: { kind, issuer, tenant, subject, client, owner, actor }, // a session lies under its key
-    bindings, brokered, drifts, openedAt, credential: shown, endsAt: instant(openedAt + lasts), cap, barred, frozen, elevations, stepUps, taints, state, notBefore,
+    bindings, aliases, overlay, demand, brokered, drifts, openedAt, credential: shown, endsAt: instant(openedAt + lasts), cap, barred, frozen, elevations, stepUps, taints, state, notBefore,
   }
 }

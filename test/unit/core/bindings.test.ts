@@ -57,7 +57,7 @@ function caseOf({ session = {}, modes = {}, evidence = {}, workload = 'spiffe://
     context: { protocol: 'http', source, secure: true, workload, certified: null, purposes, ...PLAIN_CONTEXT, headers: [] },
   }
   const standing = effective({ ...SESSION, bindings: BOUND, ...session }, baseline, { find: () => null }, locks, policy, NOW, parent)
-  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: {}, held: null, exchange: null, paid: null }
+  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: {}, held: null, exchange: null, paid: null, external: null }
 }
 
 function answer(world: World): string {

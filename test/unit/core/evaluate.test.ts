@@ -64,7 +64,7 @@ function caseOf(world: World): Case {
   }
   const locks = lockIndex(world.locks ?? [])
   const standing = session === null ? null : effective({ ...SESSION, ...session }, world.baseline ?? [], { find: () => null }, locks, policy, now)
-  return { now, confirmedUntil: world.confirmedUntil ?? FOREVER, vouchedUntil: world.vouchedUntil ?? FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: world.claims ?? {}, held: (world.held ?? null) as ElevationId | null, exchange: null, paid: null } // a test word
+  return { now, confirmedUntil: world.confirmedUntil ?? FOREVER, vouchedUntil: world.vouchedUntil ?? FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: world.claims ?? {}, held: (world.held ?? null) as ElevationId | null, exchange: null, paid: null, external: null } // a test word
 }
 
 /** The grant's name, or the reason. */

@@ -54,7 +54,7 @@ function caseOf(world: World): Case {
   const locks = lockIndex(world.lock === null ? [] : [{ record: 'lock', id: 'lck_1' as LockId, selector: world.locked, version: 1, state: 'set', effect: world.lock, reason: 'locked', note: '', by: 'operator', since: NOW, until: at(90) }]) // a test word
   const mark = { name: 'watched', at: 20, score: 25, since: NOW, who: 'https://idp.test|agent', why: { contributions: [], tenants: [], request: null } }
   const standing = effective(session, ['db:read'], { find: () => null }, locks, policy, NOW, { is: 'gone' }, {}, { ...NO_STANDING, level: world.acts === null ? null : mark })
-  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: {}, held: null, exchange: null, paid: null }
+  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks, standing, claims: {}, held: null, exchange: null, paid: null, external: null }
 }
 
 const AFTER_CHECKS: ReadonlySet<string> = new Set(['step_up_required'])
@@ -74,7 +74,7 @@ describe('an explanation', () => {
       else if (reason === null) expect(carrying).toContain(decision.effect === 'permit' ? grantName(decision.grant) : '')
       else if (!AFTER_CHECKS.has(reason)) expect(carrying).toEqual([])
       else expect(carrying).not.toEqual([])
-    }), { numRuns: 3_000 })
+    }), { numRuns: 6_000 })
     for (const reason of ['permit', 'denied', 'locked', 'frozen', 'revoked', 'tainted', 'risk', 'narrowed', 'elevation_required', 'step_up_required', 'purpose_missing', 'limit_reached', 'binding_broken']) expect([...seen]).toContain(reason)
   })
 

@@ -17,7 +17,7 @@ export function life(...news: readonly (readonly [seconds: number, news: Session
   const opened: Session | null = transition(null, asSignal({
     kind: 'session.opened', key: 'key' as Session['key'], session: 'ses_1' as Session['id'], epoch: 'e1', endsAt: later(3_600), // test words
     principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null },
-    credential: { id: 'cred_1', keyId: null, issuedAt: START, expiresAt: later(3_600) }, bindings: NOT_BOUND, brokered: null,
+    credential: { id: 'cred_1', keyId: null, issuedAt: START, expiresAt: later(3_600) }, bindings: NOT_BOUND, aliases: [], brokered: null,
   }), START).record
   const session = news.reduce<Session | null>((record, [seconds, one, by]) => {
     const { record: next, rejected } = transition(record, asSignal(one, by), later(seconds))

@@ -85,7 +85,7 @@ const taint = fc.record({ name: fc.constantFrom('pii', 'secrets', 'untrusted'), 
 const MADE: { readonly [K in SessionNews['kind']]: fc.Arbitrary<Made> } = {
   'session.opened': fc.tuple(nullable(offset), nullable(offset), offset, bindings, fc.oneof({ weight: 5, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: brokered })).map(([issued, ends, until, bound, broker]) => (now, turn) => ({
     kind: 'session.opened', key: KEY, session: sessionId(turn), epoch: 'e1', credential: credential(now, turn, issued, ends), endsAt: at(now, until + 40),
-    principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null }, bindings: bound, brokered: broker,
+    principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null }, bindings: bound, aliases: [], brokered: broker,
   })),
   'binding.drifted': fc.record({ binding: fc.constantFrom(...BINDING_KINDS), shown: fc.constantFrom('', 'other', 'third') }).map(drift => () => ({ kind: 'binding.drifted', drift })),
   'credential.renewed': fc.tuple(nullable(offset), nullable(offset)).map(([issued, ends]) => (now, turn) => ({ kind: 'credential.renewed', credential: credential(now, turn, issued, ends) })),
@@ -118,13 +118,15 @@ const MADE: { readonly [K in SessionNews['kind']]: fc.Arbitrary<Made> } = {
   'stepUp.denied': fc.record({ stepUp: whichStepUp, barred: fc.subarray(APPROVERS, { maxLength: 1 }) }).map(word => () => ({ kind: 'stepUp.denied', ...word })),
   'stepUp.used': fc.record({ stepUp: whichStepUp, exchange }).map(word => () => ({ kind: 'stepUp.used', ...word })),
   'stepUp.returned': fc.record({ stepUp: whichStepUp, exchange }).map(word => () => ({ kind: 'stepUp.returned', ...word })),
+  'claims.changed': fc.tuple(fc.constantFrom('role', 'groups', 'team'), fc.constantFrom<unknown>(null, 'ops', ['a', 'b']), offset).map(([claim, value, when]) => now => ({ kind: 'claims.changed', changes: [{ claim, value, at: at(now, when) }] })),
+  'proof.demanded': fc.tuple(fc.constantFrom('credential-change', 'assurance-level-change'), offset).map(([because, when]) => now => ({ kind: 'proof.demanded', demand: { since: at(now, when), because, by: ['signIn'], all: false } })),
   'time.passed': fc.constant(() => ({ kind: 'time.passed' })),
 }
 export const SESSION_KINDS = Object.keys(MADE) as SessionNews['kind'][] // keys of the literal above
 
 /** Ends are rare, so that lives are long enough to hold something. */
 const WEIGHT: { readonly [K in SessionNews['kind']]?: number } = {
-  'session.opened': 4, 'elevation.requested': 8, 'elevation.approved': 12, 'elevation.started': 5, 'elevation.extended': 4, 'session.widened': 3, 'time.passed': 4, 'session.narrowed': 3, 'binding.drifted': 3, 'stepUp.asked': 6, 'stepUp.answered': 8, 'stepUp.used': 6,
+  'session.opened': 4, 'elevation.requested': 8, 'elevation.approved': 15, 'elevation.started': 5, 'elevation.extended': 4, 'session.widened': 3, 'time.passed': 4, 'session.narrowed': 3, 'binding.drifted': 3, 'stepUp.asked': 6, 'stepUp.answered': 8, 'stepUp.used': 6,
 }
 
 const stepOf = (kind: SessionNews['kind']): fc.Arbitrary<Step> =>
@@ -139,7 +141,7 @@ export const story: fc.Arbitrary<readonly Step[]> = fc.tuple(stepOf('session.ope
 
 const LONG: Made = (now, turn) => ({
   kind: 'session.opened', key: KEY, session: sessionId(turn), epoch: 'e1', credential: credential(now, turn, 0, 3_600), endsAt: at(now, 3_600),
-  principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null }, bindings: NOT_BOUND, brokered: null,
+  principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: '', owner: null, actor: null }, bindings: NOT_BOUND, aliases: [], brokered: null,
 })
 const ABOUT_ELEVATIONS = [...SESSION_KINDS.filter(kind => kind.startsWith('elevation.')), 'session.narrowed', 'session.widened', 'time.passed'] as const
 

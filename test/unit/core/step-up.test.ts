@@ -38,7 +38,7 @@ function caseOf({ stepUp = null, level = true, stepUps = [], method = 'GET', pat
     context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] },
   }
   const standing = effective({ ...SESSION, stepUps }, ['base:read'], { find: () => null }, NO_LOCKS, policy, at(seconds), undefined, {}, { ...NO_STANDING, level: level ? LEVEL : null })
-  return { now: at(seconds), confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks: NO_LOCKS, standing, claims: {}, held: null, exchange, paid: null }
+  return { now: at(seconds), confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks: NO_LOCKS, standing, claims: {}, held: null, exchange, paid: null, external: null }
 }
 
 const answer = (world: World): string => {
@@ -212,7 +212,7 @@ describe('its life', () => {
         facts.push(...done.facts)
         session = done.record ?? session
       }
-      const opened = { what: 'session.opened', session: SESSION.id, key: SESSION.key, epoch: SESSION.epoch, principal: SESSION.principal, credential: SESSION.credential, endsAt: SESSION.endsAt, notBefore: null, bindings: SESSION.bindings, brokered: null, at: SESSION.openedAt, because: 'sig_0' as SignalId, by: '', note: '', version: SESSION.version } as const
+      const opened = { what: 'session.opened', session: SESSION.id, key: SESSION.key, epoch: SESSION.epoch, principal: SESSION.principal, credential: SESSION.credential, endsAt: SESSION.endsAt, notBefore: null, bindings: SESSION.bindings, aliases: [], brokered: null, at: SESSION.openedAt, because: 'sig_0' as SignalId, by: '', note: '', version: SESSION.version } as const
       expect(replaySession([opened, ...facts])).toEqual(session)
       expect(session.stepUps.length).toBeLessThanOrEqual(STEP_UPS_MAX + STEP_UPS_KEPT)
       for (const { uses, used } of session.stepUps) expect(used.length).toBeLessThanOrEqual(uses ?? Infinity)

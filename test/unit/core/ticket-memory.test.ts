@@ -18,7 +18,7 @@ const after = (...news: readonly AnchorNews[]): Anchor | null =>
 
 function endOf(checkedAt: number, ticket: Anchor | null) {
   const stands = elevation('elv_1', { ticket: TICKET, checked: { facts: {}, source: 'itsm', seenAt: at(checkedAt) } })
-  return footingOf(stands, policy, { find: () => ticket }, { principal: SESSION.principal, claims: {} }, at(60)).ended
+  return footingOf(stands, policy, { find: () => ticket }, { principal: SESSION.principal, claims: {}, changed: false }, at(60)).ended
 }
 
 const yes = { state: 'approved' }

@@ -172,7 +172,7 @@ describe('lives', () => {
     const revoked = life([10, { kind: 'session.terminated', reason: 'revoked' }])
     const opens = (issuedAt: Instant | null): string => {
       const { principal, key, epoch } = revoked
-      const signal = asSignal({ kind: 'session.opened', key, session: 'ses_2' as Session['id'], epoch, principal, endsAt: later(9_000), credential: { id: 'cred_2', keyId: null, issuedAt, expiresAt: null }, bindings: NOT_BOUND, brokered: null }) // a test word
+      const signal = asSignal({ kind: 'session.opened', key, session: 'ses_2' as Session['id'], epoch, principal, endsAt: later(9_000), credential: { id: 'cred_2', keyId: null, issuedAt, expiresAt: null }, bindings: NOT_BOUND, aliases: [], brokered: null }) // a test word
       const { record, rejected } = transition(revoked, signal, later(20))
       return rejected?.rejected ?? record?.state.is ?? 'absent'
     }
@@ -184,7 +184,7 @@ describe('lives', () => {
     expect(worn.state).toMatchObject({ is: 'lapsed', reason: 'max_reached' })
     const { principal, key, epoch } = worn
     const opens = (issuedAt: Instant | null): string | null => {
-      const news: SessionNews = { kind: 'session.opened', key, session: 'ses_2' as Session['id'], epoch, principal, endsAt: later(9_000), credential: { id: 'c', keyId: null, issuedAt, expiresAt: null }, bindings: NOT_BOUND, brokered: null } // a test word
+      const news: SessionNews = { kind: 'session.opened', key, session: 'ses_2' as Session['id'], epoch, principal, endsAt: later(9_000), credential: { id: 'c', keyId: null, issuedAt, expiresAt: null }, bindings: NOT_BOUND, aliases: [], brokered: null } // a test word
       return transition(worn, asSignal(news), later(3_601)).rejected?.rejected ?? null
     }
     expect([opens(START), opens(later(1)), opens(null)]).toEqual(['max_reached', null, null])
@@ -353,7 +353,7 @@ describe('elevations', () => {
 
 describe('what an elevation stands on', () => {
   const profile = (name: string): Profile => ({ ...PLAIN_PROFILE, name, title: '', adds: ['db:read', 'db:write'], for: duration(1), max: duration(1) })
-  const policy = { profiles: new Map([['fix', profile('fix')]]) } as unknown as Policy // `effective` reads nothing else of it
+  const policy = { profiles: new Map([['fix', profile('fix')]]), streams: [] } as unknown as Policy // `effective` reads nothing else of it
   const turns = fc.array(fc.record({ wait: fc.integer({ min: 0, max: 3 }), kind: fc.constantFrom('anchor.opened' as const, 'anchor.ended' as const) }), { maxLength: 12 })
   const moved = (anchor: Anchor | null, kind: 'anchor.opened' | 'anchor.ended', now: Instant): Anchor | null => transitionAnchor(TICKET, anchor, { ...told, kind, matter: null }, now).record
 

@@ -18,7 +18,7 @@ const word = (override: Override): Anchor =>
 
 function endOf(since: number, now: number, override: Override | null = null): string | null {
   const runs = elevation('elv_1', { within: ['shifts'], state: { is: 'active', since: at(since), until: at(10_000) } })
-  return endedBy(runs, footingOf(runs, policy, { find: () => (override === null ? null : word(override)) }, { principal: SESSION.principal, claims: {} }, at(now)))
+  return endedBy(runs, footingOf(runs, policy, { find: () => (override === null ? null : word(override)) }, { principal: SESSION.principal, claims: {}, changed: false }, at(now)))
 }
 const moved = (from: number, until: number): { readonly from: Instant; readonly until: Instant } => ({ from: at(from), until: at(until) })
 

@@ -12,7 +12,7 @@ export const at = (seconds: number): Instant => instant(NOW + seconds * 1_000)
 
 /** Live for an hour, without elevations. Ids are words of the test. */
 export const SESSION: Session = {
-  record: 'session', key: 'key_1' as SessionKey, id: 'ses_1' as SessionId, epoch: 'e1', version: 1, bindings: NOT_BOUND, brokered: null, drifts: [], openedAt: NOW, endsAt: at(3_600), cap: NO_CAP, barred: [], frozen: null, elevations: [], stepUps: [], taints: [], state: LIVE, notBefore: null, // words of the test
+  record: 'session', key: 'key_1' as SessionKey, id: 'ses_1' as SessionId, epoch: 'e1', version: 1, bindings: NOT_BOUND, aliases: [], overlay: [], demand: null, brokered: null, drifts: [], openedAt: NOW, endsAt: at(3_600), cap: NO_CAP, barred: [], frozen: null, elevations: [], stepUps: [], taints: [], state: LIVE, notBefore: null, // words of the test
   principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: 'agent', client: 'app', owner: null, actor: null },
   credential: { id: 'cred_1', keyId: null, issuedAt: NOW, expiresAt: at(3_600) },
 }
@@ -27,8 +27,8 @@ export const profile = (name: string, adds: readonly string[]): Profile =>
   ({ ...PLAIN_PROFILE, name, title: name, adds, for: duration(600_000), max: duration(600_000) })
 
 export const policyOf = (...profiles: readonly Profile[]): Policy => ({
-  digest: 'd', routes: [], table: routeTable([]), profiles: new Map(profiles.map(each => [each.name, each])), purposes: new Map(), brokers: new Map(), identities: [], windows: new Map(), connectors: new Map(), risk: NO_RISK,
-  sessions: { key: [], credentialEnd: 'cut', bind: { key: 'required', workload: 'required', device: 'required', source: 'off', tenant: 'required' }, idle: duration(600_000), max: duration(3_600_000), frozenFor: duration(900_000), baseline: [], exchangesPerSession: 10 },
+  digest: 'd', routes: [], table: routeTable([]), profiles: new Map(profiles.map(each => [each.name, each])), purposes: new Map(), brokers: new Map(), identities: [], windows: new Map(), streams: [], connectors: new Map(), risk: NO_RISK,
+  sessions: { key: [], aliases: {}, credentialEnd: 'cut', bind: { key: 'required', workload: 'required', device: 'required', source: 'off', tenant: 'required' }, idle: duration(600_000), max: duration(3_600_000), frozenFor: duration(900_000), baseline: [], exchangesPerSession: 10 },
 })
 
 /** An approver's word on the first revision of a request, as it was asked. */

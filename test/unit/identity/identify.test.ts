@@ -24,7 +24,7 @@ const SECRET = 'correct-horse-battery'
 const apiKeys = (changes = {}, subject = 'billing'): Provider => new ApiKeyProvider(apiKeySettings(changes), apiKeysOf([{ id: 'k1', sha256: sha256(SECRET), subject }]), clock, subject)
 const jwt = (name: string, issuer: TokenIssuer, changes = {}): Provider => jwtProvider(issuer, clock, { name, ...changes })
 const byName = (providers: readonly Provider[]): ReadonlyMap<string, Provider> => new Map(providers.map(provider => [provider.name, provider]))
-const identifier = (...providers: readonly Provider[]): Identifier => new Identifier(byName(providers), { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
+const identifier = (...providers: readonly Provider[]): Identifier => new Identifier(byName(providers), { clock, digestKey: DIGEST_KEY, sessionKey: [], aliases: {}, marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
 const sign = (issuer: TokenIssuer, claims = {}): Promise<string> => issuer.sign(claims, { now: NOON })
 
 /** Provider and subject, or the reason and what was wrong. */
@@ -240,6 +240,6 @@ describe('a reload', () => {
   })
 
   test('[SES2] a digest key shorter than 32 bytes is refused', () => {
-    expect(() => new Identifier(new Map(), { clock, digestKey: Buffer.alloc(31), sessionKey: [], marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })).toThrow('32 bytes')
+    expect(() => new Identifier(new Map(), { clock, digestKey: Buffer.alloc(31), sessionKey: [], aliases: {}, marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })).toThrow('32 bytes')
   })
 })

@@ -42,7 +42,7 @@ const detail = async (answer: Answerer, changes: Partial<IntrospectionSettings> 
   service.answer = answer
   return (await refused(provider(changes), text)).detail
 }
-const identifierOf = (one: IntrospectionProvider): Identifier => new Identifier(new Map([['opaque', one]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
+const identifierOf = (one: IntrospectionProvider): Identifier => new Identifier(new Map([['opaque', one]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], aliases: {}, marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
 const AUTHN = ['opaque']
 
 describe('asking', () => {

@@ -51,7 +51,7 @@ async function provider(reviewed: boolean, changes: Partial<KubernetesSettings> 
   return built
 }
 const detail = async (claims: TokenClaims, header: TokenClaims = {}): Promise<string> => (await refused(await provider(false), await sign(claims, header))).detail
-const identifier = async (one: Provider): Promise<Identifier> => new Identifier(new Map([['cluster', one]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
+const identifier = async (one: Provider): Promise<Identifier> => new Identifier(new Map([['cluster', one]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], aliases: {}, marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
 const keyOf = (answer: Identification): string => (answer.is === 'verified' ? answer.verified.key : answer.detail)
 
 describe('a token of a pod', () => {

@@ -47,7 +47,7 @@ class Slow implements Provider {
   }
 }
 
-const identifierOf = (slow: Slow): Identifier => new Identifier(new Map([['slow', slow]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
+const identifierOf = (slow: Slow): Identifier => new Identifier(new Map([['slow', slow]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], aliases: {}, marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
 const told = (answer: Identification): string => (answer.is === 'refused' ? answer.detail : 'verified')
 const shown: readonly Presented[] = bearer(SECRET)
 

@@ -41,7 +41,7 @@ function certificates(name: string, by: MtlsSettings['by'], names: readonly stri
   return new Counting(settings, JSON.stringify(settings))
 }
 const providers = (): readonly AnyProvider[] => [jwtProvider(people, clock, { name: 'people' }), mesh, certificates('hosts', 'dnsNames', ['build.example'])]
-const identifierOf = (all: readonly AnyProvider[]): Identifier => new Identifier(new Map(all.map(provider => [provider.name, provider])), { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
+const identifierOf = (all: readonly AnyProvider[]): Identifier => new Identifier(new Map(all.map(provider => [provider.name, provider])), { clock, digestKey: DIGEST_KEY, sessionKey: [], aliases: {}, marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
 
 const leaf = ({ spiffe = DEPLOY, ...changes }: Partial<Omit<ClientCertificate, 'spiffe'>> & { readonly spiffe?: string | null } = {}): ClientCertificate => ({
   thumbprint: sha256(JSON.stringify({ spiffe, ...changes })), subject: 'CN=deploy', issuer: 'CN=Authority', serial: '01', uris: spiffe === null ? [] : [spiffe], dnsNames: [],

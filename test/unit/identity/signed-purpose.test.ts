@@ -42,7 +42,7 @@ const reading = async (text: string, signed = turns, now: Instant = NOON): Promi
 
 const PRINCIPAL: Verified['principal'] = { kind: 'agent', issuer: 'https://login.example', tenant: 'acme', subject: 'agent-1', client: '', owner: null, actor: null }
 const shower = (principal: Partial<Verified['principal']> = {}, claims: Claims = {}, key = 'key-1'): Verified => ({
-  provider: 'login', principal: { ...PRINCIPAL, ...principal }, claims, key: key as SessionKey, binding: null, workload: null, knownUntil: null, opens: true, // a word of the test
+  provider: 'login', principal: { ...PRINCIPAL, ...principal }, claims, key: key as SessionKey, aliases: [], binding: null, workload: null, knownUntil: null, opens: true, // a word of the test
   evidence: { provider: 'login', fingerprint: '', credential: 'c', issuer: PRINCIPAL.issuer, keyId: null, issuedAt: null, expiresAt: null, keyThumbprint: null, device: null, claimed: NO_PURPOSES },
 })
 

@@ -19,6 +19,7 @@ const verified = (credential: string, key: string, expiresAt: Instant | null = n
     binding: null,
     workload: null,
     knownUntil,
+    aliases: [],
     opens: true,
   },
 })

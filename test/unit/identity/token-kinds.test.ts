@@ -63,7 +63,7 @@ async function told(names: readonly string[], token: string, changes: Partial<In
     const made = PROVIDERS[name]?.(changes)
     return made === undefined ? [] : [[name, made] as const]
   }))
-  const answer = await new Identifier(providers, { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 }).identify(names, bearer(token))
+  const answer = await new Identifier(providers, { clock, digestKey: DIGEST_KEY, sessionKey: [], aliases: {}, marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 }).identify(names, bearer(token))
   return answer.is === 'verified' ? `${answer.verified.provider} ${answer.verified.principal.subject}` : answer.detail
 }
 const tokenOf = async (kind: string): Promise<string> => (await TOKENS[kind]?.()) ?? ''
@@ -127,7 +127,7 @@ describe('together on a route', () => {
 
   test('[SES15, SES17] an SVID without an issuer is known by its trust domain', async () => {
     const plain = new JwtSvidProvider(jwtSvidSettings({ name: 'mesh' }), keys(), clock, '')
-    const all = new Identifier(new Map<string, Provider>([['mesh', plain], ['jwt', new JwtProvider(jwtSettings({ name: 'jwt', issuer: ISSUER }), keys(), clock, '')]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
+    const all = new Identifier(new Map<string, Provider>([['mesh', plain], ['jwt', new JwtProvider(jwtSettings({ name: 'jwt', issuer: ISSUER }), keys(), clock, '')]]), { clock, digestKey: DIGEST_KEY, sessionKey: [], aliases: {}, marks: NO_STORE, wantsNonces: () => false, sessions: 1_000 })
     const of = async (more: object): Promise<string> => {
       const answer = await all.identify(['jwt', 'mesh'], bearer(await issuer.signText(claims({ iss: undefined, ...more }), { typ: undefined })))
       return answer.is === 'verified' ? `${answer.verified.provider} ${answer.verified.workload}` : answer.detail

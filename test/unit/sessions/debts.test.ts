@@ -145,9 +145,11 @@ test('[ENF9, STO7] they are bounded, and who finds no place hears of it', async 
   let full = 0
   debts.onFull = () => void full++
   debts.inherit(Array.from({ length: 9_999 }, (_, i) => owing(`k${i}`)))
-  expect([debts.hasRoom, full]).toEqual([true, 0])
+  expect([debts.hasRoomFor(refOf('a')), full]).toEqual([true, 0])
+  expect(debts.hasRoomFor({ kind: 'event', name: 'idp/1' })).toBe(false) // its sender brings it again; ends nobody does
+  full = 0
   await debts.owe(owing('last'))
-  expect([debts.hasRoom, full, debts.size]).toEqual([false, 1, 10_000])
+  expect([debts.hasRoomFor(refOf('a')), full, debts.size]).toEqual([false, 1, 10_000])
 })
 
 test('[STO7, STO19] each is on the disk when it is owed, and struck off when the store has it; what an earlier run owed comes first', async () => {

@@ -12,7 +12,8 @@ import { duration, instant } from '../../../src/core/time.ts'
 import { newSignalId } from '../../../src/runtime/id.ts'
 import { Ledger } from '../../../src/sessions/ledger.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
-import { type Change, Mirror, NO_TALLY } from '../../../src/sessions/mirror.ts'
+import { type Change, NO_TALLY } from '../../../src/sessions/change.ts'
+import { Mirror } from '../../../src/sessions/mirror.ts'
 import { at, elevation, NOW, SESSION } from '../core/world.ts'
 import { asks, evidence, keyOf, POLICY, TICKET, World } from './world.ts'
 
@@ -42,7 +43,7 @@ const idOf = (name: string): SessionId => `ses_${name}` as SessionId // a word o
 const opening = (name: string, parent: Parent): SessionNews => ({
   kind: 'session.opened', key: keyOf(name), session: idOf(name), epoch: world.store.epochOf(sessionRef(keyOf(name))), principal: { ...SESSION.principal, subject: name }, endsAt: instant(world.clock.now() + 3_600_000),
   credential: { ...SESSION.credential, expiresAt: null }, bindings: NOT_BOUND,
-  brokered: { broker: 'factory', by: 'https://idp.test|boss', claims: WORKER, possession: null, scopes: null, profiles: [], purposes: {}, barred: [], parent },
+  aliases: [], brokered: { broker: 'factory', by: 'https://idp.test|boss', claims: WORKER, possession: null, scopes: null, profiles: [], purposes: {}, barred: [], parent },
 })
 
 /** Opens a session under another and takes it into memory. */

@@ -41,7 +41,7 @@ const taint: fc.Arbitrary<Taint> = fc.record({ name: text, since: time, until: o
 const session: fc.Arbitrary<Session> = fc.record({
   record: fc.constant('session'), key: text.map(key => key as SessionKey), id: text.map(id => id as SessionId), epoch: text, version: fc.nat(), // words of the test
   principal: fc.record({ kind: fc.constantFrom('agent', 'service', 'ci', 'operator', 'person'), issuer: text, tenant: text, subject: text, client: text, owner: orNull(text), actor: orNull(actor) }),
-  bindings, brokered, drifts: fc.array(fc.record({ binding: fc.constantFrom(...BINDING_KINDS), shown: text }), { maxLength: 2 }),
+  bindings, aliases: fc.array(text, { maxLength: 2 }), overlay: fc.array(fc.record({ claim: text, value: fc.jsonValue({ maxDepth: 1 }).map((value): unknown => value), at: time }), { maxLength: 2 }), demand: orNull(fc.record({ since: time, because: text, by: fc.constant([] as const), all: fc.boolean() })), brokered, drifts: fc.array(fc.record({ binding: fc.constantFrom(...BINDING_KINDS), shown: text }), { maxLength: 2 }),
   openedAt: fc.oneof(time, wellKnownTime), credential: fc.record({ id: text, keyId: orNull(text), issuedAt: orNull(fc.oneof(time, wellKnownTime)), expiresAt: orNull(time) }),
   endsAt: fc.oneof(time, wellKnownTime), cap, barred: scope, frozen: orNull(fc.record({ since: time, note: text, until: orNull(time) })), elevations, stepUps: fc.array(stepUp, { maxLength: 2 }), taints: fc.array(taint, { maxLength: 2 }), state, notBefore: orNull(time),
 })
@@ -95,4 +95,4 @@ test('[STO14] a plain live session takes less than 260 characters', () => {
   expect(bodyOf(whole)).not.toContain(whole.key)
 })
 
-const SESSION_IN_ORDER = { record: 0, key: 0, id: 0, epoch: 0, version: 0, principal: 0, bindings: 0, brokered: 0, drifts: 0, openedAt: 0, credential: 0, endsAt: 0, cap: 0, barred: 0, frozen: 0, elevations: 0, stepUps: 0, taints: 0, state: 0, notBefore: 0 }
+const SESSION_IN_ORDER = { record: 0, key: 0, id: 0, epoch: 0, version: 0, principal: 0, bindings: 0, aliases: 0, overlay: 0, demand: 0, brokered: 0, drifts: 0, openedAt: 0, credential: 0, endsAt: 0, cap: 0, barred: 0, frozen: 0, elevations: 0, stepUps: 0, taints: 0, state: 0, notBefore: 0 }

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { instant } from '../../../src/core/time.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
-import { NO_TALLY } from '../../../src/sessions/mirror.ts'
+import { NO_TALLY } from '../../../src/sessions/change.ts'
 import { asks, evidence, POLICY, World } from './world.ts'
 
 const IDLE = POLICY.sessions.idle
@@ -35,6 +35,18 @@ describe('idle', () => {
     await pass(2_000, undefined, 1_000)
     expect(live.record.state).toMatchObject({ is: 'lapsed', reason: 'idle' })
     expect(await world.stored()).toEqual(live.record)
+  })
+
+  test('[SES5, SIG4] one that is frozen is not over by being idle, and is not looked at all the time: its credential opens no life that is free', async () => {
+    const live = await world.opened()
+    await world.tell('a', { kind: 'session.frozen', until: null })
+    const settle = vi.spyOn(world.ledger, 'settle')
+    await pass(3 * IDLE)
+    expect(live.record).toMatchObject({ state: { is: 'live' }, frozen: { until: null } })
+    expect(settle.mock.calls.length).toBeLessThan(5)
+    await world.tell('a', { kind: 'session.resumed' })
+    await pass(1_000, undefined, 100)
+    expect(live.record.state).toMatchObject({ is: 'lapsed', reason: 'idle' })
   })
 
   test('[SES5] one that was idle for so long before it was taken in lapses at once, though nobody uses it', async () => {

@@ -106,7 +106,7 @@ export class World {
     const { principal, endsAt } = SESSION
     await this.tell(name, {
       kind: 'session.opened', key: keyOf(name), session: `ses_${name}_${++this.#lives}` as SessionId, epoch: this.store.epochOf(sessionRef(keyOf(name))), principal: { ...principal, subject: name }, endsAt: instant(Math.max(endsAt, this.clock.now() + 3_600_000)), // a word of the test
-      credential: { ...SESSION.credential, expiresAt: null, ...credential }, bindings: NOT_BOUND, brokered: null,
+      credential: { ...SESSION.credential, expiresAt: null, ...credential }, bindings: NOT_BOUND, aliases: [], brokered: null,
     })
     const live = await this.live(name)
     this.timekeeper.watch(live)
