@@ -10,9 +10,10 @@ import { DurableLog } from './embedded/durable-log.ts'
 import { closeFile, MEMORY, type OpenedFile, openFile } from './embedded/schema.ts'
 import { faultOf } from './embedded/sqlite-fault.ts'
 import { Pooled } from './embedded/pooled.ts'
+import { Queues } from './embedded/queues.ts'
 import { Statements } from './embedded/statements.ts'
 import { FORGOTTEN_PER_COMMIT, Tables, textOf, type Writing } from './embedded/tables.ts'
-import type { Ahead, Commit, CommitAnswer, Enforcement, Outgoing, Page, Part, Position, SessionStore, Sharing, Survey, Taking, Watcher } from './store.ts'
+import type { Ahead, Commit, CommitAnswer, Enforcement, Item, Outgoing, Page, Part, Position, SessionStore, Sharing, Survey, Taking, Waiting, Watcher } from './store.ts'
 import { assertParts } from './parts.ts'
 import { StoreFault, StoreFull } from './store-fault.ts'
 
@@ -41,6 +42,7 @@ export class EmbeddedStore implements SessionStore {
   readonly #tables: Tables
   readonly #budgets: Budgets
   readonly #pooled: Pooled
+  readonly #queues: Queues
   readonly #clock: Clock
   readonly #limits: EmbeddedLimits
   readonly #announcer: Announcer
@@ -57,6 +59,7 @@ export class EmbeddedStore implements SessionStore {
     this.#tables = new Tables(this.#statements)
     this.#budgets = new Budgets(this.#statements, limits)
     this.#pooled = new Pooled(this.#statements, opened.epoch, limits.parts)
+    this.#queues = new Queues(this.#statements)
     this.#clock = clock
     this.#limits = limits
     this.#announcer = new Announcer(opened.epoch)
@@ -73,14 +76,10 @@ export class EmbeddedStore implements SessionStore {
   /** One file is one part: whatever the record, everything may be forgotten at once. */
   epochOf(_ref: RecordRef): string { return this.#opened.epoch }
 
-  async load(ref: RecordRef): Promise<StoredRecord | null> {
-    return this.#ask('loading a record', tables => tables.record(ref))
-  }
+  async load(ref: RecordRef): Promise<StoredRecord | null> { return this.#ask('loading a record', tables => tables.record(ref)) }
 
   /** @throws StoreFull, StoreFault; TypeError for what is not JSON */
-  async commit(commit: Commit): Promise<CommitAnswer> {
-    return this.#commit(commit, false)
-  }
+  async commit(commit: Commit): Promise<CommitAnswer> { return this.#commit(commit, false) }
 
   /** Enforced by its announcement at once; resolves when the disk has it. @throws StoreFault `not_durable` when it does not confirm, others when nothing was done */
   async commitRestrictive(commit: Commit): Promise<CommitAnswer> {
@@ -91,7 +90,6 @@ export class EmbeddedStore implements SessionStore {
   }
 
   subscribe(watcher: Watcher): void { this.#announcer.subscribe(watcher) }
-
   confirmedUntil(): number { return Infinity }
 
   async enforced(position: Position): Promise<Enforcement> {
@@ -171,9 +169,7 @@ export class EmbeddedStore implements SessionStore {
 
   async takeAgain(taking: Taking): Promise<void> { await this.take(taking) }
 
-  async taken(counter: string): Promise<number> {
-    return this.#ask('reading a counter', () => this.#budgets.taken(counter, this.#clock.now()))
-  }
+  async taken(counter: string): Promise<number> { return this.#ask('reading a counter', () => this.#budgets.taken(counter, this.#clock.now())) }
 
   async share({ wanted, limit }: Sharing): Promise<number> {
     this.#assertOpen()
@@ -194,6 +190,11 @@ export class EmbeddedStore implements SessionStore {
     return this.#ask('pooling', () => this.#pooled.pool(parts, this.#clock.now()))
   }
 
+  /** Not waited for: what goes to the disk behind it, such as that the trail has a fact, is not there without it. @throws RangeError, StoreFault */
+  async enqueue(name: string, item: Item, limit: number): Promise<'queued' | 'again' | 'full'> { return this.#ask('queueing', () => this.#queues.enqueue(name, item, limit, this.#clock.now())) }
+  async waiting(name: string, limit: number): Promise<Waiting> { return this.#ask('reading a queue', () => this.#queues.waiting(name, limit, this.#clock.now())) }
+  async dequeue(name: string, ids: readonly string[]): Promise<void> { this.#ask('taking from a queue', () => { this.#queues.dequeue(name, ids, this.#clock.now()) }) }
+
   /** Forgets a batch of records, operations and budgets whose time has come. @returns how many records; fewer than PRUNED_AT_ONCE means none is left */
   async prune(now: Instant): Promise<number> {
     const forgotten = this.#change('forgetting records', tables => ({
@@ -203,6 +204,7 @@ export class EmbeddedStore implements SessionStore {
     this.#operations -= forgotten.operations
     this.#ask('forgetting budgets', () => { this.#budgets.prune(now, PRUNED_AT_ONCE) })
     this.#ask('forgetting parts', () => { this.#pooled.prune(now, PRUNED_AT_ONCE) })
+    this.#ask('forgetting what waits', () => { this.#queues.prune(now, PRUNED_AT_ONCE) })
     return forgotten.records
   }
 

@@ -101,6 +101,11 @@ export type Part = { readonly name: string; readonly text: string; readonly forg
 
 export type Page = { readonly records: readonly StoredRecord[]; /** Where to go on; null at the end. */ readonly next: string | null }
 
+/** Something that somebody waits for, until it is acknowledged. At most 64 KiB of text. */
+export type Item = { readonly id: string; readonly text: string; readonly forgetAt: Instant }
+/** The oldest of a queue, in their order; `length` is of all of it. */
+export type Waiting = { readonly items: readonly Item[]; readonly length: number }
+
 export interface SessionStore {
   /** Changes whenever the store may have forgotten something of the part this record lies in. */
   epochOf(ref: RecordRef): string
@@ -152,5 +157,11 @@ export interface SessionStore {
   mark(digest: string, issuedAt: Instant, forgetAt: Instant): Promise<'first' | 'again'>
   /** Puts this gateway's part in the place of its earlier one and gives every part kept under the name, its own among them, in no promised order; for each of `parts` (≤ 64), in their order. Lost without harm: each says its own again. At most 64 are kept under a name; those that run out first make way. @throws RangeError */
   pool(parts: readonly Part[]): Promise<readonly (readonly string[])[]>
+  /** Puts it behind what is queued under the name; one of an id that is queued, or was within a day, is not put again. `full`: `limit` wait already, and it was not taken. Decides nothing. @throws RangeError */
+  enqueue(name: string, item: Item, limit: number): Promise<'queued' | 'again' | 'full'>
+  /** At most `limit` (≤ 1,000), and no more than 1 MiB of text but for the first; they stay. What is past its time is given to nobody. @throws RangeError */
+  waiting(name: string, limit: number): Promise<Waiting>
+  /** They are done with. At most 1,000. @throws RangeError */
+  dequeue(name: string, ids: readonly string[]): Promise<void>
   close(): Promise<void>
 }

@@ -11,7 +11,7 @@ import { testAuthority } from '../support/tls.ts'
 import { bySubject, Desk, type DeskPlan, keyOf, names } from './redis-desk.ts'
 
 /** The least a gateway's user needs; docs/operations-redis.md has the same line. */
-const RIGHTS = '+fcall +client|setname +info +time +ssubscribe +spublish +hset +hsetnx +hget +hmget +hgetall +hdel +hincrby +hlen +xadd +xrange +xlen +xtrim +get +set +del +exists +getrange +setrange +pexpire +pexpireat +pexpiretime +sadd +srem +sscan +srandmember +scan'.split(' ')
+const RIGHTS = '+fcall +client|setname +info +time +ssubscribe +spublish +hset +hsetnx +hget +hmget +hgetall +hdel +hincrby +hlen +xadd +xrange +xlen +xtrim +get +set +del +exists +getrange +setrange +pexpire +pexpireat +pexpiretime +sadd +srem +sscan +srandmember +scan +zadd +zrem +zcard +zscore +zrange +zremrangebyscore'.split(' ')
 const PLACES = ['~ng:*', '&ng:*']
 
 const ends: (() => Promise<unknown>)[] = []

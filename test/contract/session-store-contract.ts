@@ -9,8 +9,9 @@ import type { Session, SessionId, SessionKey } from '../../src/core/session.ts'
 import { type AnchorSignal, isRestrictive, type SessionNews, type SessionSignal, type Signal, type SignalId } from '../../src/core/signal.ts'
 import { after, duration, type Instant, instant } from '../../src/core/time.ts'
 import { transition, transitionAnchor } from '../../src/core/transition.ts'
+import { ITEM_BYTES, ITEMS_AT_ONCE } from '../../src/sessions/items.ts'
 import { PART_BYTES, PARTS_AT_ONCE } from '../../src/sessions/parts.ts'
-import type { Ahead, Announcement, Commit, CommitAnswer, Enforcement, Page, Part, Position, Reach, SessionStore, Taking, Tally, Watcher } from '../../src/sessions/store.ts'
+import type { Ahead, Announcement, Commit, CommitAnswer, Enforcement, Item, Page, Part, Position, Reach, SessionStore, Taking, Tally, Waiting, Watcher } from '../../src/sessions/store.ts'
 
 export type StoreUnderTest = {
   readonly store: SessionStore
@@ -41,7 +42,7 @@ export function opening(name: string, at: Instant, epoch: string): SessionSignal
   return signal(`sig_open_${name}`, {
     kind: 'session.opened', key: keyOf(name), session: `ses_${name}` as SessionId, epoch, // brands of test words
     principal: { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: `agent-${name}`, client: 'cli', owner: null, actor: null },
-    credential: { id: `cred-${name}`, keyId: null, issuedAt: at, expiresAt: after(at, HOUR) }, endsAt: after(at, HOUR), bindings: NOT_BOUND, brokered: null,
+    credential: { id: `cred-${name}`, keyId: null, issuedAt: at, expiresAt: after(at, HOUR) }, endsAt: after(at, HOUR), bindings: NOT_BOUND, aliases: [], brokered: null,
   })
 }
 
@@ -618,6 +619,81 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
       })
     })
 
+    describe('what waits until somebody has it', () => {
+      const item = (id: string, changes: Partial<Item> = {}): Item => ({ id, text: `text of ${id}`, forgetAt: after(now, HOUR), ...changes })
+      const idsOf = ({ items }: Waiting): readonly string[] => items.map(({ id }) => id)
+
+      test('[STO21] what is queued waits in its order, whichever member put it, and stays until it is done with', async () => {
+        const [one, other] = await members()
+        for (const [i, member] of [one, other, other, one].entries()) expect(await member.enqueue('q', item(`i${9 - i}`), 10)).toBe('queued')
+        expect(await one.waiting('q', 10)).toEqual({ items: ['i9', 'i8', 'i7', 'i6'].map(id => item(id)), length: 4 })
+        expect(await other.waiting('q', 2)).toEqual({ items: [item('i9'), item('i8')], length: 4 })
+        await other.dequeue('q', ['i8', 'never there', 'i6'])
+        expect(await one.waiting('q', 10)).toEqual({ items: [item('i9'), item('i7')], length: 2 })
+        expect(await one.waiting('r', 10)).toEqual({ items: [], length: 0 })
+      })
+
+      test('[STO21] one id is put once, while it waits and after it was done with, under each name', async () => {
+        const [one, other] = await members()
+        expect([await one.enqueue('q', item('a'), 10), await other.enqueue('q', item('a', { text: 'another' }), 10), await other.enqueue('r', item('a'), 10)]).toEqual(['queued', 'again', 'queued'])
+        expect((await other.waiting('q', 10)).items).toEqual([item('a')])
+        await other.dequeue('q', ['a'])
+        expect([await one.enqueue('q', item('a'), 10), await one.enqueue('q', item('b'), 10)]).toEqual(['again', 'queued'])
+        expect(idsOf(await other.waiting('q', 10))).toEqual(['b'])
+      })
+
+      test('[STO21] many at once, from every member, are put once each and none is lost', async () => {
+        const both = await members()
+        const put = await Promise.all(Array.from({ length: 60 }, (_, i) => (both[i % 2] ?? store).enqueue('q', item(`i${i % 30}`), 100)))
+        expect(put.filter(each => each === 'queued')).toHaveLength(30)
+        expect(new Set(idsOf(await store.waiting('q', 100)))).toEqual(new Set(Array.from({ length: 30 }, (_, i) => `i${i}`)))
+      })
+
+      test('[STO21] a queue that is full takes nothing more, and what it did not take is taken when there is room', async () => {
+        const put = await Promise.all(['a', 'b', 'c', 'd'].map(id => store.enqueue('q', item(id), 3)))
+        expect(put).toEqual(['queued', 'queued', 'queued', 'full'])
+        expect([await store.enqueue('q', item('a'), 3), await store.enqueue('q', item('d'), 4)]).toEqual(['again', 'queued'])
+        await store.dequeue('q', ['a', 'b'])
+        expect([await store.enqueue('q', item('e'), 3), await store.enqueue('q', item('f'), 3)]).toEqual(['queued', 'full'])
+        expect(idsOf(await store.waiting('q', 10))).toEqual(['c', 'd', 'e'])
+      })
+
+      test('[STO21] what is past its time is given to nobody and takes no room', async () => {
+        await store.enqueue('q', item('over', { forgetAt: instant(under.now() - 1_000) }), 1)
+        expect(await store.enqueue('q', item('a'), 1)).toBe('queued')
+        expect(await store.waiting('q', 10)).toEqual({ items: [item('a')], length: 1 })
+      })
+
+      test('[STO21] an answer is bounded, and one item goes whatever its length', async () => {
+        for (let i = 0; i < 20; i++) await store.enqueue('q', item(`i${i}`, { text: 'x'.repeat(ITEM_BYTES) }), 100)
+        const { items, length } = await store.waiting('q', 100)
+        expect([items.length, length]).toEqual([16, 20])
+      })
+
+      test('[STO21] what is no item, or too many, is refused', async () => {
+        const wrong = [item('', {}), item('x'.repeat(257)), item('a', { text: 'ü'.repeat(ITEM_BYTES / 2 + 1) }), ...[-1, 1.5, NaN].map(at => item('a', { forgetAt: instant(at) }))]
+        for (const each of wrong) await expect(store.enqueue('q', each, 10)).rejects.toThrow(RangeError)
+        for (const limit of [0, -1, 1.5, ITEMS_AT_ONCE + 1]) await expect(store.waiting('q', limit)).rejects.toThrow(RangeError)
+        await expect(store.enqueue('q', item('a'), 0)).rejects.toThrow(RangeError)
+        await expect(store.enqueue('', item('a'), 1)).rejects.toThrow(RangeError)
+        await expect(store.dequeue('q', Array.from({ length: ITEMS_AT_ONCE + 1 }, (_, i) => `${i}`))).rejects.toThrow(RangeError)
+        expect(await store.waiting('q', 10)).toEqual({ items: [], length: 0 })
+        expect(await store.enqueue('q', item('x'.repeat(256), { text: 'ü\n|\u0000'.repeat(100) }), 1)).toBe('queued')
+        expect((await store.waiting('q', 10)).items).toEqual([item('x'.repeat(256), { text: 'ü\n|\u0000'.repeat(100) })])
+      })
+
+      test('[STO21] what waits outlives the store where anything does, and so does what is known of what was done with', async () => {
+        for (const id of ['a', 'b']) await store.enqueue('q', item(id), 10)
+        await store.dequeue('q', ['a'])
+        const again = await under.reopen()
+        again.subscribe(hearing(async () => NO_TALLY))
+        await confirmed(again)
+        expect(idsOf(await again.waiting('q', 10))).toEqual(under.survives ? ['b'] : [])
+        expect(await again.enqueue('q', item('a'), 1)).toBe(under.survives ? 'again' : 'queued')
+        expect(await again.enqueue('q', item('c'), 1)).toBe('full')
+      })
+    })
+
     describe('the end of the store', () => {
       test('[STO11] after closing, every call is refused with a clear error', async () => {
         const commit = opened('a')
@@ -627,7 +703,7 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
           store.drain(1), store.drained({ epoch: store.epochOf(commit.ref), sequence: 1 }), store.touch(new Map()), store.lastSeen('key'), store.keep('a', 'b'), store.kept('a'),
           store.changed([{ ref: TICKET, version: 1 }]), store.survey(bySubject('a')), store.keepFirst('a', 'b'), store.enforced({ epoch: store.epochOf(commit.ref), sequence: 1 }), store.prune(now),
           store.take({ counter: 'a', request: 'b', amount: 1, limit: 1, forgetAt: after(now, HOUR) }), store.give('a', 'b', 1), store.share({ bucket: 'a', wanted: 1, limit: 1, for: HOUR }), store.mark('a', now, after(now, HOUR)),
-          store.pool([]),
+          store.pool([]), store.enqueue('a', { id: 'b', text: '', forgetAt: after(now, HOUR) }, 1), store.waiting('a', 1), store.dequeue('a', ['b']),
         ]
         for (const call of calls) await expect(call).rejects.toThrow('closed')
         await expect(store.close()).resolves.toBeUndefined()

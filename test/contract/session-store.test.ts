@@ -185,7 +185,7 @@ describe('the file of the embedded store', () => {
 })
 
 describe('a file of an older release', () => {
-  test('[STO11, STO12, STO20] is brought up to date when it is opened, and keeps what it had', async () => {
+  test('[STO11, STO12, STO20, STO21] is brought up to date when it is opened, and keeps what it had', async () => {
     const before = opened()
     const commit = openCommit('a')
     await before.commitRestrictive(commit)
@@ -193,13 +193,14 @@ describe('a file of an older release', () => {
     const epoch = epochOf(before)
     await before.close()
     const raw = new DatabaseSync(file)
-    raw.exec('DROP TABLE counters; DROP TABLE takings; DROP TABLE marks; DROP TABLE parts; PRAGMA user_version = 1')
+    raw.exec('DROP TABLE counters; DROP TABLE takings; DROP TABLE marks; DROP TABLE parts; DROP TABLE queued; DROP TABLE dequeued; PRAGMA user_version = 1')
     raw.close()
     const store = opened()
     expect([store.isNew, store.born, epochOf(store)]).toEqual([false, before.born, epoch.replace(/1$/, '2')])
     expect([await store.load(commit.ref), await store.kept('head'), (await store.commit(commit)).is]).toEqual([commit.record, 'one', 'DUP'])
     expect(await store.take(taking('req_1'))).toBe(1)
     expect(await store.pool([{ name: 'p', text: 'mine', forgetAt: instant(clock.now() + HOUR) }])).toEqual([['mine']])
+    expect(await store.enqueue('q', { id: 'a', text: 'mine', forgetAt: instant(clock.now() + HOUR) }, 1)).toBe('queued')
     await store.close()
     expect(await opened().take(taking('req_2'))).toBe(0)
   })

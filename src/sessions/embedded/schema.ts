@@ -44,8 +44,15 @@ const POOL = `
   CREATE TABLE parts (id INTEGER PRIMARY KEY, name TEXT NOT NULL, member TEXT NOT NULL, text TEXT NOT NULL, forget_at INTEGER NOT NULL, UNIQUE (name, member)) STRICT;
   CREATE INDEX forgettable_parts ON parts (forget_at);
 `
+const QUEUES = `
+  CREATE TABLE queued (place INTEGER PRIMARY KEY, name TEXT NOT NULL, id TEXT NOT NULL, text TEXT NOT NULL, forget_at INTEGER NOT NULL, UNIQUE (name, id)) STRICT;
+  CREATE INDEX queued_in_order ON queued (name, place);
+  CREATE INDEX forgettable_queued ON queued (name, forget_at);
+  CREATE TABLE dequeued (place INTEGER PRIMARY KEY, name TEXT NOT NULL, id TEXT NOT NULL, forget_at INTEGER NOT NULL, UNIQUE (name, id)) STRICT;
+  CREATE INDEX forgettable_dequeued ON dequeued (forget_at);
+`
 /** What each version of the schema added to the one before; an older file is brought up to date when it is opened. */
-const STEPS: readonly string[] = [RECORDS, BUDGETS, POOL]
+const STEPS: readonly string[] = [RECORDS, BUDGETS, POOL, QUEUES]
 const SCHEMA_VERSION = STEPS.length
 
 export type OpenedFile = {

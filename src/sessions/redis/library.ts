@@ -11,12 +11,12 @@ const FUNCTIONS = {
   hello: ['hello', 'no-writes'], hb: ['heartbeat', 'allow-oom'], commit: ['commit', 'none'], commit_restrictive: ['commit_restrictive', 'allow-oom'],
   get: ['get', 'no-writes'], check: ['check', 'no-writes'], list: ['list', 'allow-oom'], find: ['find', 'allow-oom'], prune: ['prune', 'allow-oom'], touch: ['touch', 'allow-oom'],
   keep: ['keep', 'allow-oom'], kept: ['kept', 'no-writes'], drain: ['drain', 'allow-oom'], drained: ['drained', 'allow-oom'], undrain: ['undrain', 'allow-oom'],
-  take: ['take', 'none'], give: ['give', 'allow-oom'], taken: ['taken', 'no-writes'], share: ['share', 'none'], mark: ['mark', 'none'], pool: ['pool', 'none'],
+  take: ['take', 'none'], give: ['give', 'allow-oom'], taken: ['taken', 'no-writes'], share: ['share', 'none'], mark: ['mark', 'none'], pool: ['pool', 'none'], enqueue: ['enqueue', 'none'], waiting: ['waiting', 'allow-oom'], dequeue: ['dequeue', 'allow-oom'],
   ack: ['acknowledge', 'allow-oom'], members: ['members', 'no-writes'], leave: ['leave', 'allow-oom'], survey: ['survey', 'allow-oom'],
 } as const satisfies { readonly [name: string]: readonly [string, Flags] }
 export type FunctionName = keyof typeof FUNCTIONS
 
-const PARTS = ['frame', 'index', 'heartbeat', 'commit', 'read', 'budget', 'pool']
+const PARTS = ['frame', 'index', 'heartbeat', 'commit', 'read', 'budget', 'pool', 'queue']
 const bodies = PARTS.map(part => readFileSync(new URL(`./${part}.lua`, import.meta.url), 'utf8')).join('\n')
 const entries = Object.entries(FUNCTIONS)
 

@@ -5,7 +5,8 @@ import type { RecordRef, StoredRecord } from '../../core/record.ts'
 import { type Instant, instant } from '../../core/time.ts'
 import { newNonce } from '../../runtime/id.ts'
 import type { StoreGauges } from '../../runtime/metrics.ts'
-import type { Ahead, Commit, CommitAnswer, Enforcement, Outgoing, Page, Part, Position, SessionStore, Sharing, Survey, Taking, Watcher } from '../store.ts'
+import type { Ahead, Commit, CommitAnswer, Enforcement, Item, Outgoing, Page, Part, Position, SessionStore, Sharing, Survey, Taking, Waiting, Watcher } from '../store.ts'
+import { assertCount, assertItem } from '../items.ts'
 import { assertParts } from '../parts.ts'
 import { StoreFault } from '../store-fault.ts'
 import { rollOf } from './acknowledgements.ts'
@@ -16,6 +17,7 @@ import { assertAmount, assertLimit } from './amounts.ts'
 import { hashOf } from './locator.ts'
 import { Outbox } from './outbox.ts'
 import { poolIn } from './pooling.ts'
+import { waitingOf } from './queueing.ts'
 import { reachOf } from './reply.ts'
 import { Shard } from './shard.ts'
 import type { ShardPorts, ShardSettings } from './shard-ports.ts'
@@ -286,6 +288,27 @@ export class RedisStore implements SessionStore {
     const byShard = this.#byShard(parts.map((part, at) => ({ part, at })), ({ part: { name } }) => ({ kind: 'principal', name }))
     await Promise.all([...byShard].map(([shard, placed]) => poolIn(placed, args => this.#call(shard, 'pool', [this.#settings.member, ...args]), (at, texts) => { told[at] = texts })))
     return told
+  }
+
+  // ---- what waits until somebody has it
+
+  async enqueue(name: string, item: Item, limit: number): Promise<'queued' | 'again' | 'full'> {
+    this.#assertOpen()
+    assertItem(name, item, limit)
+    const said = await this.#call(this.#byName(name), 'enqueue', [newNonce(), this.#settings.home.shards, name, item.id, item.forgetAt, limit, item.text])
+    return said === 'full' || said === 'again' ? said : 'queued'
+  }
+
+  async waiting(name: string, limit: number): Promise<Waiting> {
+    this.#assertOpen()
+    assertCount(name, limit, 1)
+    return waitingOf(await this.#call(this.#byName(name), 'waiting', [name, limit]))
+  }
+
+  async dequeue(name: string, ids: readonly string[]): Promise<void> {
+    this.#assertOpen()
+    assertCount(name, ids.length, 0)
+    await this.#call(this.#byName(name), 'dequeue', [name, ...ids])
   }
 
   close(): Promise<void> {
