@@ -106,6 +106,9 @@ export function identify(text: string, authority: string, jti: string | null): {
   return { credential: digest, mark: { is: 'payload', value: digest } }
 }
 
+/** A logout token or a security event is signed by the same keys and is no credential (RFC 8725 §3.12; OIDC Back-Channel Logout 1.0 §2.4). */
+const isEvent = (events: unknown): boolean => typeof events === 'object' && events !== null && Object.keys(events).some(name => /^https?:\/\/schemas\.openid\.net\/(?:event|secevent)\//.test(name))
+
 /** The tokens of one kind and issuer. */
 export class SignedTokens {
   readonly #settings: ProviderSettings
@@ -170,6 +173,7 @@ export class SignedTokens {
     if (bound.is === 'fault') return invalid(bound.fault)
     const times = timesOf(claims, this.#clock.now(), clockTolerance)
     if (times.is === 'refused') return times
+    if (isEvent(claimOf(claims, 'events'))) return invalid('type_refused')
     const jti = claimOf(claims, 'jti')
     if (!isTokenId(jti)) return invalid('claim_malformed')
     return { is: 'token', claims, keyId: header.kid ?? null, times, ...identify(text, authority, jti), binding: bound.binding }

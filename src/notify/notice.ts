@@ -8,6 +8,8 @@ type NoticeEvent =
   | 'stepUp.asked' | 'stepUp.satisfied' | 'stepUp.denied' | 'stepUp.expired'
   | 'break_glass.activated' | 'break_glass.review_missed'
   | 'risk.reached'
+  | 'decision.notification'
+  | 'outside.acted' | 'outside.withheld' | 'outside.failed' | 'outside.unread' | 'outside.undelivered'
 
 type NoticeData = { readonly [key: string]: string | number | boolean | null | readonly string[] }
 
@@ -49,5 +51,5 @@ export function fitting({ id, event, at, text, link, data }: Notice): Notice {
   return { id, event, at, text: cut(text.slice(0, 4 * TEXT_MAX).replace(LAYOUT, ' '), TEXT_MAX), link: link !== null && isPlain(link) ? link : null, data: fits ? data : { omitted: 'too long' } }
 }
 
-/** About emergencies: told before the rest, and given up after it. */
-export const isLoud = ({ event }: Notice): boolean => event.startsWith('break_glass.')
+/** About emergencies, and what somebody has to look at before it goes on: told before the rest, and given up after it. */
+export const isLoud = ({ event }: Notice): boolean => event.startsWith('break_glass.') || event === 'outside.withheld'

@@ -5,11 +5,13 @@ import type { SessionFact } from '../core/fact.ts'
 import type { Policy } from '../core/policy.ts'
 import { identityOf } from '../core/principal.ts'
 import { PURPOSE_KINDS } from '../core/purpose.ts'
+import type { OutsideEvent, OutsideOutcome } from '../core/outside.ts'
 import type { LevelMark } from '../core/risk.ts'
 import type { Session } from '../core/session.ts'
 import type { StepUp } from '../core/step-up.ts'
 import type { Instant } from '../core/time.ts'
-import type { Notice } from './notice.ts'
+import { sha256 } from '../runtime/id.ts'
+import { cut, type Notice } from './notice.ts'
 
 export type Told = { readonly channels: readonly string[]; readonly notice: Notice }
 
@@ -92,4 +94,33 @@ export function riskNotice({ name, score, who, since, why: { contributions, tena
   const text = `${who} reached risk level ${name} with ${score} points: ${rules.join(', ')}${withheld ? '. A lock would have reached too many sessions and was NOT set' : ''}`
   const data = { subject: who, level: name, score, contributions: rules, tenants, route: request?.route ?? null, method: request?.method ?? null, path: request?.path ?? null, withheld }
   return { channels, notice: { id: `${because}/risk.reached`, event: 'risk.reached', at: since, text, link: null, data } }
+}
+
+/** News from outside was acted on, means too many, or could not be acted on. @param id of its signal */
+export function outsideNotice({ source, type, at, subject, notify, takenAt, note }: OutsideEvent, id: string, outcome: OutsideOutcome, met: number): Told {
+  const event = outcome === 'withheld' ? 'outside.withheld' : outcome === 'failed' ? 'outside.failed' : 'outside.acted'
+  const became = outcome === 'withheld' ? `means ${met} sessions or more, which are too many: it ended NONE, they are held until somebody looks` : outcome === 'failed' ? 'could NOT be acted on' : `was acted on, for ${met} sessions`
+  const data = { source, type, outcome, sessions: met, happenedAt: new Date(at).toISOString(), means: subject.map(({ of }) => of), reason: note }
+  return { channels: notify, notice: { id: `${id}/${event}`, event, at: takenAt, text: `${type} of ${source} ${became}`, link: null, data } }
+}
+
+/** News from outside names somebody in a way that nobody here understands: nothing follows from it. @param jti what its source calls it */
+export function unreadNotice({ source, type, jti, at, what }: Pick<OutsideEvent, 'source' | 'type' | 'jti' | 'at'> & { readonly what: readonly string[] }, channels: readonly string[]): Told {
+  const text = `${type} of ${source} means somebody who could not be made out (${what.join(', ')}): NOTHING follows from it`
+  return { channels, notice: { id: `${sha256(JSON.stringify([source, jti]))}/outside.unread`, event: 'outside.unread', at, text, link: null, data: { source, type, jti: cut(jti, RECIPIENT_MAX), what: what.map(each => cut(each, RECIPIENT_MAX)) } } }
+}
+
+/** A transmitter does not tell of what sessions are ended for. */
+export function undeliveredNotice(source: string, channels: readonly string[], at: Instant): Told {
+  return { channels, notice: { id: `${source}/outside.undelivered/${at}`, event: 'outside.undelivered', at, text: `${source} does not tell of revoked sessions: session-revoked is not among what its stream delivers`, link: null, data: { source } } }
+}
+
+/** What a policy decision point wants somebody to be told; who that is is for the channel. */
+export type Wanted = { readonly pdp: string; readonly evaluation: string; readonly session: Session; readonly to: readonly string[]; readonly body: string; readonly topic: string | null; readonly at: Instant }
+
+const RECIPIENT_MAX = 200
+
+export function wantedNotice({ pdp, evaluation, session: { id: session, principal }, to, body, topic, at }: Wanted): Notice {
+  const data = { pdp, evaluation, session, subject: identityOf(principal), to: to.map(each => cut(each, RECIPIENT_MAX)), topic: topic === null ? null : cut(topic, RECIPIENT_MAX) }
+  return { id: `${evaluation}/${sha256(JSON.stringify([to, body, topic]))}`, event: 'decision.notification', at, text: `${pdp} about ${identityOf(principal)}: ${topic === null ? '' : `${topic}: `}${body}`, link: null, data }
 }

@@ -5,7 +5,7 @@ import { Agent, request } from 'undici'
 import type { Dispatcher } from 'undici'
 import type { Duration } from '../core/time.ts'
 
-type HttpFaultCode = 'unreachable' | 'timeout' | 'status' | 'too_large' | 'encoded' | 'not_json'
+type HttpFaultCode = 'unreachable' | 'timeout' | 'cancelled' | 'status' | 'too_large' | 'encoded' | 'not_json'
 
 /** `status` is the answer's, 0 where there was none; `retryAfter` its header of that name, as sent. */
 export class HttpFault extends Error {
@@ -47,8 +47,8 @@ export type HttpAsk = {
 /** What `post` sends. */
 export type HttpPost = Omit<HttpAsk, 'method' | 'body'> & { readonly body: string }
 
-/** `etag` as sent, null without one. */
-export type HttpAnswer = { readonly status: number; readonly etag: string | null; readonly text: string }
+/** `etag` and content type as sent, null without one. */
+export type HttpAnswer = { readonly status: number; readonly etag: string | null; readonly type: string | null; readonly text: string }
 
 const CONNECTIONS_PER_ORIGIN = 4
 /** Of places that are asked about credentials, in each lane. */
@@ -113,14 +113,15 @@ export class HttpClient {
     return (await this.ask(url, { method: 'POST', ...post }, limits, lane)).text
   }
 
-  /** The answer as it came, whichever of the statuses it has; anything else throws HttpFault. */
-  ask(url: URL, { method, body, headers, ca, statuses }: HttpAsk, limits: HttpLimits, lane: Lane): Promise<HttpAnswer> {
-    return this.#ask(url, { dispatcher: this.#posts(ca, lane), method, headers: { ...HEADERS, ...headers }, body, statuses }, limits)
+  /** The answer as it came, whichever of the statuses it has; anything else throws HttpFault. @param cancel nobody wants the answer any more */
+  ask(url: URL, { method, body, headers, ca, statuses }: HttpAsk, limits: HttpLimits, lane: Lane, cancel: AbortSignal | null = null): Promise<HttpAnswer> {
+    return this.#ask(url, { dispatcher: this.#posts(ca, lane), method, headers: { ...HEADERS, ...headers }, body, statuses }, limits, cancel)
   }
 
-  async #ask(url: URL, { statuses, ...asking }: Asking, limits: HttpLimits): Promise<HttpAnswer> {
+  async #ask(url: URL, { statuses, ...asking }: Asking, limits: HttpLimits, cancel: AbortSignal | null = null): Promise<HttpAnswer> {
     const where = `${url.origin}${url.pathname}`
-    const signal = AbortSignal.timeout(limits.timeout)
+    const over = AbortSignal.timeout(limits.timeout)
+    const signal = cancel === null ? over : AbortSignal.any([over, cancel])
     try {
       const { statusCode, headers, body } = await request(url, { ...asking, signal })
       const fault = headFault(where, statusCode, headers, statuses, limits)
@@ -128,11 +129,12 @@ export class HttpClient {
         body.on('error', () => {}).destroy() // the rest of the answer is of no interest
         throw fault
       }
-      const { etag } = headers
-      return { status: statusCode, etag: typeof etag === 'string' ? etag : null, text: utf8(await bytesOf(body, limits.bytes), where) }
+      const { etag, 'content-type': type } = headers
+      return { status: statusCode, etag: typeof etag === 'string' ? etag : null, type: typeof type === 'string' ? type : null, text: utf8(await bytesOf(body, limits.bytes), where) }
     } catch (error) {
       if (error instanceof HttpFault) throw error
-      if (signal.aborted) throw new HttpFault('timeout', `${where} did not answer within ${limits.timeout} ms`, 0, error)
+      if (cancel?.aborted === true) throw new HttpFault('cancelled', `${where} is not asked any more`, 0, error)
+      if (over.aborted) throw new HttpFault('timeout', `${where} did not answer within ${limits.timeout} ms`, 0, error)
       throw new HttpFault('unreachable', `${where} cannot be reached`, 0, error)
     }
   }

@@ -36,11 +36,12 @@ export const newEvaluationId = (): string => `eval_${random()}`
 /** What names the judging of a request before anybody knows whether it is let through: its refusal says the same. */
 export const evaluationIdOf = (exchange: string): string => exchange.replace(/^exc_/, 'eval_')
 
-/** The id of an elevation that has a name: the same name gives the same id everywhere. 130 bits of its digest. */
-export function elevationIdOf(name: string): ElevationId {
-  const digest = hash('sha256', name, 'buffer').subarray(0, LENGTH)
-  return `elv_${Array.from(digest, byte => ALPHABET[byte & 31] ?? '').join('')}` as ElevationId // as above
-}
+/** 130 bits of the digest of a name. */
+const made = (name: string): string => Array.from(hash('sha256', name, 'buffer').subarray(0, LENGTH), byte => ALPHABET[byte & 31] ?? '').join('')
+
+// The ids of what has a name: the same name gives the same id everywhere. Casts as above.
+export const elevationIdOf = (name: string): ElevationId => `elv_${made(name)}` as ElevationId
+export const lockIdOf = (name: string): LockId => `lck_${made(name)}` as LockId
 
 /** Base64url SHA-256 of text or bytes. */
 export const sha256 = (data: string | Uint8Array): string => hash('sha256', data, 'base64url')

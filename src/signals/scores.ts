@@ -6,15 +6,14 @@ import { identityOf, type Principal } from '../core/principal.ts'
 import { SCORE_MAX } from '../core/risk.ts'
 import type { Instant } from '../core/time.ts'
 import { foldedName } from '../identity/canonical-name.ts'
-import { readSecretFile, SecretFileError } from '../runtime/secret-file.ts'
-import { webhookSecrets } from '../runtime/standard-webhook.ts'
 import type { Mirror } from '../sessions/mirror.ts'
 import { principalAnchor } from '../sessions/principal-anchor.ts'
 import type { SessionStore } from '../sessions/store.ts'
 import type { SessionKey } from '../core/session.ts'
+import type { OpenSigned } from './open-signed.ts'
 import { momentOf } from './tickets/mapping.ts'
 
-export type OpenScores = ReadonlyMap<string, { readonly settings: ScoreSettings; readonly secrets: readonly Uint8Array[] }>
+export type OpenScores = OpenSigned<ScoreSettings>
 
 /** Whom it is of: null is any. */
 type Whose = { readonly subject: string; readonly issuer: string | null; readonly tenant: string | null; readonly client: string | null }
@@ -36,16 +35,6 @@ const TEXT_MAX = 512
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 /** Sessions of one subject that are looked at. */
 const SESSIONS_MAX = 10_000
-
-/** Throws SecretFileError; then none is open. */
-export async function openScores(settings: ReadonlyMap<string, ScoreSettings>): Promise<OpenScores> {
-  const opened = [...settings].map(async ([name, one]) => {
-    const secrets = webhookSecrets(await readSecretFile(one.secretFile))
-    if (secrets === null) throw new SecretFileError(one.secretFile, 'holds no secret of 24 to 512 bytes, or two in a line each, as `whsec_…` in base64 or as text')
-    return [name, { settings: one, secrets }] as const
-  })
-  return new Map(await Promise.all(opened))
-}
 
 const isText = (text: string): boolean => text.length <= TEXT_MAX && text.isWellFormed()
 

@@ -30,7 +30,7 @@ type Parts = {
 }
 
 /** Refusals for where the session stands, or for what its gateway cannot do: they say nothing of what was tried, and would make a level rise by itself. */
-const OF_STANDING: ReadonlySet<Reason> = new Set<Reason>(['risk', 'frozen', 'narrowed', 'locked', 'step_up_required', 'step_up_denied', 'max_reached', 'frozen_too_long', 'session_ended', 'parent_ended', 'credential_expired', 'credential_revoked', 'credential_ended', 'state_lost', 'ticket_unheard'])
+const OF_STANDING: ReadonlySet<Reason> = new Set<Reason>(['risk', 'frozen', 'narrowed', 'locked', 'step_up_required', 'step_up_denied', 'max_reached', 'frozen_too_long', 'session_ended', 'parent_ended', 'credential_expired', 'credential_revoked', 'credential_ended', 'state_lost', 'ticket_unheard', 'signals_silent', 'revoked_outside', 'obligation_unmet', 'not_shown'])
 export const isConduct = (reason: Reason): boolean => !OF_STANDING.has(reason) && REASONS[reason].status < 500
 
 /** What the configuration says of a refusal. */

@@ -103,6 +103,38 @@ describe('connectors', () => {
     })
   })
 
+  describe('of trust', () => {
+    const hook = (map: string, more = 'events: { left: { do: [terminate] } }'): string => `[{ name: edr, kind: signal, secretFile: /run/secret, map: ${map}${more === '' ? '' : `, ${more}`} }]`
+    const WHO = '{ event: body.kind, subject: body.user }'
+
+    test('[OUT9] one that names an event and somebody is taken', () => {
+      expect(told({ tickets: place(''), webhooks: hook(WHO) })).toHaveLength(1)
+      expect(told({ tickets: place(''), webhooks: hook('{ event: body.kind, id: body.id, at: body.at, issuer: body.iss, email: body.mail, session: body.sid, device: body.device, workload: body.spiffe, credential: body.jti, tenant: body.org }', 'events: { left: { do: [] } }, signature: { header: x-signature }, maxSessionsPerEvent: 5, perSecond: 7') })).toHaveLength(1)
+    })
+
+    test.each([
+      ['one that names no event', hook('{ subject: body.user }'), /`event` is missing/],
+      ['one that names nobody', hook('{ event: body.kind, issuer: body.iss }'), /nobody is named/],
+      ['one from which nothing follows', hook(WHO, ''), /`events` is missing/],
+      ['an address of nobody', hook('{ event: body.kind, email: body.mail }'), /`email` is told by an issuer/],
+      ['a token of nobody', hook('{ event: body.kind, credential: body.jti }'), /`credential` is told by an issuer/],
+      ['one with what only tickets have', hook('{ event: body.kind, subject: body.user, closed: body.done }'), /`closed` has no meaning with `kind: signal`/],
+      ['one with a score', hook('{ event: body.kind, subject: body.user, score: body.score }'), /`score` has no meaning with `kind: signal`/],
+      ['one whose signature tells no time', hook(WHO, 'events: { left: { do: [terminate] } }, signature: { header: x-signature }'), /tells no time/],
+      ['one called as a connector', hook(WHO).replace('edr', 'itsm'), /there is a connector 'itsm' already/],
+      ['one called as our own people', hook(WHO).replace('edr', 'operator'), /nobody outside can be called 'operator'/],
+      ['one that tells a channel nobody has', hook(WHO, 'events: { left: { do: [terminate] } }, notify: [nobody]'), /there is no channel 'nobody'/],
+      ['one that tells nobody', hook(WHO, 'events: { left: { do: [notify] } }'), /nobody is named who is told/],
+      ['points that are missing', hook(WHO, 'events: { left: { do: [risk] } }'), /`risk` needs `points`/],
+      ['claims that it cannot tell', hook(WHO, 'events: { left: { do: [claims] } }'), /which claims changed/],
+      ['a ticket with an event', `[{ name: other, secretFile: /run/secret, map: { id: body.key, closed: "true", event: body.kind } }]`, /`event` has a meaning only with `kind: signal`/],
+      ['a ticket from which something follows', `[{ name: other, secretFile: /run/secret, map: ${MAP}, events: { left: { do: [terminate] } } }]`, /`events` has a meaning only with `kind: signal`/],
+      ['a score with a session', `[{ name: other, kind: risk, secretFile: /run/secret, map: { subject: body.user, score: body.score, session: body.sid } }]`, /`session` has a meaning only with `kind: signal`/],
+    ])('[CFG3, OUT9] %s is refused', (_, webhooks, says) => {
+      expect(told({ tickets: place(''), webhooks })).toEqual([expect.stringMatching(says)])
+    })
+  })
+
   test('[CFG3] names of other anchors are taken, and who sends news has a listener of its own', () => {
     expect(told({ tickets: place('').replace('itsm', 'signed'), purposes: 'ticket: { header: narrowgate-ticket, source: manual }' })).toEqual([expect.stringMatching(/cannot be called 'signed'/)])
     expect(told({ webhooks: `[{ name: itsm, secretFile: /run/secret, map: ${MAP} }]`, serves: 'signals, health' })).toEqual([expect.stringMatching(/serves nothing else/)])

@@ -124,6 +124,12 @@ describe('what is refused', () => {
     expect(await accepts('JWT', ['at+jwt', 'jwt'])).toBe('agent-1')
   })
 
+  test('[SES10, LGO2] a logout token or a security event is no credential, by whatever type it goes', async () => {
+    const said = ['http://schemas.openid.net/event/backchannel-logout', 'https://schemas.openid.net/secevent/caep/event-type/session-revoked']
+    for (const event of said) expect(await detail(await sign({ events: { [event]: {} } }))).toBe('type_refused')
+    for (const events of [['conference'], { conference: true }, 'none']) expect((await proven(jwtProvider(issuer, new HandClock(), {}), await sign({ events }))).principal.subject).toBe('agent-1')
+  })
+
   test('[SES10] another issuer: slash, case, list, look-alike', async () => {
     for (const iss of [`${issuer.issuer}/`, issuer.issuer.toUpperCase(), [issuer.issuer], ['https://evil', issuer.issuer], 'https://login.exampl\u0435']) {
       expect(await detail(await sign({ iss }))).toBe('issuer_unknown')

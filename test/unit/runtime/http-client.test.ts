@@ -57,6 +57,17 @@ describe('getting JSON', () => {
     await expect(client.getJson(endless, LIMITS)).rejects.toMatchObject({ code: 'too_large' })
   })
 
+  test('[SSF7] gives up at once what nobody wants any more, before the answer and within it', async () => {
+    const url = await serve((request, response) => void (request.url === '/slow' ? response.write('{') : undefined))
+    for (const path of ['/none', '/slow']) {
+      const over = new AbortController()
+      const asked = client.ask(new URL(path, url), { method: 'GET', body: null, headers: {}, ca: null, statuses: [200] }, LIMITS, 'open', over.signal)
+      await expect.poll(() => heads.at(-1)?.[0]).toBe(`GET ${path}`)
+      over.abort()
+      await expect(asked).rejects.toMatchObject({ code: 'cancelled' })
+    }
+  })
+
   test('[SES13] waits no longer than the timeout for head or body', async () => {
     const url = await serve((request, response) => (request.url === '/doc' ? undefined : void response.write('{')))
     await expect(client.getJson(url, { ...LIMITS, timeout: duration(30) })).rejects.toMatchObject({ code: 'timeout' })

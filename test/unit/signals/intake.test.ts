@@ -9,7 +9,8 @@ import { newLockId } from '../../../src/runtime/id.ts'
 import { type EmbeddedStore, openEmbeddedStore } from '../../../src/sessions/embedded-store.ts'
 import { Ledger } from '../../../src/sessions/ledger.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
-import { Mirror, NO_TALLY } from '../../../src/sessions/mirror.ts'
+import { NO_TALLY } from '../../../src/sessions/change.ts'
+import { Mirror } from '../../../src/sessions/mirror.ts'
 import { Intake, type Word } from '../../../src/signals/intake.ts'
 import { policyOf, SESSION } from '../core/world.ts'
 
@@ -30,7 +31,7 @@ beforeEach(async () => {
   told = []
   intake = new Intake(new Ledger(store, mirror, clock), store, clock, (kind, outcome) => void told.push([kind, outcome]))
   const { key, principal, credential, id } = SESSION
-  await intake.session(key, { kind: 'session.opened', key, session: id, epoch: store.epochOf(sessionRef(key)), principal, credential, endsAt: SESSION.endsAt, bindings: NOT_BOUND, brokered: null }, said(null))
+  await intake.session(key, { kind: 'session.opened', key, session: id, epoch: store.epochOf(sessionRef(key)), principal, credential, endsAt: SESSION.endsAt, bindings: NOT_BOUND, aliases: [], brokered: null }, said(null))
   const found = await mirror.load(key)
   if (found === null) throw new Error('the session is not there')
   live = found

@@ -149,7 +149,7 @@ describe('levels', () => {
     const { world } = engine
     const open = (name: string, client: string) => world.tell(name, {
       kind: 'session.opened', key: keyOf(name), session: `ses_${name}` as SessionId, epoch: world.store.epochOf(sessionRef(keyOf(name))), principal: { ...live.record.principal, client }, // words of the test
-      endsAt: live.record.endsAt, credential: live.record.credential, bindings: NOT_BOUND, brokered: null,
+      endsAt: live.record.endsAt, credential: live.record.credential, bindings: NOT_BOUND, aliases: [], brokered: null,
     })
     const { client } = live.record.principal
     for (let i = 0; i < 1_100; i++) await open(`more${i}`, client)
@@ -194,7 +194,7 @@ describe('rules', () => {
   test('[RSK2] refusals for faults of ours, and for where its session stands, are none of its conduct', async () => {
     const engine = await started({ ...POINTS, rules: [when('refused', 'outcome.refused', 10, 1_000)] })
     const live = await engine.world.opened()
-    for (const reason of ['stale', 'store_failed', 'upstream_timeout', 'risk', 'narrowed', 'frozen', 'locked', 'step_up_required', 'max_reached', 'session_ended'] as const) engine.risk.refused(attempt(live), reason)
+    for (const reason of ['stale', 'store_failed', 'upstream_timeout', 'risk', 'narrowed', 'frozen', 'locked', 'step_up_required', 'max_reached', 'session_ended', 'signals_silent', 'revoked_outside', 'obligation_unmet', 'not_shown', 'external_unavailable'] as const) engine.risk.refused(attempt(live), reason)
     expect(engine.hits).toEqual([])
     engine.risk.refused(attempt(live), 'elevation_required')
     expect(engine.hits).toEqual(['refused'])

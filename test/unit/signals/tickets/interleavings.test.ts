@@ -61,7 +61,7 @@ async function run(steps: readonly (typeof STEPS)[number][]): Promise<void> {
   const http = {
     ask: (): Promise<HttpAnswer> => {
       const text = JSON.stringify({ key: 'T-1', closed, turn })
-      return new Promise(resolve => waiting.push(() => resolve({ status: 200, etag: null, text })))
+      return new Promise(resolve => waiting.push(() => resolve({ status: 200, etag: null, type: null, text })))
     },
   }
   const connectors = [0, 1].map(() => new Connector(SETTINGS, new TicketSource(POLL, { authorization: null, ca: null }, http), { ...ports, clock, count: () => {}, failed: () => {} }))
@@ -117,7 +117,7 @@ test('[TKT3, TKT4] whoever asks for tickets one after the other takes no room fr
   const answering: (() => void)[] = []
   const http = { ask: ({ pathname }: URL): Promise<HttpAnswer> => {
     asked.push(pathname)
-    return new Promise(resolve => answering.push(() => resolve({ status: 404, etag: null, text: '' })))
+    return new Promise(resolve => answering.push(() => resolve({ status: 404, etag: null, type: null, text: '' })))
   } }
   const connector = new Connector(SETTINGS, new TicketSource(POLL, { authorization: null, ca: null }, http), { ...ports, clock, count: () => {}, failed: () => {} })
   const looks = Array.from({ length: 200 }, (_, i) => connector.look(anchorOf('itsm', 'ticket', '', `X-${i}`)))
