@@ -1,5 +1,5 @@
 // Carries facts from the store to the trail. The store forgets them only after the trail has them, so they arrive at least once;
-// the trail drops the ones it has. SPEC: AUD8
+// the trail drops the ones it has. SPEC: AUD8, TRM2
 import type { Outgoing } from './record.ts'
 
 type Position = Outgoing['position']
@@ -22,6 +22,8 @@ type DrainerPorts = {
   readonly trail: FactSink
   /** The trail must be on stable storage before the store forgets. */
   readonly fsync: boolean
+  /** Who else has to have them before the store forgets them; comes behind the trail, perhaps with facts it had already. Never rejects, and never takes long. */
+  readonly also: (page: readonly Outgoing[]) => Promise<void>
   readonly failed: (cause: unknown, retryInMs: number) => void
 }
 
@@ -93,6 +95,7 @@ export class Drainer {
       const full = page.length >= limit
       const done = complete(page, full)
       await this.#record(page)
+      await this.#ports.also(page)
       for (const position of done) await this.#ports.source.drained(position)
       if (!full) return
       if (done.length > 0) limit = PAGE

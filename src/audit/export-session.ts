@@ -55,6 +55,8 @@ function ofLine(line: Line): Words {
     case 'exchange.lost': return [line.kind, line.exchange, 'the gateway died before its end was on record; when it ended is not known']
     case 'request.refused':
       return [line.kind, line.evaluation, named('by', line.subject), named('reason', line.reason), named('route', line.route && `${line.route}/${line.rule ?? '-'}`), line.method, `${line.host}${line.path}`, ...riskWords(line.risk)]
+    case 'decision.given':
+      return [line.kind, line.evaluation, named('to', line.pep), line.decision, named('by', line.subject), named('grant', line.grant), named('reason', line.reason), named('route', line.route && `${line.route}/${line.rule ?? '-'}`), line.method, `${line.host}${line.path}`]
     case 'request.not_dispatched': return [line.kind, line.exchange, named('reason', line.reason)]
     case 'admin.changed': return [line.kind, named('by', line.who), line.action, line.target, named('note', line.note)]
     case 'config.loaded': return [line.kind, line.digest, named('by', line.by)]

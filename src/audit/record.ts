@@ -39,6 +39,9 @@ export function noted({ before, after, level }: Risked): RiskNoted {
   return { before: toTenth(before), after: toTenth(after), ...(level === null ? {} : { level }) }
 }
 
+/** Which policy decision point was asked, under which id, and what came of it. */
+export type ExternalNoted = { readonly pdp: string; readonly evaluation: string; readonly outcome: string }
+
 export type Admitted = {
   readonly exchange: string
   /** Null on anonymous routes. */
@@ -74,6 +77,8 @@ export type Admitted = {
   /** On an observed route: what enforcing would have answered. */
   readonly would: Reason | null
   readonly risk: RiskNoted
+  /** What a policy decision point said of it; away where its rule asks none. */
+  readonly external?: ExternalNoted
 }
 
 /** What a request proved of its caller beside its credential; null where that is nothing. */
@@ -121,6 +126,34 @@ export type Refused = {
   readonly reason: Reason
   readonly purposes: Purposes
   readonly risk: RiskNoted
+  /** As of an admitted request; away also where none was asked yet. */
+  readonly external?: ExternalNoted
+}
+
+/** What somebody else's enforcement point was told of a session. `evaluation` is in its answer too. */
+export type DecisionGiven = {
+  readonly evaluation: string
+  /** Who asked. */
+  readonly pep: string
+  readonly session: string
+  /** `issuer|subject`. */
+  readonly subject: string
+  readonly route: string | null
+  readonly rule: string | null
+  readonly method: string
+  readonly host: string
+  /** Without query; cut to 512 characters. */
+  readonly path: string
+  readonly queryDigest: QueryDigest | null
+  readonly decision: 'permit' | 'refuse'
+  /** As of an admitted request; null where it was refused. */
+  readonly grant: string | null
+  readonly reason: Reason | null
+  /** On an observed route: what enforcing would have answered. */
+  readonly would: Reason | null
+  readonly purposes: Purposes
+  /** Until when it holds if nothing changes. */
+  readonly until: Instant | null
 }
 
 /** What a refusal says of a caller that was not made out, at a place that was not found. */
@@ -171,6 +204,7 @@ export type Records = {
   readonly 'recording.beat': { readonly open: number }
   /** Told at the next start: its end is not on record, and when it was is not known. */
   readonly 'exchange.lost': { readonly exchange: string; readonly session: string | null; readonly because: 'gateway died' }
+  readonly 'decision.given': DecisionGiven
   readonly 'request.refused': Omit<Refused, 'query'> & { readonly queryDigest: QueryDigest | null }
   /** Put on stable storage before the request is judged a last time. */
   readonly 'request.intended': Omit<Admitted, 'decision'>
@@ -205,7 +239,7 @@ export type Line = { [K in Kind]: LineOf<K> }[Kind]
 
 const KINDS: { readonly [K in Kind]: true } = {
   'fact': true, 'exchange.opened': true, 'exchange.closed': true, 'exchange.cut': true, 'exchange.frozen': true, 'exchange.resumed': true,
-  'exchange.regranted': true, 'exchange.finishing': true, 'recording.opened': true, 'recording.bytes': true, 'recording.closed': true, 'recording.beat': true, 'exchange.lost': true, 'request.refused': true, 'request.intended': true, 'request.not_dispatched': true,
+  'exchange.regranted': true, 'exchange.finishing': true, 'recording.opened': true, 'recording.bytes': true, 'recording.closed': true, 'recording.beat': true, 'exchange.lost': true, 'request.refused': true, 'request.intended': true, 'request.not_dispatched': true, 'decision.given': true,
   'admin.changed': true, 'config.loaded': true, 'gateway.started': true, 'gateway.stopped': true, 'rotated': true, 'tail.torn': true,
   'records.lost': true, 'refusals.counted': true,
 }

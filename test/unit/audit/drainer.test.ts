@@ -23,13 +23,13 @@ class Store implements FactSource {
   }
 }
 
-async function drainer(fsync = false) {
+async function drainer(fsync = false, also: (page: readonly Outgoing[]) => Promise<void> = async () => {}) {
   const file = join(folder(), 'trail.jsonl')
   const { disk, trouble } = troubledDisk()
   const store = new Store()
   const trail = await openTrail(file, {}, { disk })
   const failed = vi.fn<(cause: unknown, wait: number) => void>()
-  return { file, trouble, store, trail, failed, drainer: new Drainer({ source: store, trail, fsync, failed }) }
+  return { file, trouble, store, trail, failed, drainer: new Drainer({ source: store, trail, fsync, also, failed }) }
 }
 
 const positions = (file: string): readonly string[] => linesOfKind(file, 'fact').map(({ position: p }) => `${p.epoch}.${p.sequence}.${p.part}`)
@@ -45,6 +45,14 @@ describe('drainer', () => {
       expect(d.store.facts).toEqual([])
       await d.trail.close()
     }), { numRuns: 30 })
+  })
+
+  test('[AUD8, TRM2] whoever else has to have them gets them when the trail has them, and before the store forgets them', async () => {
+    const order: string[] = []
+    const d = await drainer(false, async page => { order.push(`${page.length} of ${positions(d.file).length} told, ${d.store.forgotten.length} forgotten`) })
+    d.store.facts = [outgoing(birth(), 1), outgoing(frozen(2), 2)]
+    expect(await d.drainer.drainNow()).toBe(true)
+    expect([order, d.store.forgotten]).toEqual([['2 of 2 told, 0 forgotten'], ['e1.2']])
   })
 
   test('[AUD8] the store forgets nothing before the trail has it', async () => {

@@ -60,7 +60,7 @@ const told = (version: number) => ({ at: instant(1_790_000_000_000 + version), b
 export const birth = (version = 1, session = SESSION): SessionFact => ({
   ...told(version), what: 'session.opened', session: session as SessionId, key: KEY, epoch: 'e1', // any id will do
   principal: { kind: 'agent', issuer: 'https://idp.example.test/', tenant: 'acme', subject: 'sre-bot', client: '', owner: null, actor: null },
-  credential: { id: 'Zm9v', keyId: null, issuedAt: null, expiresAt: null }, endsAt: instant(1_790_009_000_000), notBefore: null, bindings: NOT_BOUND, brokered: null,
+  credential: { id: 'Zm9v', keyId: null, issuedAt: null, expiresAt: null }, endsAt: instant(1_790_009_000_000), notBefore: null, bindings: NOT_BOUND, aliases: [], brokered: null,
 })
 export const narrowed = (version: number): SessionFact => ({ ...told(version), what: 'session.narrowed', cap: { is: 'baseline', scopes: null }, barred: ['incident-write'] })
 export const frozen = (version: number): SessionFact => ({ ...told(version), what: 'session.frozen', until: null })
