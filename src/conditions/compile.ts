@@ -1,9 +1,10 @@
 // Compiles a condition's text to a function of the judge's input, or tells what is wrong with it and where.
 // A compiled condition never throws and never waits: what cannot be evaluated is `error`. SPEC: DEC5, CFG4, CFG5
 import type { ParseResult } from '@marcbachmann/cel-js'
-import type { Condition, RiskCondition, SubjectCondition, TaskCondition, TextExpression } from '../core/condition.ts'
+import type { Condition, RiskCondition, SubjectCondition, TaskCondition, TextExpression, ValueExpression } from '../core/condition.ts'
 import { RiskContext, RuleContext, SubjectContext, TaskContext } from './context.ts'
 import { type ContextKind, ENVIRONMENTS, VETTED_IN_CIDR, VETTED_MATCHES } from './environment.ts'
+import { plainJson } from './json-value.ts'
 import { type Fault, harden, survey } from './syntax.ts'
 import type { Root } from './vocabulary.ts'
 
@@ -62,7 +63,7 @@ function bounded(source: string, kind: ContextKind): Program {
 
 const NUMBERS: ReadonlySet<string> = new Set(['double', 'int', 'uint'])
 
-function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | null, gives: 'bool' | 'string' | 'number' = 'bool'): Ready {
+function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | null, gives: 'bool' | 'string' | 'number' | 'value' = 'bool'): Ready {
   if (source.trim() === '') return failed('the condition is empty')
   if (new TextEncoder().encode(source).length > CONDITION_BYTES_MAX) return failed(`the condition is longer than ${CONDITION_BYTES_MAX} bytes`)
   const first = parsed(source, kind)
@@ -72,7 +73,7 @@ function ready(source: string, kind: ContextKind, params: ReadonlySet<string> | 
   if (!valid) return { ok: false, faults: [faultOf(error, kind), ...faults.map(fault => ({ ...fault, hint: null }))] }
   if (faults.length > 0) return { ok: false, faults: faults.map(fault => ({ ...fault, hint: null })) }
   const isOpen = kind === 'message' && type === 'dyn' // what a message holds shows when it is read
-  if (!(gives === 'number' ? NUMBERS.has(type ?? '') : type === gives) && !isOpen) return failed(`the condition gives ${type ?? 'nothing'}, not ${gives}`, type === 'dyn' && gives === 'bool' ? 'compare it: `… == true`' : null)
+  if (!(gives === 'value' || (gives === 'number' ? NUMBERS.has(type ?? '') : type === gives)) && !isOpen) return failed(`the condition gives ${type ?? 'nothing'}, not ${gives}`, type === 'dyn' && gives === 'bool' ? 'compare it: `… == true`' : null)
   try {
     return { ok: true, program: bounded(source, kind), roots, windows }
   } catch (thrown) {
@@ -107,6 +108,14 @@ function numberOf(program: Program, context: object): number | null {
   }
 }
 
+function valueOf(program: Program, context: object): ReturnType<ValueExpression['read']> {
+  try {
+    return { is: 'value', value: plainJson(program(context)) }
+  } catch {
+    return { is: 'error' }
+  }
+}
+
 /**
  * A rule's `if`.
  * @param params names of the path parameters a request of this rule can have
@@ -129,6 +138,15 @@ export function compileText(source: string, params: ReadonlySet<string>): Compil
   for (const root of ['elevation', 'body'] as const) if (made.roots.has(root)) return { ok: false, faults: [{ message: `\`${root}\` cannot be read here`, at: 0, hint: null }] }
   const { program } = made
   return { ok: true, condition: { source, read: input => textOf(program, new RuleContext(input)) } }
+}
+
+/** A value of the request for somebody outside; it tells of the session as a whole, so it knows no elevation. */
+export function compileValue(source: string, params: ReadonlySet<string>): Compiled<ValueExpression> {
+  const made = ready(source, 'rule', params, 'value')
+  if (!made.ok) return made
+  if (made.roots.has('elevation')) return { ok: false, faults: [{ message: '`elevation` cannot be read here', at: 0, hint: null }] }
+  const { program } = made
+  return { ok: true, condition: { source, readsBody: made.roots.has('body'), read: input => valueOf(program, new RuleContext(input)) } }
 }
 
 /** A condition about the caller alone: `eligible`, `when`. */
@@ -194,4 +212,34 @@ export function compileMessageTest(source: string): Compiled<MessageTest> {
   if (!made.ok) return made
   const { program } = made
   return { ok: true, condition: { source, test: message => answer(program, { body: message }) } }
+}
+
+/** A value of a message, as strict JSON is read: objects are Maps. Undefined, which no JSON says, where it is none. */
+export type MessageValue = { readonly source: string; readonly read: (message: unknown) => unknown }
+
+const VALUE_DEPTH_MAX = 32
+
+/** @throws RangeError for what JSON does not know */
+function jsonOf(value: unknown, depth = 0): unknown {
+  if (depth > VALUE_DEPTH_MAX) throw new RangeError('nested too deep')
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return value
+  if ((typeof value === 'bigint' || typeof value === 'number') && Number.isFinite(Number(value)) && (typeof value === 'number' || Number.isSafeInteger(Number(value)))) return Number(value)
+  if (Array.isArray(value)) return value.map(item => jsonOf(item, depth + 1))
+  const members = value instanceof Map ? [...value] : value instanceof Object && Object.getPrototypeOf(value) === Object.prototype ? Object.entries(value) : null
+  if (members === null) throw new RangeError('no JSON')
+  return new Map(members.map(([name, of]) => [String(name), jsonOf(of, depth + 1)]))
+}
+
+export function compileMessageValue(source: string): Compiled<MessageValue> {
+  const made = ready(source, 'message', null, 'value')
+  if (!made.ok) return made
+  const { program } = made
+  const read = (message: unknown): unknown => {
+    try {
+      return jsonOf(program({ body: message }))
+    } catch {
+      return undefined // CEL's own errors, or what JSON does not know
+    }
+  }
+  return { ok: true, condition: { source, read } }
 }

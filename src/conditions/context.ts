@@ -36,9 +36,35 @@ function headerMap(headers: readonly string[]): Map<string, string> {
   return map
 }
 
+/** All values of each, in their order: none of them stands for the others. */
+function added(map: Map<string, string[]>, name: string, value: string): void {
+  const known = map.get(name)
+  if (known === undefined) map.set(name, [value])
+  else known.push(value)
+}
+
+function headerValues(headers: readonly string[]): Map<string, string[]> {
+  const map = new Map<string, string[]>()
+  for (let i = 0; i + 1 < headers.length; i += 2) added(map, (headers[i] ?? '').toLowerCase(), headers[i + 1] ?? '')
+  return map
+}
+
+/** As forms are read (`+` is a space). Throws URIError where escapes are not UTF-8. */
+function queryValues(query: string): Map<string, string[]> {
+  const map = new Map<string, string[]>()
+  const text = (escaped: string): string => decodeURIComponent(escaped.replaceAll('+', ' '))
+  for (const part of query.slice(1).split('&')) {
+    const at = part.indexOf('=')
+    if (part !== '') added(map, text(at < 0 ? part : part.slice(0, at)), at < 0 ? '' : text(part.slice(at + 1)))
+  }
+  return map
+}
+
 export class RequestView {
   readonly #evaluation: Evaluation
   #headers: Map<string, string> | null = null
+  #headerValues: Map<string, string[]> | null = null
+  #queryValues: Map<string, string[]> | null = null
   constructor(evaluation: Evaluation) {
     this.#evaluation = evaluation
   }
@@ -48,6 +74,8 @@ export class RequestView {
   get path(): string { return this.#evaluation.resource.path }
   get query(): string { return this.#evaluation.resource.query }
   get headers(): Map<string, string> { return (this.#headers ??= headerMap(this.#evaluation.context.headers)) }
+  get headerValues(): Map<string, string[]> { return (this.#headerValues ??= headerValues(this.#evaluation.context.headers)) }
+  get queryValues(): Map<string, string[]> { return (this.#queryValues ??= queryValues(this.#evaluation.resource.query)) }
 }
 
 export class SourceView {

@@ -82,7 +82,7 @@ class Surveyor {
     if (of.op === 'id' && of.args === 'path' && this.#params !== null && !this.#params.has(key)) {
       this.#fault(this.#params.size === 0 ? `no path pattern here has a parameter '${key}'` : `no path pattern here has a parameter '${key}'; there is ${[...this.#params].join(', ')}`, at)
     }
-    if (of.op === '.' && of.args[1] === 'headers' && /[A-Z]/.test(key)) this.#fault(`header names are lower case: '${key.toLowerCase()}'`, at)
+    if (of.op === '.' && (of.args[1] === 'headers' || of.args[1] === 'headerValues') && /[A-Z]/.test(key)) this.#fault(`header names are lower case: '${key.toLowerCase()}'`, at)
   }
 }
 

@@ -30,6 +30,8 @@ export const VOCABULARY: { readonly [R in Root]: RootEntry } = {
       path: text('canonical, without query'),
       query: text('with its `?`, or empty'),
       headers: { type: 'map<string, string>', says: 'by lower-case name; several values are joined with `, `' },
+      headerValues: { type: 'map<string, list<string>>', says: 'by lower-case name all values, in their order' },
+      queryValues: { type: 'map<string, list<string>>', says: 'by name all values of the query, decoded and in their order' },
     },
   },
   path: { type: 'map<string, string>', says: 'The parameters of the path patterns, percent-decoded.', members: {} },

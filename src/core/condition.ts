@@ -31,6 +31,9 @@ export type Condition = {
 /** A text of the request, such as the tenant that a path names; null where it cannot be read. Never throws. */
 export type TextExpression = { readonly source: string; readonly read: (input: ConditionInput) => string | null }
 
+/** A JSON value made of the request, objects as plain ones; `error` where there is none. Never throws. */
+export type ValueExpression = { readonly source: string; readonly readsBody: boolean; readonly read: (input: ConditionInput) => { readonly is: 'value'; readonly value: unknown } | { readonly is: 'error' } }
+
 /** A condition about the caller alone: `eligible`, `when`. */
 export type SubjectCondition = {
   readonly source: string

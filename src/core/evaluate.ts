@@ -5,9 +5,10 @@ import { CHECKS } from './checks/order.ts'
 import { deadline } from './deadline.ts'
 import { type Decision, type Grant, permit, type Permit, refuse, type Refusal } from './decision.ts'
 import type { Effective } from './effective.ts'
+import { needOfExternal, steppedUpUntil } from './external.ts'
 import { ANONYMOUS, chooseGrant } from './grant.ts'
 import { type Reason, REASONS } from './reason.ts'
-import { coverage, coverageUntil, type StepUpNeed, stepUpNeeded } from './step-up.ts'
+import { coverage, coverageUntil, needOfDemand, type StepUpNeed, stepUpNeeded } from './step-up.ts'
 import { earlier, FOREVER } from './time.ts'
 
 /** What a route in observe mode lets pass: scope, condition and purpose. Everything else always holds. */
@@ -25,6 +26,10 @@ function steppedUp(c: Case, standing: Effective, grant: Grant, until: Permit['un
 export function needOf(c: Case): StepUpNeed | null {
   const { standing, place: { rule } } = c
   if (standing === null || rule === null || rule.anonymous) return null
+  const { demand } = standing.session
+  if (demand !== null) return needOfDemand(demand, c.policy.risk.stepUp)
+  const outside = c.external === null ? null : needOfExternal(c)
+  if (outside !== null && steppedUpUntil(c) === null) return outside
   const choice = chooseGrant(c, rule, standing)
   return 'effect' in choice ? null : stepUpNeeded(c, choice.grant, standing)
 }

@@ -3,6 +3,7 @@
 import type { RequiredAuthentication } from './authentication.ts'
 import type { Condition, TextExpression } from './condition.ts'
 import type { Evaluation, Target } from './evaluation.ts'
+import type { RuleDecision } from './external.ts'
 import { isCommonMethod } from './method.ts'
 import { coversPath, lowerCase, NO_PARAMS, type PathParams, type PathPattern, paramsOf, type Reading } from './path-pattern.ts'
 import type { RuleStepUp } from './step-up.ts'
@@ -74,6 +75,8 @@ export type Rule = {
   /** Taints with which nobody gets here. */
   readonly notAfter: readonly TaintName[]
   readonly rates: readonly RateLimit[]
+  /** Who outside has to let it as well; null for nobody. Never with `anonymous`. */
+  readonly decision: RuleDecision | null
 }
 
 export type HostPattern = { readonly is: 'exact'; readonly host: string } | { readonly is: 'suffix'; readonly suffix: string } | { readonly is: 'any' }

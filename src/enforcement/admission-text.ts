@@ -24,6 +24,8 @@ export function whoOf(live: LiveSession | null, evidence: Evidence | null): Who 
 
 export const labelOf = (rule: Rule | null): Pick<Admitted, 'label'> => (rule?.label == null ? {} : { label: rule.label })
 
+export const externalOf = ({ external }: Pick<Exchange, 'external'>): Pick<Admitted, 'external'> => (external === null || external.last === null ? {} : { external: external.last.noted })
+
 /** Members without the braces around them. */
 const members = (part: Who | Where | What | Own): string => JSON.stringify(part).slice(1, -1)
 
@@ -38,7 +40,7 @@ export class AdmissionTexts {
 
   of(exchange: Exchange): Json<'exchange.opened'> {
     const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = exchange
-    const own: Own = { source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, purposes, until: permit.until, would: permit.would }
+    const own: Own = { source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, purposes, until: permit.until, would: permit.would, ...externalOf(exchange) }
     return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${this.#whereTo(exchange)},${this.#standsOn(exchange)},"risk":${exchange.live === null ? 'null' : riskText(exchange.risk)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
   }
 

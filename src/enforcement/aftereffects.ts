@@ -22,7 +22,7 @@ import type { GatherStep } from './gather.ts'
 
 type Word = { readonly by: string; readonly note: string; readonly id: null; readonly life?: Session['id'] }
 /** What became of news, on all gateways. */
-type Outcome = Pick<Applied<unknown>, 'rejected' | 'assumed'> & { readonly enforcement: Enforcement | null }
+export type Outcome = Pick<Applied<unknown>, 'rejected' | 'assumed'> & { readonly enforcement: Enforcement | null }
 
 /** Where news enters, answered when it is enforced. */
 type Door = {
@@ -54,7 +54,7 @@ const APART = 100
 /** Exchanges whose taints are known to be in force on every gateway. */
 const SURE_MAX = 4_096
 
-const isWithin = (cap: Cap, to: Scope | null): boolean => (to === null ? cap.is === 'baseline' : cappedTo(cap)?.every(scope => to.includes(scope)) === true)
+export const isWithin = (cap: Cap, to: Scope | null): boolean => (to === null ? cap.is === 'baseline' : cappedTo(cap)?.every(scope => to.includes(scope)) === true)
 
 /** Kept with the principal rather than in the session; null for every other effect. */
 const principalTaint = (effect: Effect, { after: { taint } }: Leaving): NonNullable<Aftereffect['taint']> | null => (effect === 'taint' && taint?.of === 'principal' ? taint : null)
@@ -149,7 +149,7 @@ export class Aftereffects {
 
 const NOTHING: Promise<null> = Promise.resolve(null)
 
-const isEverywhere = ({ assumed, enforcement }: Outcome): boolean =>
+export const isEverywhere = ({ assumed, enforcement }: Outcome): boolean =>
   assumed === null && (enforcement === null || enforcement.gateways.acknowledged + enforcement.gateways.expired >= enforcement.gateways.total)
 
 function leavingOf({ live, place: { rule }, id }: Inquiry): Leaving | null {

@@ -7,7 +7,7 @@ import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Metrics } from '../runtime/metrics.ts'
-import { AdmissionTexts, labelOf, whoOf } from './admission-text.ts'
+import { AdmissionTexts, externalOf, labelOf, whoOf } from './admission-text.ts'
 import type { Exchange, Inquiry } from './exchange.ts'
 import type { Hub } from './hub.ts'
 import type { Ended } from './reassess.ts'
@@ -56,7 +56,7 @@ export class ExchangeRecorder implements Recorder {
     const { id, live, risk, place: { route, rule }, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = inquiry
     this.#trail.intended({
       exchange: id, ...whoOf(live, evidence), source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), route: route.name, rule: rule?.name ?? '', ...labelOf(rule), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, grant: grantName(grant),
-      elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile, schedules: grant.schedules } : null, purposes, until, upstream: route.upstream, would: null, risk: live === null ? null : noted(risk),
+      elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile, schedules: grant.schedules } : null, purposes, until, upstream: route.upstream, would: null, risk: live === null ? null : noted(risk), ...externalOf(inquiry),
     })
     await this.#trail.sync()
   }

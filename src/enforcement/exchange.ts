@@ -16,6 +16,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { RunningDigest } from '../runtime/running-digest.ts'
 import type { Holder, LiveSession } from '../sessions/live-session.ts'
 import type { Mirror } from '../sessions/mirror.ts'
+import { Hearing } from './external/hearing.ts'
 
 /** What a protocol does to its sockets when told to. None of them waits; none of them throws. */
 export interface Channel {
@@ -83,6 +84,8 @@ export class Exchange {
   until: number
   /** Moved by whoever asks about its credential again. */
   vouchedUntil: Instant
+  /** What was said of it outside; null where nobody was asked. */
+  external: Hearing | null
   /** Of the rates it counts for; null where none counts bytes. */
   meter: Meter | null = null
   /** Records every byte before it is handed on; null where nothing has to be recorded. */
@@ -119,6 +122,7 @@ export class Exchange {
     this.stamp = this.holder.stamp
     this.until = permit.until
     this.vouchedUntil = inquiry.vouchedUntil
+    this.external = inquiry.external
     this.digests = (inquiry.place.rule?.record ?? 'off') === 'off' ? null : { up: new RunningDigest(), down: new RunningDigest() }
     this.#keeper = keeper
     this.#moved()
@@ -211,11 +215,18 @@ export type Inquiry = {
   readonly claims: Claims
   /** As in `Case`. */
   readonly vouchedUntil: Instant
+  /** What is heard of it outside, where its rule asks; null: nobody asks, and where the rule wants it nothing goes. */
+  readonly external: Hearing | null
   /** For the record; the judge asks levels. */
   readonly risk: Risked
 }
 
 export const NO_CLAIMS: Claims = {}
+
+const hasNoDecision = ({ rule }: Place): boolean => rule === null || rule.decision === null
+
+/** For a rule that wants somebody outside asked, a place for the answer. */
+export const hearingOf = (place: Place): Hearing | null => (hasNoDecision(place) ? null : new Hearing())
 
 /** Milliseconds of wall time until which knowledge counts as fresh, from a lease kept on the elapsed scale. */
 function confirmedAt(keeper: GateKeeper, now: Instant): Instant {
@@ -223,13 +234,14 @@ function confirmedAt(keeper: GateKeeper, now: Instant): Instant {
   return fresh === Infinity ? instant(Infinity) : instant(now + (fresh - keeper.clock.elapsed()))
 }
 
-/** @param paid the step-up of which a use was taken for it */
+/** A session is judged by its claims as they are known now, whatever was awaited since it was asked about. @param paid the step-up of which a use was taken for it */
 export function caseOf(inquiry: Omit<Inquiry, 'risk'>, keeper: GateKeeper, now: Instant, held: Case['held'], paid: Case['paid'] = null): Case {
-  const { live } = inquiry
-  return {
+  const { live, external } = inquiry
+  const asked: Case = {
     now, confirmedUntil: confirmedAt(keeper, now), vouchedUntil: inquiry.vouchedUntil, policy: inquiry.policy, place: inquiry.place, evaluation: inquiry.evaluation,
-    locks: keeper.mirror.locks, standing: live === null ? null : keeper.mirror.effective(live, now), claims: inquiry.claims, held, exchange: inquiry.id, paid,
+    locks: keeper.mirror.locks, standing: live === null ? null : keeper.mirror.effective(live, now), claims: live?.knownClaims ?? inquiry.claims, held, exchange: inquiry.id, paid, external: null,
   }
+  return external === null || hasNoDecision(inquiry.place) ? asked : { ...asked, external: external.about(asked) }
 }
 
 /** Where this exchange stands under a policy that may be another than the one that admitted it. */

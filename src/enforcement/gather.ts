@@ -8,6 +8,7 @@ import type { LiveSession } from '../sessions/live-session.ts'
 import type { About, ContextMinter } from '../upstream/context.ts'
 import type { Aftereffects } from './aftereffects.ts'
 import type { Budget } from './budget.ts'
+import type { Asking } from './external/asking.ts'
 import type { Inquiry } from './exchange.ts'
 import type { Recorder } from './recorder.ts'
 import type { Spending } from './spending.ts'
@@ -47,8 +48,8 @@ export type Gathering = {
 /** What the request took of the limits of the elevation that would carry it, and how often it did; and the step-up of which it took a use. */
 export type Reserved = { spending: Spending | null; attempts: number; stepUp: StepUpId | null }
 
-/** The declared list: the body where the rule wants it read, what its limits and its step-up ask for, the intent of an elevated request on stable storage where that is configured, what an allowed one leaves behind, and what the upstream is told of it. */
-export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: Budget, stepUps: StepUpUses, aftereffects: Aftereffects, fsync: () => boolean): readonly GatherStep[] {
+/** The declared list: the body where the rule wants it read, what its limits and its step-up ask for, what somebody outside says of it, the intent of an elevated request on stable storage where that is configured, what an allowed one leaves behind, and what the upstream is told of it. */
+export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: Budget, stepUps: StepUpUses, external: Asking, aftereffects: Aftereffects, fsync: () => boolean): readonly GatherStep[] {
   return [
     {
       name: 'inspect', failure: 'internal_error',
@@ -58,6 +59,7 @@ export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: B
     },
     budget.step,
     stepUps.step,
+    external.step,
     {
       name: 'intent', failure: 'record_failed',
       needed: ({ grant, done }) => grant.is === 'elevation' && fsync() && done.get('intent') !== grantName(grant),

@@ -6,10 +6,11 @@ import type { Reason } from '../core/reason.ts'
 import { type Instant, instant } from '../core/time.ts'
 import type { StepUp } from '../core/step-up.ts'
 import { reassess as judgeAgain, type Verdict } from '../core/verdict.ts'
-import type { Change } from '../sessions/mirror.ts'
+import type { Change } from '../sessions/change.ts'
 import type { Tally } from '../sessions/store.ts'
 import { caseOf, type Exchange, type GateKeeper, isTaken, placeUnder } from './exchange.ts'
 import { WIRE } from './exchange-recorder.ts'
+import { Hearing } from './external/hearing.ts'
 import type { Inflight } from './inflight.ts'
 import { owesUse } from './step-up-use.ts'
 
@@ -51,6 +52,8 @@ export class Reassessor {
   onOwing: (exchange: Exchange, stepUp: StepUp) => void = () => {}
   /** Hears of an exchange that waits for a step-up as before, though something changed: an answer that it waited for may have gone to another. */
   onHeld: (exchange: Exchange) => void = () => {}
+  /** Hears of an exchange that is held because nobody outside has said that it may go on as everything is now. */
+  onUnheard: (exchange: Exchange) => void = () => {}
 
   constructor(keeper: GateKeeper, inflight: Inflight, witness: Witness) {
     this.#keeper = keeper
@@ -59,8 +62,8 @@ export class Reassessor {
   }
 
   /** Settles when the last exchange the change could touch has its verdict. The stamps moved before. */
-  async changed({ sessions, announcement }: Change): Promise<Tally> {
-    const exchanges = sessions === 'all' ? this.#inflight.all() : sessions.flatMap(live => this.#inflight.of(live))
+  async changed({ sessions, anonymous, announcement }: Change): Promise<Tally> {
+    const exchanges = sessions === 'all' ? this.#inflight.all() : [...sessions, ...(anonymous ? [this.#keeper.mirror.anonymous] : [])].flatMap(holder => this.#inflight.of(holder))
     const fact = announcement?.facts[0]
     const cause = fact === undefined ? BY_TIME : { because: fact.because, at: fact.at }
     const cut = announcement?.record.record === 'anchor' ? this.#endFinishing(announcement.record, cause) : 0
@@ -181,10 +184,12 @@ export class Reassessor {
     exchange.place = place
     exchange.policy = mirror.policy
     if (place.rule?.inspect != null && exchange.evaluation.context.body === null) return { kind: 'terminate', reason: 'condition_error' } // its body went by before a rule wanted to read it
+    if (place.rule?.decision != null) exchange.external ??= new Hearing()
     const { grant, stepUp } = exchange.permit
-    const inquiry = { id: exchange.id, policy: mirror.policy, place, evaluation: exchange.evaluation, live: exchange.live, claims: exchange.live?.claims ?? exchange.claims, vouchedUntil: exchange.vouchedUntil }
-    const verdict = judgeAgain(grant, caseOf(inquiry, this.#keeper, clock.now(), grant.is === 'elevation' ? grant.elevation.id : null, stepUp?.id ?? null), exchange)
-    return this.#unlessOwing(exchange, verdict, stepUp?.id ?? null)
+    const inquiry = { id: exchange.id, policy: mirror.policy, place, evaluation: exchange.evaluation, live: exchange.live, claims: exchange.claims, vouchedUntil: exchange.vouchedUntil, external: exchange.external }
+    const asked = caseOf(inquiry, this.#keeper, clock.now(), grant.is === 'elevation' ? grant.elevation.id : null, stepUp?.id ?? null)
+    const verdict = judgeAgain(grant, asked, exchange)
+    return asked.external === 'ahead' ? unheard(verdict) : this.#unlessOwing(exchange, verdict, stepUp?.id ?? null)
   }
 
   /** Whatever is counted is paid before a byte stands on it. */
@@ -227,6 +232,7 @@ export class Reassessor {
   #freeze(exchange: Exchange, reason: Reason, count: Count): void {
     count.frozen++
     const already = exchange.state === 'frozen'
+    if (reason === 'external_unavailable') this.onUnheard(exchange)
     if (already && exchange.reason === reason) return reason === 'step_up_required' ? this.onHeld(exchange) : undefined
     exchange.state = 'frozen'
     exchange.reason = reason
@@ -256,5 +262,8 @@ export class Reassessor {
 }
 
 const nextTurn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
+
+/** Everything here lets it go on, and whoever else has to let it was not asked about this. */
+const unheard = (verdict: Verdict): Verdict => (verdict.kind === 'freeze' || verdict.kind === 'terminate' ? verdict : { kind: 'freeze', reason: 'external_unavailable' })
 
 const EMPTY = (): Count => ({ continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 })

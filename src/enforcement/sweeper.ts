@@ -42,7 +42,7 @@ export class Sweeper {
   sweep(): void {
     const { clock, mirror } = this.#keeper
     const now = clock.now()
-    if (this.#leaseTurned()) void this.#reassessor.changed({ sessions: 'all', announcement: null })
+    if (this.#leaseTurned()) void this.#reassessor.changed({ sessions: 'all', anonymous: true, announcement: null })
     else {
       const lockable = mirror.locks.size > 0
       void this.#reassessor.doubtAll(this.#those(exchange => this.#isDue(exchange, now, lockable)))

@@ -7,6 +7,7 @@ import type { Rule } from '../../core/route.ts'
 import type { Path } from '../source-map.ts'
 import { ruleCondition } from './conditions.ts'
 import type { Compilation } from './context.ts'
+import { decisionOf, routeDecision } from './pdps.ts'
 import { aftereffectOf, notAfterOf, onHitOf, ratesOf, stepUpOf } from './risk.ts'
 import { messagesOf } from './messages.ts'
 import { compilePath, namesOf } from './path.ts'
@@ -22,7 +23,7 @@ export function pathAt({ report }: Compilation, path: Path, written: string): Pa
   return null
 }
 
-const NEEDS_SESSION = ['scope', 'if', 'requireAuth', 'inspect', 'stepUp', 'after'] as const
+const NEEDS_SESSION = ['scope', 'if', 'requireAuth', 'inspect', 'stepUp', 'after', 'decision'] as const
 
 function combinations({ report }: Compilation, path: Path, rule: WrittenRule, { notAfter }: WrittenRoute): void {
   if ((rule.allow === undefined) === (rule.deny === undefined)) report.error(path, 'a rule has exactly one of `allow` and `deny`')
@@ -82,7 +83,7 @@ function conditionOf(c: Compilation, written: WrittenRule, path: Path, params: R
   return condition
 }
 
-function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, written: WrittenRule, path: Path, position: number): Rule {
+function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, ofRoute: Rule['decision'], written: WrittenRule, path: Path, position: number): Rule {
   combinations(c, path, written, route)
   const effect = written.deny === undefined ? 'allow' : 'deny'
   const selector = written.deny ?? written.allow ?? {}
@@ -109,8 +110,11 @@ function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, writ
     onHit: onHitOf(c, written.onHit, [...path, 'onHit']),
     notAfter: notAfterOf(c, written.notAfter, [...path, 'notAfter']),
     rates: ratesOf(c, written.rates, [...path, 'rates']),
+    decision: decisionOf(c, ofRoute, written, path, params),
   }
 }
 
-export const rulesOf = (c: Compilation, route: WrittenRoute, own: PathPattern | null, path: Path): readonly Rule[] =>
-  route.rules.map((written, i) => rule(c, route, own, written, [...path, 'rules', i], i + 1))
+export function rulesOf(c: Compilation, route: WrittenRoute, own: PathPattern | null, path: Path): readonly Rule[] {
+  const ofRoute = routeDecision(c, route, [...path, 'decision'], new Set(own === null ? [] : namesOf(own)))
+  return route.rules.map((written, i) => rule(c, route, own, ofRoute, written, [...path, 'rules', i], i + 1))
+}

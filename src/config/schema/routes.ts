@@ -1,7 +1,7 @@
 // `routes`: which requests are known, and what each of them needs. SPEC: CFG2, DEC2-DEC4
 import { z } from 'zod'
 import { aftereffect, onHit, rate, ruleStepUp, taintName } from './risk.ts'
-import { condition, duration, headerName, list, name, scope, size } from './scalar.ts'
+import { condition, duration, headerName, list, name, named, scope, size } from './scalar.ts'
 import { upstream } from './upstreams.ts'
 
 const selector = z.strictObject({
@@ -23,6 +23,23 @@ const requireAuth = z.strictObject({
   maxAge: duration({ least: '1s', most: '365d' }).optional().describe('The caller signed in (`auth_time`) no longer ago than this; what is open ends when it is'),
 })
 
+const values = (says: string) => named(condition(), 64).prefault({}).describe(says)
+const entity = (type: string, id: string) => z.strictObject({
+  type: condition().optional().describe(`CEL that gives a text; without it ${type}`),
+  id: condition().optional().describe(`CEL that gives a text; without it ${id}`),
+  properties: values('CEL by name: beside what is told anyway, or in its place'),
+}).prefault({})
+
+const decision = z.strictObject({
+  pdp: z.string().describe('Name of `pdps`'),
+  subject: entity('the kind of the caller', 'its name at its issuer').describe('Who asks'),
+  action: z.strictObject({ name: condition().optional().describe('CEL that gives a text; without it the method'), properties: values('CEL by name') }).prefault({}).describe('What for'),
+  resource: entity('`route`', 'the pattern of the rule that the path meets, or the path').describe('Of what'),
+  context: values('CEL by name: beside time, source, protocol and purposes, or in their place'),
+  for: duration({ least: '1s', most: '10m' }).prefault('10s').describe('How long an answer counts for what is open; it is asked again ahead of that'),
+  obligations: z.strictObject({ notify: list(name(), 8).optional().describe('Channels for what it wants somebody to be told; without it that cannot be done, and refuses') }).prefault({}).describe('How what it asks for is done'),
+})
+
 const rule = z.strictObject({
   allow: selector.optional().describe('Lets these requests pass (exactly one of `allow` and `deny`)'),
   deny: selector.optional().describe('Refuses these requests'),
@@ -39,6 +56,7 @@ const rule = z.strictObject({
   onHit: onHit.optional().describe('With `deny`: what follows from requests it refuses'),
   notAfter: list(taintName(), 16).optional().describe('Who has one of these taints does not get here'),
   rates: list(rate, 4).optional().describe('What protects from load, approximately and on all gateways together; beyond it 429 with `Retry-After`'),
+  decision: decision.optional().describe('A policy decision point that has to let the request as well (AuthZEN 1.0); never with `anonymous`'),
   messages: messages.optional().describe('What each WebSocket message from the caller must keep to; only where `allow` has `upgrade: websocket`'),
 })
 
@@ -74,6 +92,7 @@ const route = z.strictObject({
   notAfter: list(taintName(), 16).optional().describe('Who has one of these taints does not get here'),
   rates: list(rate, 4).optional().describe('As of a rule, for all requests of the route together'),
   tenant: condition().optional().describe('CEL that gives a text, such as `path.tenant`: whose things are touched; a session of another tenant is refused (`sessions.bind.tenant`)'),
+  decision: decision.optional().describe('What rules without a `decision` of their own ask, but for `deny` and `anonymous`'),
   rewrite: rewrite.optional().describe('What the upstream reads in place of host and path; after the decision, which never sees it'),
   rules: list(rule, 256).describe('The first whose selector matches decides; none refuses'),
 })

@@ -3,6 +3,7 @@ import type { Effective } from '../effective.ts'
 import type { Evaluation } from '../evaluation.ts'
 import type { Refusal } from '../decision.ts'
 import type { ElevationId } from '../elevation.ts'
+import type { External } from '../external.ts'
 import type { LockIndex } from '../locks.ts'
 import type { Claims } from '../principal.ts'
 import type { Policy } from '../policy.ts'
@@ -30,6 +31,8 @@ export type Case = {
   readonly exchange: string | null
   /** The step-up of which a use was taken for it; null where none was. */
   readonly paid: StepUpId | null
+  /** What was said of it outside, where its rule asks. */
+  readonly external: External
 }
 
 export type Check = (c: Case) => Refusal | null

@@ -5,7 +5,7 @@ import type { Exchange } from '../../../src/enforcement/exchange.ts'
 
 const ROUTE = { name: 'files', upstream: 'api' }
 const by = (rule: string, more: object = {}): Exchange => ({
-  live: null, ...more,
+  live: null, external: null, ...more,
   id: 'e1', permit: { until: 1, would: null, grant: { is: 'baseline' } }, place: { route: ROUTE, rule: { name: rule } },
   evaluation: { evidence: null, resource: { host: 'api.test', path: '/"\n\u2028\ud800', query: '' }, action: { method: 'GET"' }, context: { source: '192.0.2.1', purposes: { ticket: '"}' } } },
 }) as unknown as Exchange // as much of one as a record is made of
@@ -17,6 +17,12 @@ describe('the text of an admission', () => {
     const [once, again] = [texts.of(by(name)), texts.of(by(name))]
     expect(JSON.parse(once)).toMatchObject({ exchange: 'e1', route: 'files', rule: name, method: 'GET"', path: '/"\n\u2028\ud800', purposes: { ticket: '"}' } })
     expect(again).toBe(once)
+  })
+
+  test('[PEP7] tells what somebody outside said of it, and nothing of that where nobody was asked', () => {
+    const noted = { pdp: 'main', evaluation: 'eval_1', outcome: 'permit' }
+    expect(JSON.parse(new AdmissionTexts().of(by('list', { external: { last: { noted } } })))).toMatchObject({ external: noted })
+    expect(new AdmissionTexts().of(by('list'))).not.toContain('external')
   })
 
   test.each([

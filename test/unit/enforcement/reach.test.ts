@@ -47,7 +47,7 @@ async function opened(name: string, tenant: string, brokered: Brokered | null = 
   const credential = { id: `cred_${name}`, keyId: `k_${name}`, issuedAt: instant(NOW + (name === 'b' ? 1_000 : 0)), expiresAt: null }
   await world.tell(name, {
     kind: 'session.opened', key: keyOf(name), session: `ses_${name}` as SessionId, epoch: world.store.epochOf(sessionRef(keyOf(name))), principal: { ...SESSION.principal, subject: name, tenant, issuer: brokered === null ? SESSION.principal.issuer : 'broker:factory' }, // a word of the test
-    endsAt: instant(NOW + 3_600_000), credential, bindings: { ...NOT_BOUND, device: `device_${name}`, workload: `pod/${name}` }, brokered,
+    endsAt: instant(NOW + 3_600_000), credential, bindings: { ...NOT_BOUND, device: `device_${name}`, workload: `pod/${name}` }, aliases: [`sid:${name}`], brokered,
   })
   return world.live(name)
 }
@@ -57,7 +57,7 @@ function open(id: string, route: Route, live: LiveSession | null, shown: Partial
   const credential = live?.record.credential ?? null
   const own = live === null ? null : { ...evidence(credential?.id ?? '', credential?.issuedAt ?? null, null), issuer: live.record.principal.issuer, keyId: credential?.keyId ?? null, device: live.record.bindings.device, ...shown }
   const evaluation = { evidence: own, action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: live?.record.bindings.workload ?? null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
-  const inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, risk: NOT_RISKED }
+  const inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
   const decision = evaluate(caseOf(inquiry, keeper, world.clock.now(), null))
   if (decision.effect !== 'permit') throw new Error(`${id}: ${decision.reason}`)
   inflight.add(new Exchange(inquiry, decision, channel, keeper, world.clock.now()))
@@ -90,7 +90,7 @@ const CASES: readonly (readonly [kind: Selector['kind'], value: string, sessions
   ['subject', 'a', 2, ALL_OF_A], ['subject', 'https://idp.test|b', 1, ['b1']], ['subject', 'nobody', 0, []], ['session', 'ses_a', 2, ALL_OF_A], ['session', 'ses_c', 1, ['c1']],
   ['elevation', 'elv_a', 1, ['a2']], ['profile', 'fix', 1, ['a2']], ['profile', 'other', 0, []], ['tenant', 'acme', 2, ALL_OF_A], ['tenant', 'other', 1, ['b1']],
   ['credential', 'cred_b', 1, ['b1']], ['credential', 'cred_old', 1, ['a3']], ['keyId', 'k_b', 1, ['b1']], ['keyId', 'https://idp.test|k_old', 1, ['a3']], ['issuer', 'https://idp.test', 3, [...ALL_OF_A, 'b1']], ['issuer', 'broker:factory', 1, ['c1']],
-  ['device', 'device_b', 1, ['b1']], ['workload', 'pod/b', 1, ['b1']], ['parent', 'ses_a', 1, ['c1']], ['route', 'free', 3, ['a1', 'a3', 'b1', 'c1']], ['route', 'public', 0, ['p1']], ['route', 'nowhere', 0, []],
+  ['device', 'device_b', 1, ['b1']], ['workload', 'pod/b', 1, ['b1']], ['alias', 'sid:b', 1, ['b1']], ['parent', 'ses_a', 1, ['c1']], ['route', 'free', 3, ['a1', 'a3', 'b1', 'c1']], ['route', 'public', 0, ['p1']], ['route', 'nowhere', 0, []],
   ['issuedBefore', before(1_000), 3, [...ALL_OF_A, 'b1']], ['issuedBefore', before(0), 2, ALL_OF_A], ['issuedBefore', before(-1), 1, ['a3']], ['issuedBefore', before(1_000, 'b'), 1, ['b1']], ['all', '', 3, [...ALL_OF_A, 'b1', 'p1']],
 ]
 
@@ -115,10 +115,10 @@ test.each(CASES)('[ENF8] a lock on %s %j that freezes holds what it meets (%i se
   await set(selector, 'freeze', instant(NOW + 60_000))
   expect([[...frozen].toSorted(), cut]).toEqual([meets.toSorted(), []])
   world.clock.pass(59_999)
-  await reassessor.changed({ sessions: 'all', announcement: null })
+  await reassessor.changed({ sessions: 'all', anonymous: true, announcement: null })
   expect([...frozen].toSorted(), 'a moment before').toEqual(meets.toSorted())
   world.clock.pass(1)
-  await reassessor.changed({ sessions: 'all', announcement: null })
+  await reassessor.changed({ sessions: 'all', anonymous: true, announcement: null })
   expect([[...frozen], cut], 'its time').toEqual([[], []])
   await set(selector, 'freeze', null)
   expect([...frozen].toSorted(), 'again').toEqual(meets.toSorted())

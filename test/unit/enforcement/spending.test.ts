@@ -70,7 +70,7 @@ class Desk {
     const resource = { host: 'api.test', path: '/x', segments: ['x'], query: '' }
     const context = { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [], body: body === null ? null : { value: body, digest: 'd' } } as const
     const evaluation = { evidence: evidence('cred_1', world.clock.now(), null), action: { method: 'GET', upgrade: null }, resource, context } as const
-    const inquiry: Inquiry = { id: `exc_${++made}`, policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, risk: NOT_RISKED }
+    const inquiry: Inquiry = { id: `exc_${++made}`, policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
     return { inquiry, grant: { is: 'elevation', elevation: carriedBy, schedules: [] }, stepUp: null, until: FOREVER, relay: RELAY, done: new Map(), reserved: { spending: null, stepUp: null, attempts: 0 } }
   }
 

@@ -68,7 +68,7 @@ function admitted(id: string, route: Route = ROUTES.strict): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: `/${route.name}/x`, segments: [route.name, 'x'], query: '' }
   const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
-  const inquiry: Inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, risk: NOT_RISKED }
+  const inquiry: Inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)
   const channel: Channel = { status: 200, freeze: () => void told.push(`${id} pause`), resume: () => undefined, cut: () => onCut(id), tick: () => undefined }
@@ -204,7 +204,7 @@ test('[ENF3, AUD3] where many are cut at once, the last is cut before the first 
   onCut = id => void told.push(`${id} ends`)
   world.mirror.onChange = async () => ({ continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 })
   await world.tell('a', { kind: 'session.terminated', reason: 'revoked' })
-  const judged = reassessor.changed({ sessions: [live], announcement: null })
+  const judged = reassessor.changed({ sessions: [live], anonymous: false, announcement: null })
   expect(told).toEqual(['e ends', 'f ends', 'g ends'])
   reassessor.close()
   expect(told.slice(3)).toEqual(['e cut: revoked', 'f cut: revoked', 'g cut: revoked'])
@@ -247,7 +247,7 @@ test('[ENF3] a gate that is asked while the records of many cuts wait tells its 
   const asked = admitted('h')
   world.mirror.onChange = async () => ({ continued: 0, regranted: 0, narrowed: 0, frozen: 0, cut: 0 })
   for (const name of ['a', 'b']) await world.tell(name, { kind: 'session.terminated', reason: 'revoked' })
-  const judged = reassessor.changed({ sessions: [ending], announcement: null })
+  const judged = reassessor.changed({ sessions: [ending], anonymous: false, announcement: null })
   reassessor.doubt(asked)
   expect(told).toEqual(['h cut: revoked'])
   await judged
