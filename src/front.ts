@@ -143,7 +143,7 @@ export class Front {
   #bind(settings: ListenerSettings, room: AdminRoom): Promise<Address> {
     const tls = this.#doors.certificates.get(settings.name) ?? null
     if (settings.serves.includes('proxy') || settings.serves.includes('keys')) return this.#openProxy(settings, tls)
-    const handler = settings.serves.includes('signals') ? this.#parts.outside.handler : settings.serves.includes('admin') ? adminHandler(room) : healthHandler(room, healthServices(settings))
+    const handler = settings.serves.includes('decisions') ? decisionsHandler(this.#parts) : settings.serves.includes('signals') ? this.#parts.outside.handler : settings.serves.includes('admin') ? adminHandler(room) : healthHandler(room, healthServices(settings))
     const listener = new ControlListener({ host: settings.host, port: settings.port, tls, handler })
     this.#controls.set(settings.name, listener)
     return listener.listen()
@@ -175,7 +175,7 @@ export class Front {
   #adminRoom(): AdminRoom {
     const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, noise, hub, sessionTokens, following, outside, trust } = this.#parts
     return {
-      risk: trust.risk, describeTarget, intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
+      inbox: outside.inbox, naming: outside.naming, risk: trust.risk, describeTarget, intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
       sessionTokens, lookUp: outside.lookUp, unreviewed: following.unreviewed, objection: following.objection, vouchedIssuer: issuer => isVouchedIssuer(settings(), issuer), foldsSubjects: issuer => foldsSubjects(settings(), issuer),
       ready: () => this.#readiness(),
       config: {
@@ -215,6 +215,10 @@ export class Front {
     return fresh ? 'ok' : this.#confirmed ? 'lapsed' : 'never confirmed'
   }
 }
+
+/** Other proxies ask about their requests there; everybody else by AuthZEN. */
+const decisionsHandler = ({ forwardAuth, decisions }: Parts): Parts['decisions']['handler'] => (request, response) =>
+  ((request.url ?? '').startsWith('/forward-auth') ? forwardAuth : decisions).handler(request, response)
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 const BIND_PROBLEMS: { readonly [code: string]: string } = { EADDRINUSE: 'is in use', EADDRNOTAVAIL: 'is not an address of this machine', EACCES: 'needs a permission that this process lacks' }

@@ -1,5 +1,6 @@
 // The composition root: the one place where the rooms meet. Opens the parts in order, wires news to enforcement and evidence,
 // swaps configurations whole, and shuts down without losing a record. SPEC: CFG10, AUD8, ADM9
+import { foldsSubjects } from './admin/vouched-issuers.ts'
 import { Drainer } from './audit/drainer.ts'
 import { HeadKeeper } from './audit/head-keeper.ts'
 import { Noise } from './audit/noise.ts'
@@ -8,6 +9,7 @@ import { plainYaml } from './config/plain-yaml.ts'
 import type { ConfigSource } from './config/source.ts'
 import type { Settings } from './config/settings.ts'
 import { duration } from './core/time.ts'
+import { Decisions, openDecisions } from './decisions/decisions.ts'
 import { Admission } from './enforcement/admit.ts'
 import { Aftereffects } from './enforcement/aftereffects.ts'
 import { Budget } from './enforcement/budget.ts'
@@ -20,6 +22,7 @@ import { Inflight } from './enforcement/inflight.ts'
 import { reachOf } from './enforcement/reach.ts'
 import { Rates } from './enforcement/rates.ts'
 import { Sweeper } from './enforcement/sweeper.ts'
+import { ExternalDecisions } from './external.ts'
 import { Following } from './following.ts'
 import { Front, openDoors, ownToken } from './front.ts'
 import { Identifier } from './identity/identify.ts'
@@ -27,6 +30,8 @@ import { buildProviders } from './identity/provider.ts'
 import { SessionTokens } from './identity/session-tokens.ts'
 import { Outside } from './outside.ts'
 import { sessionFinder } from './proxy/find-session.ts'
+import { describeTarget } from './proxy/describe/target.ts'
+import { ForwardAuth } from './proxy/forward-auth/forward-auth.ts'
 import { viaOf } from './proxy/http/via.ts'
 import { closeUnused, openWorld } from './proxy/open-world.ts'
 import { Pipeline } from './proxy/pipeline.ts'
@@ -103,7 +108,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const holders = Holders.beside(mirror, ledger, store, clock, { full: () => metrics.limitReached.inc({ limit: 'held_elevations' }), failed: cause => log.warn({ cause: String(cause) }, 'who holds an elevation could not be told') })
   const trail = await openTrail(settings, gateway, { store, clock, log })
   const noise = new Noise({ file: settings.audit.noise.file, gateway, maxBytes: settings.audit.noise.maxBytes }, clock, cause => log.warn({ cause: String(cause) }, 'refusals without a session are lost until they can be written again'))
-  const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
+  const drainer = new Drainer({ source: store, trail, fsync: settings.audit.trail.fsync, also: page => outside.facts(page), failed: (cause, retryInMs) => log.error({ cause: String(cause), retryInMs }, 'facts could not be moved to the trail') })
   const headKeeper = new HeadKeeper({ gateway, store, trail, failed: cause => log.warn({ cause: String(cause) }, 'the trail head could not be kept') })
   let started = false
   const stopped = (): void => { if (started) trail.gatewayStopped({ reason: 'closed' }) }
@@ -120,32 +125,39 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const contextKey = settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : null
   const minter = await ContextMinter.open(contextKey ?? (await readContextKey(settings.context.keyFile ?? '')), settings.context.issuer, clock)
   const budget = new Budget({ store, clock, metrics, ledger, reassessor })
-  const steps = gatherSteps(recorder, minter, budget, steppingUp.uses, new Aftereffects({ door: intake, clock, mirror, ledger, lease: settings.store.home.is === 'redis' ? settings.store.lease : duration(0) }), () => room.world.settings.audit.trail.fsync)
-  const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics, () => room.world.settings.limits.exchanges)
   const http = new HttpClient()
+  const external = await ExternalDecisions.open(settings, { keeper, reassessor, intake, http, metrics, log, tell: told => following.tell(told) })
+  const steps = gatherSteps(recorder, minter, budget, steppingUp.uses, external.asking, new Aftereffects({ door: intake, clock, mirror, ledger, lease: settings.store.home.is === 'redis' ? settings.store.lease : duration(0) }), () => room.world.settings.audit.trail.fsync)
+  const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics, () => room.world.settings.limits.exchanges)
   const following = await Following.open(settings, { settings: () => room.world.settings, authorizer: () => doors.authorizer, intake, ledger, mirror, store, trail, clock, http, metrics, log })
   const trust = new Trust({ settings, recorder, intake, ledger, mirror, store, clock, metrics, log, tell: following.tell })
-  const outside = await Outside.open(settings, { risk: trust.risk, intake, ledger, mirror, store, noise, clock, http, metrics, log })
-  closers.unshift(() => outside.stop(), () => trust.stop(), () => following.stop(), () => reassessor.close(), () => http.close(), () => recording.close())
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
+  const outside = await Outside.open(settings, { digestKey, tell: following.tell, risk: trust.risk, intake, ledger, mirror, store, noise, clock, http, metrics, log })
+  closers.unshift(() => external.stop(), () => outside.stop(), () => trust.stop(), () => following.stop(), () => reassessor.close(), () => http.close(), () => recording.close())
   const sessionTokens = new SessionTokens(digestKey)
   const tools = { clock, http, findSession: sessionFinder(mirror, store, sessionTokens), parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
-  const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key, marks: store, wantsNonces: () => room.world.settings.dpopNonces, sessions: settings.limits.mirroredSessions })
+  const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key, aliases: settings.policy.sessions.aliases, marks: store, wantsNonces: () => room.world.settings.dpopNonces, sessions: settings.limits.mirroredSessions })
   const sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => room.world.settings.store.hold.streams, frozen: upstream => room.world.upstreams.get(upstream)?.frozenShare ?? Infinity })
   const hold = new Hold(keeper, () => room.world.settings.store.hold.requests, () => metrics.limitReached.inc({ limit: 'held_requests' }))
   const room: ProxyRoom = {
     world: await openWorld(settings, null, witness), keeper, mirror, ledger, store, timekeeper, holders, intake, identifier, admission, hold, inflight, reassessor, rates: new Rates({ store, clock, metrics }),
-    steps, minter, metrics, log, via: viaOf(gateway), lookUp: outside.lookUp, unreviewed: following.unreviewed, stepUps: steppingUp.stepUps, risk: trust.risk, progress: new Progress(intake, () => metrics.limitReached.inc({ limit: 'purpose_lines' })),
+    steps, external, minter, metrics, log, via: viaOf(gateway), lookUp: outside.lookUp, unreviewed: following.unreviewed, stepUps: steppingUp.stepUps, risk: trust.risk, progress: new Progress(intake, () => metrics.limitReached.inc({ limit: 'purpose_lines' })),
     refused: refused => record(refused, { trail, noise, metrics }), completed: (exchange, status) => recorder.completed(exchange, status),
   }
   const pipeline = new Pipeline(room, new SelfService(room, hub))
+  const forwardAuth = new ForwardAuth(room, pipeline)
+  const decisions = new Decisions(await openDecisions(settings), {
+    keeper, store, trail, metrics, log, describeTarget, providers: () => room.world.settings.providers, folds: issuer => foldsSubjects(room.world.settings, issuer),
+    aliasesOf: (issuer, claims) => identifier.aliases(issuer, claims), refused: refused => noise.refused(refused),
+  })
   mirror.onSurvey = selector => reachOf(selector, mirror, inflight, clock.now())
-  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, progress: room.progress, holders, following, trust })
+  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, progress: room.progress, holders, following, outside, trust })
   hearMirror(mirror, timekeeper, reassessor, metrics)
   const doors = await openDoors(settings, await ownToken(settings), { ...tools, log })
   const named = async (): Promise<void> => { // another data set gets the keys that are in use
     await store.keepFirst('digest.key', digestKey.toString('base64'))
     if (contextKey !== null) await store.keepFirst('context.key', contextKey)
+    await outside.named()
   }
   const bear = (): Promise<void> => tellBirth(opened, ledger, settings.ephemeral, log)
   await mirror.start({
@@ -165,19 +177,22 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   await drainer.drainNow()
   trail.gatewayStarted({ version: VERSION, config: settings.digest })
   started = true
-  const parts: Parts = { gateway, settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, identifier, sessionTokens, minter, drainer, following, outside, trust, steps: room.steps }
+  const parts: Parts = { gateway, settings: () => room.world.settings, clock, log, metrics, store, mirror, ledger, intake, inflight, reassessor, hub, trail, trailFile: settings.audit.trail.file, noise, pipeline, forwardAuth, decisions, identifier, sessionTokens, minter, drainer, following, outside, trust, steps: room.steps }
   if (opened.gauges !== null) metrics.store.observe(opened.gauges)
   observe(metrics, parts, () => room.world.upstreams.values())
   const swap = async (next: Settings): Promise<void> => {
     const providers = await buildProviders(next.providers, tools)
-    const [nextDoors, channels, connectors] = [await openDoors(next, await ownToken(next), { ...tools, log }), await following.channels(next), await outside.connectors(next)]
+    const [nextDoors, channels, connectors, pdps] = [await openDoors(next, await ownToken(next), { ...tools, log }), await following.channels(next), await outside.connectors(next), await external.pdps(next)]
+    const nextDecisions = await openDecisions(next)
     const [before, world] = [room.world, await openWorld(next, room.world, witness)] // last: from here on nothing can fail
     room.world = world
     digest = next.digest
-    identifier.replace(providers, next.policy.sessions.key)
+    identifier.replace(providers, next.policy.sessions.key, next.policy.sessions.aliases)
     front.take(nextDoors)
     following.take(channels)
     outside.take(connectors)
+    decisions.take(nextDecisions)
+    external.take(pdps)
     ownLog.level = next.logLevel
     await mirror.replacePolicy(next.policy)
     timekeeper.reconfigured()

@@ -7,6 +7,7 @@ import type { Loaded } from './config/load.ts'
 import { aboutFile, type Problem } from './config/problem.ts'
 import type { ConfigSource } from './config/source.ts'
 import type { Settings } from './config/settings.ts'
+import type { Decisions } from './decisions/decisions.ts'
 import type { GatherStep } from './enforcement/gather.ts'
 import type { Hub } from './enforcement/hub.ts'
 import type { Inflight } from './enforcement/inflight.ts'
@@ -16,6 +17,7 @@ import type { Front } from './front.ts'
 import type { Identifier } from './identity/identify.ts'
 import type { SessionTokens } from './identity/session-tokens.ts'
 import type { Outside } from './outside.ts'
+import type { ForwardAuth } from './proxy/forward-auth/forward-auth.ts'
 import type { Pipeline } from './proxy/pipeline.ts'
 import type { Clock } from './runtime/clock.ts'
 import { closeAll, type Closer } from './runtime/close-all.ts'
@@ -49,6 +51,8 @@ export type Parts = {
   readonly trailFile: string
   readonly noise: Noise
   readonly pipeline: Pipeline
+  readonly forwardAuth: ForwardAuth
+  readonly decisions: Decisions
   readonly identifier: Identifier
   readonly sessionTokens: SessionTokens
   readonly minter: ContextMinter

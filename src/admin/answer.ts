@@ -1,6 +1,5 @@
 // What a route hands back, and how times and lengths are written in it: RFC 3339 and `15m`. SPEC: ADM12
 import type { ServerResponse } from 'node:http'
-import { FOREVER, type Instant } from '../core/time.ts'
 
 export type Json = { readonly [member: string]: unknown }
 
@@ -13,8 +12,7 @@ export type Answer =
 export const told = (body: Json, status = 200): Answer => ({ is: 'json', status, body, changed: null })
 export const done = (body: Json, changed: string, status = 200): Answer => ({ is: 'json', status, body, changed })
 
-/** null for no instant, and for one no clock reaches. */
-export const timeText = (at: Instant | null): string | null => (at === null || at === FOREVER ? null : new Date(at).toISOString())
+export { timeText } from '../runtime/time-text.ts'
 
 const UNITS = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'm'], [1_000, 's']] as const
 

@@ -14,7 +14,7 @@ const CLAIMS_BYTES = 4096
 const CLAIMS_DEPTH = 4
 const CLAIM_NAME_MAX = 128
 /** What a credential alone says of itself and of a sign-in; `__proto__` is no name. */
-const SAID_BY_CREDENTIALS: ReadonlySet<string> = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'sid', 'cnf', 'act', 'may_act', 'azp', 'client_id', 'acr', 'amr', 'auth_time', '__proto__'])
+export const SAID_BY_CREDENTIALS: ReadonlySet<string> = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti', 'sid', 'cnf', 'act', 'may_act', 'azp', 'client_id', 'acr', 'amr', 'auth_time', '__proto__'])
 
 const canonical = () => z.string().refine(isCanonicalName, { error: 'a name has 1 to 512 visible characters in Unicode normal form KC, with single spaces inside at most' })
 const issuer = () => canonical().refine(text => !text.includes('|'), { error: 'an issuer holds no `|`' })

@@ -14,9 +14,9 @@ const NOTE_MAX = 512
 export const LIST_MAX = 500
 
 export const reason = () => z.string({ error: 'a reason is required' }).trim().min(1, { error: 'a reason is required' }).max(NOTE_MAX).describe('Why; it stands in the audit trail')
-const anyReason = () => z.string().transform(text => text.trim().slice(0, NOTE_MAX)).optional().describe('Why; `unspecified` when absent, which the answer flags as `reasonMissing`')
+export const anyReason = () => z.string().transform(text => text.trim().slice(0, NOTE_MAX)).optional().describe('Why; `unspecified` when absent, which the answer flags as `reasonMissing`')
 
-const time = () => z.iso.datetime({ offset: true, error: 'expected a time such as 2027-01-31T12:00:00Z' }).transform((text): Instant => instant(Date.parse(text)))
+export const time = () => z.iso.datetime({ offset: true, error: 'expected a time such as 2027-01-31T12:00:00Z' }).transform((text): Instant => instant(Date.parse(text)))
 export const span = () => duration({ least: '1s' })
 export const scopes = () => z.array(scope()).max(256)
 const elevationId = () => z.string().regex(/^elv_[a-z2-7]{26}$/, { error: 'expected the id of an elevation' }).transform(id => id as ElevationId) // the prefix names its kind
@@ -36,7 +36,7 @@ const namesOneThing = (chosen: { readonly issuedBefore?: unknown; readonly subje
 const selector = z.strictObject({
   subject: subject().describe('`issuer|subject`, or a bare subject of any issuer; as it is known, so in small letters where its provider folds'), session: value().describe('Id of a session'), elevation: value().describe('Id of an elevation'), tenant: value().describe('A tenant'),
   credential: value().describe('Digest of a credential'), keyId: value().describe('`issuer|kid` of the key that signed, or a bare `kid` of any issuer'), device: value().describe('A device'),
-  workload: workload().optional().describe('A SPIFFE id, or `pod/<uid>`'), parent: value().describe('Id of a session: those delegated from it'), issuer: value().describe('An issuer'), route: value().describe('Name of a route'), profile: value().describe('Name of a profile'),
+  workload: workload().optional().describe('A SPIFFE id, or `pod/<uid>`'), alias: value().describe('What others call it, as sessions show it: `<kind>:<digest>`'), parent: value().describe('Id of a session: those delegated from it'), issuer: value().describe('An issuer'), route: value().describe('Name of a route'), profile: value().describe('Name of a profile'),
   issuedBefore: time().optional().describe('Credentials issued at or before it: everybody\'s, or with `subject` beside it those of one'), all: z.literal(true).optional().describe('Everybody'),
 }).refine(namesOneThing, { error: 'a selector names exactly one thing, or `issuedBefore` and the `subject` it is for' }).transform((chosen): Selector => {
   if (chosen.issuedBefore !== undefined) return cutOffFor({ before: chosen.issuedBefore, subject: chosen.subject ?? null })
@@ -110,7 +110,7 @@ export const enforcedAnswer = z.strictObject({
   version: count().nullable().describe('Of the record that changed; null when there is none'), enforced: z.boolean().describe('No gateway admits or relays anything any more that the new state refuses, but for `laterOn`'),
   durable: z.boolean().describe('The store has it; false with 202: it is in force from memory and written as soon as the store takes it'),
   gateways: z.strictObject({ total: count(), acknowledged: count(), expired: count() }).describe('`expired` did not answer and acts on nothing older: its lease has run out'),
-  exchanges: tally.describe('What became of what was open, on all gateways that said so'), exchangesUnknown: count().describe('Gateways that could not say'),
+  exchanges: tally.describe('What became of what was open of those it concerns, on all gateways that said so'), exchangesUnknown: count().describe('Gateways that could not say'),
   laterOn: z.array(z.strictObject({ route: z.string(), withinMs: count() })).describe('Routes with `staleness`: a gateway that did not hear of the change stops there only so many milliseconds after it'),
   tookMs: z.number().describe('From the call to the answer'), reasonMissing: z.literal(true).optional().describe('No reason was given'),
   journaled: z.boolean().optional().describe('Only with 202: it is on this gateway\'s disk and survives its end'),

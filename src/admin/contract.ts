@@ -5,6 +5,7 @@ import { completeBody, openBody } from './contract-brokered.ts'
 import {
   anchorBody, approveBody, clearTaintsBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, overrideBody, reportQuery, requestBody, restrictive, reviewBody, reviewQuery, sessionQuery, shortenBody, stepUpQuery,
 } from './contract-schemas.ts'
+import { newsBody } from './contract-news.ts'
 import { clearBody, explainBody, principalQuery, scoreBody } from './contract-trust.ts'
 import type { Role } from './roles.ts'
 
@@ -60,6 +61,7 @@ export const OPERATIONS = {
   'lock.list': read('/v1/locks', nothing, 'Standing locks, and marks that refuse a session\'s earlier credentials'),
   'lock.set': act('/v1/locks', OPERATE, lockBody, 'Refuse, freeze or narrow everything a selector meets, new and open'),
   'lock.lift': { method: 'DELETE', path: '/v1/locks/{id}', roles: OPERATE, query: liftQuery, body: liftBody, takes: 'json', summary: 'Lift a lock (`lck_…`) or clear a mark (`mark_…`); a reason is required' },
+  'signal.tell': act('/v1/signals', OPERATE, newsBody, 'Tell of a change in trust: acted on for every session it means, as news of a transmitter would be. The same `Idempotency-Key` is the same news'),
   'anchor.list': read('/v1/anchors/{kind}', nothing, 'Tickets, tasks, runs … somebody had a word on'),
   'anchor.word': act('/v1/anchors/{kind}/{name}', OPERATE, anchorBody, 'An operator\'s word that a ticket, task, run … is open or ended; `open` needs a reason'),
   'window.list': read('/v1/windows', nothing, 'Windows: whether they are open, when they open and close next, and an operator\'s word on them'),

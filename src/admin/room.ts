@@ -19,6 +19,8 @@ import type { Metrics } from '../runtime/metrics.ts'
 import type { Mirror } from '../sessions/mirror.ts'
 import type { Position, SessionStore } from '../sessions/store.ts'
 import type { Intake } from '../signals/intake.ts'
+import type { Inbox } from '../signals/outside/inbox.ts'
+import type { NamingPorts } from '../signals/outside/named.ts'
 import type { Risk } from '../signals/risk/risk.ts'
 import type { Authorizer } from './authorize.ts'
 
@@ -48,6 +50,10 @@ export type AdminRoom = HealthRoom & {
   readonly inflight: Inflight
   readonly clock: Clock
   readonly authorizer: Authorizer
+  /** Takes an operator's news as it takes any. */
+  readonly inbox: Pick<Inbox, 'take' | 'here'>
+  /** How whoever is named outside is called here. */
+  readonly naming: NamingPorts
   /** Scores of principals, as this gateway knows them. */
   readonly risk: Pick<Risk, 'view' | 'viewOfPrincipal' | 'watched' | 'told'>
   /** What a request line asks for, in its one canonical form; or one sentence on what is malformed. */

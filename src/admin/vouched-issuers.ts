@@ -1,22 +1,9 @@
 // The issuers of principals that somebody vouches for: no broker makes a principal that could be taken for one of theirs. SPEC: ADM23, SES20
-import type { ProviderSettings, Settings } from '../config/settings.ts'
-import { spiffePatternOf } from '../identity/certificate/spiffe-id.ts'
-import { authorityOf } from '../identity/claimed-authority.ts'
+import type { Settings } from '../config/settings.ts'
+import { issuersOf } from '../identity/issuers-of.ts'
 
 /** Names that only providers give, whether configured now or later; whoever reads them may not see the case. */
 const OURS = /^(?:api-key|x509|introspection):/i
-
-function issuersOf(provider: ProviderSettings): readonly (string | null)[] {
-  switch (provider.is) {
-    case 'jwt':
-    case 'kubernetes':
-    case 'introspection': return [provider.issuer]
-    case 'jwtSvid': return [authorityOf(provider.trustDomain), provider.issuer]
-    case 'mtls': return provider.by === 'spiffe' ? provider.names.map(text => authorityOf(spiffePatternOf(text)?.trustDomain ?? '')) : []
-    case 'apiKey':
-    case 'sessionToken': return []
-  }
-}
 
 /** Operators' own issuers count too: who approves must not be confused with whom a broker speaks for. */
 export function isVouchedIssuer({ providers, admin: { oidc, mtls } }: Pick<Settings, 'providers' | 'admin'>, issuer: string): boolean {

@@ -50,7 +50,7 @@ async function drafted(call: Opening, broker: Broker, key: SessionKey, now: Inst
     purposes: purposesUnder(parent, purposesIn(body.purpose)), barred: barredUnder(parent), parent: delegated,
   }
   const credential = { id: sessionCredential({ key }), keyId: null, issuedAt: now, expiresAt: endsAt }
-  return { kind: 'session.opened', key, session: newSessionId(), epoch: room.store.epochOf(sessionRef(key)), principal, credential, endsAt, bindings, brokered }
+  return { kind: 'session.opened', key, session: newSessionId(), epoch: room.store.epochOf(sessionRef(key)), principal, credential, endsAt, bindings, aliases: [], brokered }
 }
 
 /** Of what the session is for, what this profile asks about. */

@@ -1,5 +1,4 @@
 // Why a request would be let through or refused now. The judge is asked; nothing is sent, taken or counted. SPEC: EXP1
-import { queryDigest } from '../../audit/record.ts'
 import type { Case } from '../../core/checks/check.ts'
 import { grantName } from '../../core/decision.ts'
 import { type Explained, explain, type Remedy } from '../../core/explain.ts'
@@ -8,7 +7,8 @@ import type { Purposes } from '../../core/purpose.ts'
 import { REASONS } from '../../core/reason.ts'
 import { type Place, placeOf, routeOf } from '../../core/route.ts'
 import { FOREVER } from '../../core/time.ts'
-import { caseOf, NO_CLAIMS } from '../../enforcement/exchange.ts'
+import { NO_CLAIMS } from '../../enforcement/exchange.ts'
+import { explanation, remedyView, supposed, supposedCase } from '../../enforcement/supposed.ts'
 import type { LiveSession } from '../../sessions/live-session.ts'
 import { type Answer, type Json, timeText, told } from '../answer.ts'
 import { AdminFault } from '../fault.ts'
@@ -28,11 +28,8 @@ function targetOf({ describeTarget }: AdminRoom, { url }: Asked): Evaluation['re
 /** What it would show: its newest credential, and what it is bound to. */
 function evaluationOf({ room, body }: Call<'explain'>, live: LiveSession, purposes: Purposes): Evaluation {
   const { method, upgrade = null, url, source = '', headers = {} } = body
-  const resource = targetOf(room, body)
-  const context: Evaluation['context'] = {
-    protocol: 'http', source, secure: url.toLowerCase().startsWith('https:'), workload: live.record.bindings.workload, certified: null, purposes, purposesUntil: FOREVER, positions: [], queryDigest: queryDigest(resource.query), body: null, headers: Object.entries(headers).flat(),
-  }
-  return { evidence: live.newest, action: { method, upgrade }, resource, context }
+  const showing = { evidence: live.newest, source, secure: url.toLowerCase().startsWith('https:'), workload: live.record.bindings.workload, purposes, body: null, headers: Object.entries(headers).flat() }
+  return supposed({ method, upgrade }, targetOf(room, body), showing)
 }
 
 /** What is taken for granted, for a request shows more than its address. */
@@ -42,14 +39,15 @@ function assumptions({ body }: Call<'explain'>, live: LiveSession, { rule }: Pla
     ...(live.newest === null ? ['no credential of the session was seen on this gateway: it is explained without one'] : ['it shows the newest credential seen here']),
     ...(live.record.bindings.workload === null ? [] : ['it comes from the workload the session is bound to']),
     ...(live.record.bindings.source !== null && body.source === undefined ? ['nobody said where it comes from: write `source`'] : []),
+    ...(rule === null || rule.decision === null ? [] : [`the policy decision point '${rule.decision.pdp}' lets it: nobody asks it`]),
     ...(condition !== null && condition.readsBody ? ['what the condition reads of the body is not judged'] : []),
   ]
 }
 
 /** A level falls as time passes: when at the earliest. */
-function remedyView(remedy: Remedy, risk: ReturnType<AdminRoom['risk']['view']>): Json {
+function withFall(remedy: Remedy, risk: ReturnType<AdminRoom['risk']['view']>): Json {
   const fall = remedy.is === 'level' && risk !== null ? { at: timeText(risk.fallsAt), to: risk.fallsTo } : {}
-  return { ...remedy, ...('until' in remedy ? { until: timeText(remedy.until) } : {}), ...fall }
+  return { ...remedyView(remedy), ...fall }
 }
 
 function decisionView({ decision }: Explained): Json {
@@ -62,7 +60,7 @@ function answerOf(call: Call<'explain'>, live: LiveSession, { place, standing }:
   const risk = call.room.risk.view(live)
   return told({
     session: live.record.id, route: place.route.name, rule: place.rule?.name ?? null, scope: place.rule?.scope ?? null, ...decisionView(explained),
-    checks: explained.checks, candidates: explained.candidates, stepUp: explained.stepUp, remedies: explained.remedies.map(remedy => remedyView(remedy, risk)),
+    ...explanation(explained), remedies: explained.remedies.map(remedy => withFall(remedy, risk)),
     level: standing?.level?.name ?? null, risk: riskView(risk), taints: (standing?.taints ?? []).map(taintView), assumed: assumptions(call, live, place),
   })
 }
@@ -76,7 +74,6 @@ export async function explained(call: Call<'explain'>): Promise<Answer> {
   if (typeof route === 'string') return told({ session: live.record.id, route: null, rule: null, scope: null, decision: 'refuse', grant: null, until: null, would: null, reason: route, requestable: false, says: REASONS[route].says })
   const place = placeOf(route, evaluation.action, evaluation.resource)
   const keeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: () => true }
-  const inquiry = { id: '', policy: mirror.policy, place, evaluation, live: place.rule?.anonymous === true ? null : live, claims: live.knownClaims ?? NO_CLAIMS, vouchedUntil: FOREVER }
-  const asked = { ...caseOf(inquiry, keeper, clock.now(), null), exchange: null }
+  const asked: Case = { ...supposedCase(keeper, { place, evaluation, live, claims: live.knownClaims ?? NO_CLAIMS, vouchedUntil: FOREVER }), external: 'ahead' }
   return answerOf(call, live, asked, explain(asked))
 }

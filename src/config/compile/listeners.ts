@@ -50,7 +50,7 @@ function proxyProtocolOf({ config, report }: Compilation, written: Written, path
 function clientsOf(c: Compilation, { tls, serves }: Written, path: Path): NonNullable<ListenerSettings['tls']>['clients'] {
   if (tls?.clients === undefined) return null
   const at = [...path, 'tls', 'clients']
-  if (!serves.includes('proxy') && !serves.includes('admin')) c.report.error(at, 'only listeners that serve `proxy` or `admin` ask for client certificates', 'leave `clients` out')
+  if (!serves.some(service => service === 'proxy' || service === 'admin' || service === 'decisions')) c.report.error(at, 'only listeners that serve `proxy`, `admin` or `decisions` ask for client certificates', 'leave `clients` out')
   const { caFile, crlFile, trustDomains = {} } = tls.clients
   if (caFile === undefined && tls.clients.trustDomains === undefined) c.report.error(at, '`clients` needs `caFile`, `trustDomains`, or both')
   return {
@@ -79,7 +79,11 @@ function listener(c: Compilation, written: Written, path: Path): ListenerSetting
   if (address !== null && written.serves.includes('admin') && tls === null && !isLoopback(host)) {
     c.report.error([...path, 'address'], 'an admin listener that is not on a loopback address needs `tls`')
   }
-  if (written.serves.includes('signals') && new Set(written.serves).size > 1) c.report.error([...path, 'serves'], 'a listener that serves `signals` serves nothing else', 'whoever sends news has a listener of its own')
+  if (address !== null && written.serves.includes('decisions') && tls === null && !isLoopback(host)) {
+    c.report.error([...path, 'address'], 'a listener that serves `decisions` and is not on a loopback address needs `tls`')
+  }
+  const alone = written.serves.find(service => service === 'signals' || service === 'decisions')
+  if (alone !== undefined && new Set(written.serves).size > 1) c.report.error([...path, 'serves'], `a listener that serves \`${alone}\` serves nothing else`, alone === 'signals' ? 'whoever sends news has a listener of its own' : 'whoever asks for decisions has a listener of its own')
   const callers = written.serves.find(service => service === 'proxy' || service === 'keys')
   const others = written.serves.find(service => service !== 'proxy' && service !== 'keys')
   if (callers !== undefined && others !== undefined) c.report.error([...path, 'serves'], `a listener does not serve both \`${callers}\` and \`${others}\``, 'callers and operators have listeners of their own')

@@ -35,5 +35,5 @@ test.each([
 test('[ADM22] certificates are named in exactly one way, and only listeners for callers or operators ask for them', () => {
   expect(problems(auth(`mtls: { ${roles('true')} }`, ASKING)).join('\n')).toMatch(/exactly one of/)
   expect(problems(auth(`mtls: { subjects: ["CN=a"], spiffe: ["spiffe://e.org/a"], ${roles('true')} }`, ASKING)).join('\n')).toMatch(/exactly one of/)
-  expect(problems(`${SMALL}\n${ASKING.replace('serves: [admin]', 'serves: [health]')}`).join('\n')).toMatch(/only listeners that serve `proxy` or `admin`/)
+  expect(problems(`${SMALL}\n${ASKING.replace('serves: [admin]', 'serves: [health]')}`).join('\n')).toMatch(/only listeners that serve `proxy`, `admin` or `decisions`/)
 })
