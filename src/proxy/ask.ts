@@ -10,7 +10,9 @@ import { NOT_RISKED, type Risked } from '../core/risk.ts'
 import type { Place } from '../core/route.ts'
 import type { StepUp } from '../core/step-up.ts'
 import type { Instant } from '../core/time.ts'
+import type { Relay } from '../enforcement/admit.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
+import type { Hearing } from '../enforcement/external/hearing.ts'
 import type { Short } from '../enforcement/rates.ts'
 import { type CertificateRead, timely } from '../identity/certificate/client-certificate.ts'
 import { CERTIFICATE_HEADERS, type ForwardedForm, forwardedCertificate } from '../identity/certificate/trust.ts'
@@ -40,6 +42,7 @@ export type Carried = { readonly exchange: Exchange | null; readonly status: num
 /** What is done for the requests that were let go. */
 export interface AskOwner {
   passing(ask: Ask): Passing
+  vouch(ask: Ask, relay: Carried): string | null
   outgoing(ask: Ask, relay: Carried): readonly string[]
   doubt(exchange: Exchange): void
   end(exchange: Exchange, reason: Reason): void
@@ -47,6 +50,12 @@ export interface AskOwner {
   headSent(exchange: Exchange): void
   leaving(departing: Departing): void
   completed(ask: Ask, relay: Carried): void
+}
+
+/** Takes requests that are let go over, in place of their upstream; then nothing of them is answered by the gateway itself. */
+export interface Carrier {
+  /** @returns why it cannot */
+  relayOf(ask: Ask, place: Place): Relay | Reason
 }
 
 const NO_HEADERS: ReadonlySet<string> = new Set()
@@ -64,6 +73,8 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
   encodedSlash = false
   /** Its listener also answers with our keys. */
   keys = false
+  /** null where it goes to its upstream. */
+  carrier: Carrier | null = null
   place: Place | null = null
   verified: Verified | null = null
   live: LiveSession | null = null
@@ -92,6 +103,8 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
   short: Short | null = null
   /** What it has to be stepped up for, and that what it shows was told as an answer to that. */
   stepUp: StepUp | null = null
+  /** What was said of it outside; null where its rule asks nobody. */
+  external: Hearing | null = null
   showed = false
   readBody: ReadBody | null = null
   /** The store was asked whether there is news. */
@@ -117,7 +130,7 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
     const fault = this.credentialFault ?? this.purposeFault
     const proved = verified === null ? null : provedBy(verified.evidence.keyThumbprint, this.workload, verified.evidence.device)
     const known = verified === null ? NOBODY : { subject: identityOf(verified.principal), actors: chainOf(verified.principal), tenant: verified.principal.tenant, credential: verified.evidence.credential }
-    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, query, bodyDigest: this.readBody?.inspected.digest ?? null, reason, purposes, risk: live === null ? null : noted(this.risk) }
+    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, query, bodyDigest: this.readBody?.inspected.digest ?? null, reason, purposes, risk: live === null ? null : noted(this.risk), ...(this.external?.last == null ? {} : { external: this.external.last.noted }) }
   }
 
   get body(): Inspected | null { return this.readBody?.inspected ?? (this.head.contentLength === 0 ? NO_BODY : null) }
@@ -170,6 +183,8 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
   /** Names that stay here beyond those that always do: API keys, purposes, what is injected. */
   get kept(): ReadonlySet<string> { return (this.place === null ? undefined : this.world.keptHeaders.get(this.place.route)) ?? NO_HEADERS }
 
+  /** The signed word on its standing, null for nobody's; a session's request that has none is ended. Asked when it goes. */
+  vouched(relay: Carried): string | null { return this.#owner.vouch(this, relay) }
   outgoing(relay: Carried): readonly string[] { return this.#owner.outgoing(this, relay) }
   responseHead(_relay: Carried, head: AnswerHead): ResponseHead | null { return responseHead(head, this.passing) }
   doubt(exchange: Exchange): void { this.#owner.doubt(exchange) }

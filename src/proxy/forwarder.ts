@@ -6,7 +6,7 @@ import type { Relay } from '../enforcement/admit.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
 import type { UpstreamFault } from '../upstream/handler.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import type { Ask, AskOwner, Carried } from './ask.ts'
+import type { Ask, AskOwner, Carried, Carrier } from './ask.ts'
 import { type Departing, Departures } from './departures.ts'
 import { finallyLeft, isCall, withDeadline } from './grpc/deadline.ts'
 import { corsHeaders } from './http/cors.ts'
@@ -22,7 +22,7 @@ import { Vouching } from './vouching.ts'
 import { DialAgent } from './websocket/dial-agent.ts'
 import { type TunnelPlace, WebSocketRelay } from './websocket/relay.ts'
 
-export class Forwarder implements AskOwner {
+export class Forwarder implements AskOwner, Carrier {
   readonly #room: ProxyRoom
   readonly #refuser: Refuser
   readonly #departures = new Departures()
@@ -36,11 +36,11 @@ export class Forwarder implements AskOwner {
     this.#inspected = new InspectedBytes(() => room.world.settings.limits.inspectTotal, () => room.metrics.limitReached.inc({ limit: 'inspected_bytes' }))
   }
 
-  /** What takes the request over once it is admitted; null where its upstream is not configured any more. */
-  relayOf(ask: Ask, { route, rule }: Place): Relay | null {
+  /** What takes the request over once it is admitted, unless its upstream is not configured any more. */
+  relayOf(ask: Ask, { route, rule }: Place): Relay | Reason {
     const { arrival, head, target, world: { upstreams, settings: { limits } } } = ask
     const upstream = upstreams.get(route.upstream)
-    if (upstream === undefined) return null
+    if (upstream === undefined) return 'upstream_unavailable'
     const path = pathFor(route, target)
     if (head.upgrade !== 'websocket') return new HttpRelay(arrival, head.contentLength, this.#inspectionOf(ask, rule), upstream, path, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
     const tunnels = { name: upstream.name, settings: upstream.settings, place: () => placeOf(upstream, ask.sourceAddress) }
@@ -58,6 +58,7 @@ export class Forwarder implements AskOwner {
     if (exchange === null) return
     exchange.meter = this.#room.rates.meterOf(exchange.place, exchange.live)
     this.#vouching.watch(ask, exchange)
+    if (exchange.external !== null) this.#room.external.watch(exchange)
   }
 
   passing({ place, head: { origin }, verified, world }: Ask): Passing {
@@ -66,16 +67,22 @@ export class Forwarder implements AskOwner {
     return { via: this.#room.via, upstream, personal: verified !== null, cors: route === null || route.cors === null ? null : corsHeaders(route.cors, origin) }
   }
 
-  outgoing(ask: Ask, { exchange }: Carried): readonly string[] {
-    const { source, arrival, place } = ask
-    const { via, keeper: { clock }, metrics } = this.#room
-    const route = place?.route ?? null
-    if (ask.sampledAt > 0) metrics.overhead.of(route?.name ?? '').observe((performance.now() - ask.sampledAt) / 1000)
+  vouch(ask: Ask, { exchange }: Carried): string | null {
+    if (ask.sampledAt > 0) this.#room.metrics.overhead.of(ask.place?.route.name ?? '').observe((performance.now() - ask.sampledAt) / 1000)
     ask.context ??= this.#context(ask, exchange)
     if (ask.context === null && exchange?.live != null) this.end(exchange, 'internal_error') // ended before its connection takes a byte: nothing goes without its context
+    return ask.context
+  }
+
+  outgoing(ask: Ask, relay: Carried): readonly string[] {
+    const { source, arrival, place } = ask
+    const { exchange } = relay
+    const { via, keeper: { clock } } = this.#room
+    const route = place?.route ?? null
+    const context = this.vouch(ask, relay)
     const upstream = route === null ? undefined : ask.world.upstreams.get(route.upstream)
     const host = hostFor(route, upstream?.settings.origin ?? '')
-    const headers = outgoingHeaders({ ...inboundOf(ask), method: arrival.method, secure: arrival.secure, host, source, via, inject: upstream?.inject ?? null, context: ask.context })
+    const headers = outgoingHeaders({ ...inboundOf(ask), method: arrival.method, secure: arrival.secure, host, source, via, inject: upstream?.inject ?? null, context })
     return exchange !== null && isCall(arrival) ? withDeadline(headers, finallyLeft(exchange, clock.now())) : headers
   }
 

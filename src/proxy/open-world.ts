@@ -3,6 +3,7 @@ import type { Settings } from '../config/settings.ts'
 import type { Route } from '../core/route.ts'
 import { openSignedPurposes } from '../identity/signed-purpose.ts'
 import { Upstream, type UpstreamWitness } from '../upstream/upstream.ts'
+import { forwardTokenOf } from './forward-auth/askers.ts'
 import { dashed } from './http/header-names.ts'
 import type { World } from './room.ts'
 import { Resources } from './self-service/protected-resource.ts'
@@ -27,11 +28,12 @@ function keptOn(route: Route, settings: Settings): ReadonlySet<string> {
   return kept
 }
 
-/** @throws when a file cannot be read that an upstream or a signed purpose names */
+/** @throws when a file cannot be read that an upstream, a signed purpose or forward authentication names */
 export async function openWorld(settings: Settings, before: World | null, witness: UpstreamWitness): Promise<World> {
   const signedPurposes = await openSignedPurposes(settings)
+  const forwardToken = await forwardTokenOf(settings)
   const upstreams = await upstreamsOf(settings, before, witness)
-  return { settings, upstreams, signedPurposes, keptHeaders: new Map(settings.policy.routes.map(route => [route, keptOn(route, settings)])), resources: new Resources(settings) }
+  return { settings, upstreams, signedPurposes, keptHeaders: new Map(settings.policy.routes.map(route => [route, keptOn(route, settings)])), resources: new Resources(settings), forwardToken }
 }
 
 /** Upstreams of the world before that the new one does not use. */

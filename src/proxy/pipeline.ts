@@ -8,7 +8,7 @@ import { NO_PURPOSES, type Shown } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
 import { methodFault } from '../core/method.ts'
 import { placeOf, type Route, routeOf } from '../core/route.ts'
-import { type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
+import { hearingOf, type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
 import type { Relay } from '../enforcement/admit.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
 import type { Identification } from '../identity/credential.ts'
@@ -17,7 +17,7 @@ import type { Attempt } from '../signals/risk/watch.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
 import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
-import { Ask } from './ask.ts'
+import { Ask, type Carrier } from './ask.ts'
 import { answerEmpty } from './own-answer.ts'
 import { presentedIn } from './describe/presented.ts'
 import { describeTarget } from './describe/target.ts'
@@ -43,8 +43,8 @@ import { vouchedUntil } from './vouching.ts'
 const SAMPLED = 16
 /** Longest a request may wait for what admission wants gathered, in milliseconds. */
 const GATHER_FOR = 10_000
-/** Times a request gathers because its body was read, it left something behind, or its grant changed meanwhile. */
-const ROUNDS = 5
+/** Times a request gathers because its body was read, somebody was asked about it, it left something behind, or its grant changed meanwhile. */
+const ROUNDS = 8
 
 export class Pipeline {
   readonly #room: ProxyRoom
@@ -70,16 +70,16 @@ export class Pipeline {
 
   // ---- hygiene, canonical target
 
-  /** A fault of ours ends that request, and no other. @param door of the listener that it came to */
-  serve(arrival: Arrival, door: Door): void {
+  /** A fault of ours ends that request, and no other. @param door of the listener that it came to @param carrier takes it over in place of its upstream */
+  serve(arrival: Arrival, door: Door, carrier: Carrier | null = null): void {
     try {
-      this.#serve(arrival, door)
+      this.#serve(arrival, door, carrier)
     } catch (error) {
       this.#refuser.broken(arrival, error)
     }
   }
 
-  #serve(arrival: Arrival, { serves, isMisdirected, forwardedCertificates }: Door): void {
+  #serve(arrival: Arrival, { serves, isMisdirected, forwardedCertificates }: Door, carrier: Carrier | null): void {
     this.#served++
     const head = readHead(arrival)
     if (typeof head === 'string') return this.#refuser.early(arrival, null, 'bad_request', head)
@@ -97,12 +97,21 @@ export class Pipeline {
     if (this.#served % SAMPLED === 0) ask.sampledAt = performance.now()
     ask.keys = serves.includes('keys')
     ask.forwardedCertificates = forwardedCertificates
+    ask.carrier = carrier
+    if (carrier !== null) return this.#carried(ask, encodedSlash)
     const [proxy, keySet] = [serves.includes('proxy'), isKeySet(target.path)]
     if (!proxy && !(ask.keys && keySet)) return this.#refuse(ask, 'no_route')
-    if (!proxy || target.path.startsWith(RESERVED) || target.path === RESERVED.slice(0, -1)) return keySet && !ask.keys ? this.#refuse(ask, 'no_route') : this.#self.serve(ask)
+    if (!proxy || isReserved(target.path)) return keySet && !ask.keys ? this.#refuse(ask, 'no_route') : this.#self.serve(ask)
     ask.encodedSlash = encodedSlash
     if (isMetadata(target.path)) return this.#metadata(ask)
     this.#route(ask)
+  }
+
+  /** What the gateway answers itself is answered on its own listeners alone: here any answer of success would let the request through. */
+  #carried(ask: Ask, encodedSlash: boolean): void {
+    ask.encodedSlash = encodedSlash
+    if (isReserved(ask.target.path) || isMetadata(ask.target.path)) this.#refuse(ask, 'no_route')
+    else this.#route(ask)
   }
 
   /** Refused before anybody asks where it goes. */
@@ -128,7 +137,7 @@ export class Pipeline {
       return this.#self.serve(ask)
     }
     if (ask.encodedSlash && route.encodedSlash === 'reject') return this.#malformed(ask, 'the path holds an escaped slash')
-    if (this.#answersItself(ask, route)) return
+    if (ask.carrier === null && this.#answersItself(ask, route)) return
     ask.place = placeOf(route, actionOf(ask), ask.target)
     if (ask.place.rule?.anonymous === true) return this.#judge(ask, null)
     const presented = presentedIn(ask.arrival.headers, this.#room.identifier.headers(route.authn))
@@ -182,17 +191,18 @@ export class Pipeline {
     if (shown === 'await') return void settle(this.#room, ask).then(() => this.#judge(ask, live)).catch(error => this.#failed(ask, error))
     if (shown === 'malformed') return this.#malformed(ask, 'a purpose header is malformed or stands twice')
     ask.purposes = shown.purposes
-    const claims = live?.claims ?? verified?.claims ?? NO_CLAIMS
+    const claims = live?.knownClaims ?? verified?.claims ?? NO_CLAIMS
     const evaluation = this.#describe(ask, verified?.evidence ?? null, shown)
     const id = newExchangeId()
     if (live !== null) this.#attempt(ask, { id: ask.attempt?.id ?? id, live, claims, evaluation, place })
-    const inquiry: Inquiry = { id, policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: vouchedUntil(verified?.knownUntil ?? null, this.#room.keeper.clock.now()), risk: ask.risk }
+    const inquiry: Inquiry = { id, policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: vouchedUntil(verified?.knownUntil ?? null, this.#room.keeper.clock.now()), external: hearingOf(place), risk: ask.risk }
+    ask.external = inquiry.external
     if (live !== null) this.#drifts.observe(inquiry, live)
     if (!ask.rated) ask.short = this.#room.rates.take(place, live)
     ask.rated = true
     if (ask.short !== null) return this.#refuse(ask, 'rate_limited')
-    const relay = this.#forwarder.relayOf(ask, place)
-    if (relay === null) return this.#refuse(ask, 'upstream_unavailable')
+    const relay = (ask.carrier ?? this.#forwarder).relayOf(ask, place)
+    if (typeof relay === 'string') return this.#refuse(ask, relay)
     this.#admit(ask, inquiry, relay, null)
   }
 
@@ -281,4 +291,5 @@ export class Pipeline {
 const TURNED_BY_NEWS: ReadonlySet<Reason> = new Set<Reason>(['elevation_required', 'narrowed', 'frozen', 'time_up', 'step_up_required'])
 /** An extended CONNECT is the GET of an upgrade in another form (RFC 8441). */
 const methodOf = ({ method, connects }: Arrival): string => (connects === null ? method : 'GET')
+const isReserved = (path: string): boolean => path.startsWith(RESERVED) || path === RESERVED.slice(0, -1)
 const actionOf = ({ arrival, head: { upgrade } }: Ask): Evaluation['action'] => ({ method: methodOf(arrival), upgrade })

@@ -1,6 +1,7 @@
 // From a Reason to what a caller reads: problem+json with its challenges. How it goes out is the protocol's own affair. SPEC: WIRE8, WIRE9, DEC6
 import type { AccessRequest } from '../approvals/offering.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
+import type { RelayedRequest } from '../enforcement/external/relayed-request.ts'
 import { newEvaluationId } from '../runtime/id.ts'
 import { challengesOf } from './challenge.ts'
 import type { StepUpTold } from './step-up-text.ts'
@@ -13,7 +14,7 @@ export type RefusalText = {
   /** Told only to the session's own credential. */
   readonly session: string | null
   /** What the caller may ask for to lift it. */
-  readonly access: AccessRequest | null
+  readonly access: AccessRequest | RelayedRequest | null
   /** What it has to show anew, and where. */
   readonly stepUp: StepUpTold | null
   /** Lines of `WWW-Authenticate`. */

@@ -21,6 +21,9 @@ const NO_LINES: readonly string[] = []
 /** Who is turned away for what others do as well has done nothing by that. */
 const isOfOthers = ({ short }: Ask): boolean => short !== null && (short.rate.by === 'tenant' || short.rate.by === 'everyone')
 
+/** A request that there is not more of. */
+export type Early = Pick<Arrival, 'protocol' | 'method' | 'target' | 'peer' | 'answer'>
+
 export class Refuser {
   readonly #room: ProxyRoom
 
@@ -29,7 +32,7 @@ export class Refuser {
   }
 
   /** Before there is a target to speak of; the connection is not used again. */
-  early({ protocol, method, target, peer, answer }: Arrival, contentLength: number | null, reason: Reason, detail: string | null): void {
+  early({ protocol, method, target, peer, answer }: Early, contentLength: number | null, reason: Reason, detail: string | null): void {
     const text = refusalText(reason, { detail })
     this.#room.refused({ ...NOBODY, evaluation: text.evaluation, source: peer, method, host: '', path: target, reason })
     this.#count('', method, protocol, reason)
@@ -64,7 +67,8 @@ export class Refuser {
     const scope = place?.rule?.scope ?? null
     const cors = place === null || place.route.cors === null ? NO_LINES : corsHeaders(place.route.cors, head.origin)
     const { policy } = this.#room.mirror
-    const access = requestable && scope !== null && verified !== null && live !== null ? accessRequest(policy, scope, live.record, verified.claims, ask.purposes, verified.evidence.expiresAt) : null
+    const relayed = reason === 'external_denied' ? (ask.external?.last?.access ?? null) : null
+    const access = relayed ?? (requestable && scope !== null && verified !== null && live !== null ? accessRequest(policy, scope, live.record, live.knownClaims ?? verified.claims, ask.purposes, verified.evidence.expiresAt) : null)
     return refusalText(reason, {
       session: live?.record.id ?? null, headers: [...cors, ...(ask.short === null ? NO_LINES : rateFields(ask.short)), ...nonceLines(ask.credentialFault, this.#room.identifier.nonce), ...nonceFor(ask, this.#room.identifier)], challenges: challengesFor(ask, reason), access,
       ...(ask.short === null ? {} : { retryAfter: retryAfter(ask.short) }),

@@ -39,6 +39,8 @@ export type World = {
   readonly signedPurposes: readonly SignedPurposes[]
   /** What callers are told of its routes. */
   readonly resources: Resources
+  /** Digest of what other proxies show when they ask about their requests; null where they show nothing. */
+  readonly forwardToken: string | null
 }
 
 /** What a listener answers for. */
@@ -66,6 +68,8 @@ export type ProxyRoom = {
   readonly rates: Rates
   readonly reassessor: Reassessor
   readonly steps: readonly GatherStep[]
+  /** Who outside has to let it as well: what is open under an answer is watched from its admission on. */
+  readonly external: { readonly watch: (exchange: Exchange) => void }
   /** An anchor as it is now; a ticket is asked from its connector where nobody here knows it. */
   readonly lookUp: AnchorLookup
   readonly unreviewed: Unreviewed

@@ -1,7 +1,8 @@
 // What a request shows of its purposes, with what an orchestrator signed of them. At once for a text known already, at a place in its line known already; what has to be
 // verified, or told to all gateways because it is later than anything before, is awaited first. What does not count is as if it were not shown: a baseline needs none, and
 // no elevation goes by it. A malformed header is refused as any other. SPEC: PUR5, PUR6
-import { identityOf } from '../../core/principal.ts'
+import { overlaid } from '../../core/overlay.ts'
+import { type Claims, identityOf } from '../../core/principal.ts'
 import type { Position, PurposeKind, Purposes, Shown } from '../../core/purpose.ts'
 import { earlier, type Instant, instant } from '../../core/time.ts'
 import { isSignedText, type PurposeFault, type SignedPurposes, type SignedReading } from '../../identity/signed-purpose.ts'
@@ -55,9 +56,14 @@ function blame({ metrics }: Room, ask: Ask, purpose: PurposeKind, fault: Purpose
   ask.purposeFault ??= fault
 }
 
+/** With what changed behind its credential; null where nobody is known. */
+function claimsOf({ verified, live }: Ask): Claims | null {
+  return verified === null || live === null || live.record.overlay.length === 0 ? (verified?.claims ?? null) : overlaid(verified.claims, live.record.overlay, verified.evidence.issuedAt)
+}
+
 /** @param own what its session was opened for @returns `await` where `settle` has to come first */
 export function purposesNow(room: Room, ask: Ask, own: Purposes): Shown | 'malformed' | 'await' {
-  const plain = purposesShown(room.mirror.policy, ask.arrival.headers, own, ask.verified?.claims ?? null)
+  const plain = purposesShown(room.mirror.policy, ask.arrival.headers, own, claimsOf(ask))
   const { signedPurposes } = room.world
   if (plain === null) return 'malformed'
   if (signedPurposes.length === 0) return plain

@@ -9,6 +9,8 @@ const IDENTITIES = ['remote-user', 'x-remote-user', 'proxy']
 const OVERRIDES = ['x-original-url', 'x-rewrite-url', 'x-http-method-override', 'x-method-override', 'x-http-method', 'x-original-uri', 'x-original-method', 'x-http-path-override']
 /** A proof is made for us alone (RFC 9449); a context token is ours to mint. */
 const OURS = ['dpop', 'txn-token']
+/** What makes an upstream take a request for another one, or its caller for somebody else; lower case. */
+export const MISLEADING: readonly string[] = [...IDENTITIES, ...OVERRIDES, ...OURS, 'authorization']
 
 const DROPPED: ReadonlySet<string> = new Set([...HOP_BY_HOP, ...FORWARDING, ...IDENTITIES, ...OVERRIDES, ...CERTIFICATE_HEADERS, ...OURS, 'host', 'authorization', 'max-forwards', 'http2-settings'])
 const DROPPED_PREFIXES = ['narrowgate-', 'x-forwarded-', 'x-ssl-', 'x-tls-client', 'x-envoy-', 'x-auth-request-']

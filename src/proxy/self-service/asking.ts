@@ -34,8 +34,9 @@ export class Asking {
     this.#callers = callers
   }
 
-  profiles({ live, verified: { principal, claims } }: Known): Reply {
-    const { policy } = this.#room.mirror
+  profiles(known: Known): Reply {
+    const { live, verified: { principal } } = known
+    const [{ policy }, claims] = [this.#room.mirror, this.#callers.claims(known)]
     return ok({ profiles: [...policy.profiles.values()].filter(profile => isEligible(profile, principal, claims) && mayHoldNow(policy, live.record, profile.name)).map(profileAnswer) })
   }
 
@@ -50,7 +51,7 @@ export class Asking {
     const before = this.#callers.current(known).record.elevations.find(({ id, asked: same }) => id === repeat.id && same === repeat.asked)
     if (before !== undefined) return { status: statusOf(before), body: elevationAnswer(before, this.#callers.now) }
     const { profile, for: span, purpose, params, reason, startAt, dryRun, hold } = asked.value
-    const asker: Asker = { principal: verified.principal, claims: verified.claims, keyThumbprint: verified.evidence.keyThumbprint, workload: ask.workload, shown, holds: live.record, filedBy: identityOf(verified.principal) }
+    const asker: Asker = { principal: verified.principal, claims: this.#callers.claims(known), keyThumbprint: verified.evidence.keyThumbprint, workload: ask.workload, shown, holds: live.record, filedBy: identityOf(verified.principal) }
     const prepared = await prepare({ profile, for: span ?? null, purposes: purpose ?? {}, params: params ?? {}, note: reason ?? '', startsAt: startAt ?? null, held: hold === true }, asker, { policy: this.#room.mirror.policy, look: this.#room.lookUp, now: this.#callers.now, unreviewed: this.#room.unreviewed }, repeat)
     if (isDeclined(prepared)) {
       this.#count(profile, prepared.declined)

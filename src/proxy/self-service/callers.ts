@@ -2,8 +2,9 @@
 // that was awaited. SPEC: ADM1, ADM2
 import { type Refusal, refuse } from '../../core/decision.ts'
 import { locksOnRequest } from '../../core/locks.ts'
+import { overlaid } from '../../core/overlay.ts'
 import type { Policy } from '../../core/policy.ts'
-import { identityOf } from '../../core/principal.ts'
+import { type Claims, identityOf } from '../../core/principal.ts'
 import type { Reason } from '../../core/reason.ts'
 import { routesAt } from '../../core/route.ts'
 import { isMarked, type SessionId } from '../../core/session.ts'
@@ -22,6 +23,9 @@ export type Known = { readonly live: LiveSession; readonly verified: Verified; r
 
 /** What a frozen session may still do: read how it stands, and hold what it has. */
 const isReading = (path: string): boolean => path === 'session' || path === 'events' || path.endsWith('/hold') || path.startsWith('step-ups/')
+
+/** What a session that has to show anew who it is gets nothing of before that. */
+const isGiving = (path: string): boolean => path === 'elevations' || path.endsWith('/extend')
 
 export const wordOf = ({ verified, life }: Known, note: string): Word => ({ by: identityOf(verified.principal), note, id: null, life })
 
@@ -66,7 +70,8 @@ export class Callers {
     const lock = locks.size === 0 ? null : locksOnRequest(locks, '', { evidence, context: { workload, certified } }, principal, this.now)
     if (lock?.effect === 'deny') return lock.reason
     const frozen = state === 'frozen' || lock?.effect === 'freeze'
-    return frozen && !isReading(path) ? 'frozen' : null
+    if (isReading(path)) return null
+    return frozen ? 'frozen' : live.record.demand !== null && isGiving(path) ? 'step_up_required' : null
   }
 
   /** A session answers only to who it is bound to. */
@@ -84,6 +89,9 @@ export class Callers {
 
   /** The session as it is known now: it may have made way in memory and come back. */
   current({ live, life }: Known): LiveSession { return this.#room.mirror.byId(life) ?? live }
+
+  /** What its credential says of it, with what changed behind that. */
+  claims(known: Known): Claims { return overlaid(known.verified.claims, this.current(known).record.overlay, known.verified.evidence.issuedAt) }
 
   /** Milliseconds until the session's newest credential ends, this one included. */
   left(known: Known): number {
