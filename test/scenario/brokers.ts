@@ -12,7 +12,7 @@ import { until } from '../wire/support.ts'
 import type { Setting } from './callers.ts'
 import { asHolder } from './operators.ts'
 import type { Raised } from './pair.ts'
-import { type Adapted, APPROVER, type Headers, type Line, listeners, type Staging, useKeys } from './stage.ts'
+import { type Adapted, APPROVER, type Headers, type Line, listeners, type Staging, type Transmitted, useKeys, useTransmitters } from './stage.ts'
 
 const EXAMPLES = new URL('../../config/examples/', import.meta.url)
 const OPERATOR = `nga_${'b'.repeat(43)}`
@@ -24,7 +24,7 @@ const OPERATORS = { tokens: [entry('operator', OPERATOR, 'operator', 'olga'), en
 /** As in pair.ts. */
 const STORE = 'lease: 2s, hold: { requests: 200ms, streams: 30s }'
 
-type Example = { stateDir?: string; server?: object; telemetry?: object; admin?: object; readonly authn: Parameters<typeof useKeys>[0]; readonly routes: { upstream: string }[] }
+type Example = { stateDir?: string; server?: object; telemetry?: object; admin?: object; readonly authn: Parameters<typeof useKeys>[0]; readonly signals?: Transmitted; readonly routes: { upstream: string }[] }
 
 /** The example with addresses, keys and files of its own; nothing of what it decides is changed. */
 async function planOf(name: string, staging: Staging): Promise<GatewayPlan> {
@@ -36,6 +36,7 @@ async function planOf(name: string, staging: Staging): Promise<GatewayPlan> {
       const tokenFile = join(directory, 'operators.json')
       Object.assign(example, { stateDir: join(directory, 'state'), server, telemetry: { logs: { level: 'silent' } }, admin: { auth: { tokenFile } } })
       useKeys(example.authn, staging, issuer.issuer, join(directory, 'jwks.json'))
+      useTransmitters(example.signals, staging, directory)
       for (const route of example.routes) route.upstream = upstream.origin
       staging.adapt?.(example as Adapted, directory)
       mkdirSync(join(directory, 'state'), { recursive: true })

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type ClientHttp2Session, connect as connect2 } from 'node:http2'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { WebSocketServer } from 'ws'
 import type { Answer, GatewayPair, TestGateway } from '../support/gateway.ts'
 import { RawClient, request } from '../support/raw-client.ts'
 import { eventually } from '../support/redis-server.ts'
@@ -106,6 +107,18 @@ export function takesUpgrades({ upstream }: TestGateway): readonly string[] {
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${acceptOf(String(headers['sec-websocket-key']))}\r\n\r\n`)
   })
   return taken
+}
+
+/** The upstream takes every upgrade and says when, as long as it lasts. */
+export function speaks({ upstream }: TestGateway): void {
+  const server = new WebSocketServer({ noServer: true })
+  upstream.upgrades((message, socket, head) => {
+    socket.on('error', () => undefined) // shows at the caller
+    server.handleUpgrade(message, socket, head, console => {
+      const pace = setInterval(() => console.send(`at ${performance.now()} .`), 5)
+      console.on('close', () => clearInterval(pace)).on('error', () => undefined)
+    })
+  })
 }
 
 /** Resolves when the session has this many drifts told of it: what was refused for one does not wait for that. */

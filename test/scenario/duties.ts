@@ -34,6 +34,10 @@ export interface Story {
   readonly reason: string
   /** Reason of the cuts, where it is another: the session ended with it. */
   readonly cut?: string
+  /** Refusal for good, where something else than its session's end refuses it. */
+  readonly gone?: string
+  /** Its news is answered before it is in force: so many milliseconds behind that it has to be. */
+  readonly within?: number
   readonly tenant?: string
   readonly actors?: readonly string[]
   /** It has three uses, no more: two of them are its streams, so that what it carries passes once, through B. */
@@ -155,9 +159,10 @@ export class Duties {
     const stop = paced(a, 'own', 'beside')
     await Promise.all([...own, ...beside].map((open, i) => until(() => timesIn(open.text()).length > 3, `stream ${i} to be under way: ${open.text().slice(0, 300)}`)))
     await story.end(setting, this.elevation)
-    const at = performance.now()
+    const answered = performance.now()
     await Promise.all(own.map(({ over }) => over()))
-    seen.cutAfter = performance.now() - at
+    seen.cutAfter = performance.now() - answered
+    const at = answered + (story.within ?? 0)
     await until(() => beside.every(({ text }) => timesIn(text()).some(time => time > at + 50)), 'what was written for the others since')
     stop()
     seen.behind = own.flatMap(({ text }) => timesIn(text())).filter(time => time > at)
@@ -206,10 +211,10 @@ export class Duties {
       [life, 'the life of the elevation is there, from the request to its end with the reason', () => this.#lived()],
       [exchanges, 'the life of each exchange is there: opened, and cut with grant and latency', () => this.#exchanged()],
       [verify, '`audit verify` passes, and fails when one record is removed, whichever', async () => { if (!isPair(this.setting)) await verifyFindsEveryMissingRecord(this.setting.a) }],
-      [replay, 'the same token again is refused: behind the end, and for good behind the end of its session', () => expect([seen.before, seen.passed, seen.after, seen.ended]).toEqual([twice(story.before), ['200', '200'], twice(story.after), twice('401 credential_revoked')])],
+      [replay, 'the same token again is refused: behind the end, and for good behind the end of its session', () => expect([seen.before, seen.passed, seen.after, seen.ended]).toEqual([twice(story.before), ['200', '200'], twice(story.after), twice(story.gone ?? '401 credential_revoked')])],
       [reconnect, 'reconnecting behind the cut is refused, over either gateway', () => expect(seen.reconnect).toEqual(twice(story.after))],
       [revive, 'taking the news back, or a lock on the session, revives nothing', () => expect(seen.revived).toEqual(twice(story.after))],
-      [across, 'what A hears is enforced on B before it is answered, and no byte of what ended follows', () => {
+      [across, `what A hears is enforced on B ${story.within === undefined ? 'before it is answered' : `within ${story.within} ms of its answer`}, and no byte of what ended follows`, () => {
         expect(seen.behind).toEqual([])
         expect(seen.cutAfter).toBeLessThan(BOUND)
         expect(seen.aborted).toBe(true)

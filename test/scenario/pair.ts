@@ -7,7 +7,7 @@ import { expect } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { type GatewayPair, TestGateway } from '../support/gateway.ts'
 import { eventually, RedisServer } from '../support/redis-server.ts'
-import { APPROVER, OWNER, type Headers, listeners, outcome, speaksTls, type Staging, useKeys } from './stage.ts'
+import { APPROVER, OWNER, type Headers, listeners, outcome, speaksTls, type Staging, type Transmitted, useKeys, useTransmitters } from './stage.ts'
 
 const EXAMPLES = new URL('../../config/examples/', import.meta.url)
 const OPERATOR = `nga_${'p'.repeat(43)}`
@@ -22,6 +22,7 @@ type Example = {
   telemetry?: object
   admin?: object
   readonly authn: Parameters<typeof useKeys>[0]
+  readonly signals?: Transmitted
   readonly routes: { upstream: string }[]
 }
 
@@ -36,6 +37,7 @@ function configOf(name: string, staging: Staging, server: object, { directory, u
   example.telemetry = { logs: { level: 'silent' } }
   example.admin = { auth: { tokenFile } }
   useKeys(example.authn, staging, issuer.issuer, join(directory, 'jwks.json'))
+  useTransmitters(example.signals, staging, directory)
   for (const route of example.routes) route.upstream = upstream.origin
   staging.adapt?.(example, directory)
   mkdirSync(example.stateDir, { recursive: true })

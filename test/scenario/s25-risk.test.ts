@@ -1,14 +1,13 @@
 // S25: defenders tell of an agent what they found, a gateway at a time: below the level nothing ends, at it the console is over on both, with its WebSocket. The
 // story is played once on each setting; each clause is asserted on what was seen of it.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { WebSocketServer } from 'ws'
 import { trailFiles } from '../../src/audit/tail.ts'
 import { readTimeline, type Timeline } from '../../src/audit/timeline.ts'
 import { eventually } from '../support/redis-server.ts'
 import { type Closed, upgrade, WebSocketCaller } from '../wire/websocket-callers.ts'
 import { until } from '../wire/support.ts'
 import { paced, timesIn } from './brokers.ts'
-import { both, type Caller, sessionAt, type Setting, SETTINGS, through } from './callers.ts'
+import { both, type Caller, sessionAt, type Setting, SETTINGS, speaks, through } from './callers.ts'
 import { BOUND, told } from './duties.ts'
 import { approve } from './operators.ts'
 import { bearer, elevate, factsIn, type Line, OpenStream, risksAreNamed, tokenFor, word } from './stage.ts'
@@ -20,18 +19,6 @@ const FEED = '/feed'
 const JOB = '/jobs/J/run'
 /** Points of each of two findings: of both together `high` is reached. */
 const POINTS = 40
-
-/** The upstream takes every upgrade and says when, as long as it lasts. */
-function speaks({ a: { upstream } }: Setting): void {
-  const server = new WebSocketServer({ noServer: true })
-  upstream.upgrades((message, socket, head) => {
-    socket.on('error', () => undefined) // shows at the caller
-    server.handleUpgrade(message, socket, head, console => {
-      const pace = setInterval(() => console.send(`at ${performance.now()} .`), 5)
-      console.on('close', () => clearInterval(pace)).on('error', () => undefined)
-    })
-  })
-}
 
 describe.each(SETTINGS)('S25 %s', (_, raise) => {
   let setting: Setting
@@ -70,7 +57,7 @@ describe.each(SETTINGS)('S25 %s', (_, raise) => {
     setting = await raise('s25.yaml', {})
     const { a, b } = setting
     a.upstream.plays.set(FEED, '/sse/feed')
-    speaks(setting)
+    speaks(a)
     agent = await agentOf('agent-7')
     session = await sessionAt(a, agent)
     for (const ticket of ['T-1', 'T-2']) await word(a, `/v1/anchors/ticket/${ticket}`, { state: 'open', tenant: 'acme' })

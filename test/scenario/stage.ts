@@ -27,10 +27,14 @@ type Example = {
   telemetry?: object
   admin?: { auth: { tokenFile: string } }
   readonly authn: Authn
+  readonly signals?: Transmitted
   readonly routes: { upstream: string }[]
 }
 
 type Authn = { readonly [name: string]: { readonly [kind in 'jwt' | 'jwtSvid' | 'kubernetes']?: object } }
+
+/** Who tells the example of changes in trust. */
+export type Transmitted = { readonly ssf?: readonly { readonly name: string; jwksFile?: string; authorizationFile?: string }[] }
 
 /** What an example needs of its stage beside addresses. */
 export type Staging = {
@@ -38,7 +42,7 @@ export type Staging = {
   readonly clientsCaFile?: string
   /** Files with the authorities of trust domains, by their names; likewise. */
   readonly trustDomains?: { readonly [domain: string]: string }
-  /** Files with the keys of providers whose issuer is not the stage's own, by their names. */
+  /** Files with the keys of providers, and of transmitters, that do not sign with the stage's own, by their names. */
   readonly keySets?: { readonly [provider: string]: string }
   /** What time it is on the stage; never with a store that gateways share, whose time is its own. Tokens are issued by it too (`issuedIn`). */
   readonly clock?: ShiftedClock
@@ -71,6 +75,18 @@ export function useKeys(authn: Authn, { keySets = {} }: Staging, issuer: string,
   }
 }
 
+/** What transmitters send as `Authorization`. */
+export const OF_TRANSMITTERS = 'Bearer of a transmitter, which nobody else has'
+
+/** Gives the transmitters keys that tests sign with, and what they show when they push. */
+export function useTransmitters(signals: Transmitted | undefined, { keySets = {} }: Staging, directory: string): void {
+  for (const transmitter of signals?.ssf ?? []) {
+    transmitter.jwksFile = keySets[transmitter.name] ?? join(directory, 'jwks.json')
+    transmitter.authorizationFile = join(directory, `push-${transmitter.name}`)
+    writeFileSync(transmitter.authorizationFile, OF_TRANSMITTERS, { mode: 0o600 })
+  }
+}
+
 /** The example as it stands loads: what an operator would start from. */
 export function loadsAsItStands(name: string): void {
   const result = load(readFileSync(new URL(name, EXAMPLES), 'utf8'), name, { directory: '/', variable: () => undefined, read: () => null, exists: () => true, cores: 4 })
@@ -99,6 +115,7 @@ export async function raise(name: string, staging: Staging = {}): Promise<TestGa
       example.server = server
       example.telemetry = { logs: { level: 'silent' } }
       useKeys(example.authn, staging, issuer.issuer, join(directory, 'jwks.json'))
+      useTransmitters(example.signals, staging, directory)
       for (const route of example.routes) route.upstream = upstream.origin
       mkdirSync(example.stateDir, { recursive: true })
       writeFileSync(join(example.stateDir, 'admin.token'), OPERATOR, { mode: 0o600 })
