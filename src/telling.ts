@@ -12,6 +12,7 @@ import type { Hub } from './enforcement/hub.ts'
 import type { Inflight } from './enforcement/inflight.ts'
 import type { Reassessor } from './enforcement/reassess.ts'
 import type { Following } from './following.ts'
+import type { Outside } from './outside.ts'
 import type { Parts } from './running-gateway.ts'
 import type { Identifier } from './identity/identify.ts'
 import { isPurposeFault } from './identity/signed-purpose.ts'
@@ -36,13 +37,14 @@ export function record(refused: Refused, { trail, noise, metrics }: { readonly t
   else trail.refused(refused)
 }
 
-type Hearers = { readonly drainer: Drainer; readonly hub: Hub; readonly identifier: Identifier; readonly progress: Progress; readonly holders: Holders; readonly following: Following; readonly trust: Trust }
+type Hearers = { readonly drainer: Drainer; readonly hub: Hub; readonly identifier: Identifier; readonly progress: Progress; readonly holders: Holders; readonly following: Following; readonly outside: Outside; readonly trust: Trust }
 
-export function heard(announcement: Announcement, { drainer, hub, identifier, progress, holders, following, trust }: Hearers): void {
+export function heard(announcement: Announcement, { drainer, hub, identifier, progress, holders, following, outside, trust }: Hearers): void {
   const { record: changed } = announcement
   if (changed.record === 'anchor') progress.heard(changed)
   if (changed.record === 'anchor') trust.risk.heard(changed, announcement.facts)
   following.heard(changed)
+  outside.heard(changed)
   if (changed.record === 'session') holders.heard(changed)
   void drainer.drainNow()
   if (changed.record === 'session' && changed.state.is === 'revoked') identifier.dropSession(changed.key)

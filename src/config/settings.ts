@@ -7,9 +7,14 @@ import type { PrincipalKind } from '../core/principal.ts'
 import type { PurposeKind } from '../core/purpose.ts'
 import type { Duration } from '../core/time.ts'
 import type { ChannelSettings } from './compile/notify.ts'
+import type { DecisionSettings } from './compile/decisions.ts'
+import type { NewsHookSettings } from './compile/news-hooks.ts'
+import type { PdpSettings } from './compile/pdps.ts'
 import type { ScoreSettings } from './compile/scores.ts'
+import type { LogoutSettings, SsfSettings } from './compile/ssf.ts'
+import type { TransmitSettings } from './compile/transmit.ts'
 
-export const SERVICES = ['proxy', 'keys', 'admin', 'health', 'metrics', 'signals'] as const
+export const SERVICES = ['proxy', 'keys', 'admin', 'health', 'metrics', 'signals', 'decisions'] as const
 export type Service = (typeof SERVICES)[number]
 
 export const HTTP_PROTOCOLS = ['http1', 'http2'] as const
@@ -265,6 +270,18 @@ export type Settings = {
   readonly connectors: ReadonlyMap<string, ConnectorSettings>
   /** Webhooks that tell of scores, by name. */
   readonly scores: ReadonlyMap<string, ScoreSettings>
+  /** Webhooks that tell of changes in trust, by name. */
+  readonly newsHooks: ReadonlyMap<string, NewsHookSettings>
+  /** Who tells of changes in trust by Security Event Tokens, by name. */
+  readonly ssf: ReadonlyMap<string, SsfSettings>
+  /** Who tells of logouts (OIDC Back-Channel Logout), by name. */
+  readonly logout: ReadonlyMap<string, LogoutSettings>
+  /** What is told to others of what happens here; null for nothing. */
+  readonly transmit: TransmitSettings | null
+  /** Policy decision points that routes ask, by name. */
+  readonly pdps: ReadonlyMap<string, PdpSettings>
+  /** Decisions for others; null where no listener serves them. */
+  readonly decisions: DecisionSettings | null
   /** Those that requests show in a signed header. */
   readonly signedPurposes: ReadonlyMap<PurposeKind, SignedPurposeSettings>
   readonly admin: AdminSettings

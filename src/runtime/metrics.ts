@@ -71,6 +71,9 @@ export type StoreGauges = {
 /** What is known of principals' risk at the moment of a scrape. */
 type RiskGauges = { readonly levels: () => readonly Row<'level'>[]; readonly principals: () => number; readonly lag: () => number }
 
+/** What is known of streams at the moment of a scrape. */
+type StreamGauges = { readonly statuses: () => readonly Row<'source' | 'status'>[]; readonly silentFor: () => readonly Row<'source'>[] }
+
 /** Metrics as one process tells them to another. */
 export type Snapshot = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
 
@@ -124,6 +127,12 @@ export class Metrics {
   readonly operatorChanges = this.#counter('operator_changes_total', 'Changes by operators', ['action', 'outcome'])
   readonly operatorsRefused = this.#counter('operators_refused_total', 'Requests to the admin API of somebody who was not let in, or may not do that', ['why'])
   readonly hooks = this.#counter('hooks_received_total', 'Messages sent to webhooks', ['source', 'outcome'])
+  readonly decisions = this.#counter('decisions_total', 'Decisions for others, by who asked; `error` where none was given, `search` for a search', ['pep', 'decision', 'reason'])
+  readonly setReceived = this.#counter('set_received_total', 'Security event tokens and logout tokens, by what they tell of and what became of them', ['source', 'event', 'outcome'])
+  readonly outsideEvents = this.#counter('outside_events_total', 'News from outside: taken, and what became of it', ['source', 'outcome'])
+  readonly forwardAuth = this.#counter('forward_auth_total', 'Times another proxy asked about a request', ['proxy', 'outcome'])
+  readonly ssfTold = this.#counter('ssf_told_total', 'Events for those who are told of what happens here, and what became of them', ['receiver', 'event', 'outcome'])
+  readonly ssfQueue = this.#gauge('ssf_queue_length', 'Events that wait for a receiver', ['receiver'], 'max')
   readonly ticketLooks = this.#counter('ticket_looks_total', 'Times a ticket was asked for', ['source', 'outcome'])
   readonly ticketNotes = this.#counter('ticket_notes_total', 'Notes for tickets', ['source', 'outcome'])
   readonly breakGlass = this.#counter('break_glass_uses_total', 'Uses of a break-glass token', [])
@@ -132,6 +141,10 @@ export class Metrics {
   readonly recordingFailures = this.#counter('recording_failures_total', 'Times that what has to be recorded could not be, which ended it', [])
   readonly stepUps = this.#counter('step_ups_total', 'Step-ups asked for, and what became of them', ['outcome'])
   readonly notifications = this.#counter('notifications_total', 'Notices to people: taken, given up after the last attempt, or dropped unsent', ['kind', 'outcome'])
+  readonly externalDecisions = this.#counter('external_decisions_total', 'Questions to policy decision points, and what came of them', ['pdp', 'outcome'])
+  readonly externalDuration = this.#timings('external_decision_seconds', 'From a question to a policy decision point to its answer, or to none', 'pdp')
+  readonly ssfPolls = this.#counter('ssf_polls_total', 'Polls of streams: with tokens, empty, failed, or with tokens that the store did not take', ['source', 'outcome'])
+  readonly ssfFaults = this.#counter('ssf_stream_faults_total', 'What went wrong with streams, by what it was', ['source', 'fault'])
   readonly riskHits = this.#counter('risk_rule_hits_total', 'Times a risk rule added points', ['rule'])
   readonly riskErrors = this.#counter('risk_rule_errors_total', 'Times a risk rule could not be evaluated, and added nothing', ['rule'])
   readonly riskShareFailures = this.#counter('risk_share_failures_total', 'Times conduct could not be shared, or a level not be told', [])
@@ -181,6 +194,12 @@ export class Metrics {
     this.#rows('risk_levels', 'Principals in memory that stand at a level', ['level'], levels)
     this.#read('risk_principals', 'Principals whose conduct is in memory', principals)
     this.#read('risk_share_lag_seconds', 'How long the oldest conduct that was not shared yet waits', lag, 'max')
+  }
+
+  /** Called once. */
+  observeStreams({ statuses, silentFor }: StreamGauges): void {
+    this.#rows('ssf_streams', 'Streams of those who tell of changes in trust, by what is known of them', ['source', 'status'], statuses, 'max')
+    this.#rows('ssf_stream_last_heard_seconds', 'For how long a stream was not heard of', ['source'], silentFor, 'min')
   }
 
   /** A refusal that is a limit is counted as one too. */

@@ -2,6 +2,7 @@
 // Needs redis-server; anything that does not come out as it must ends it with exit code 1.
 import { type Change, measureChange, type Scene } from './cut/change.ts'
 import { measureCrowd } from './cut/crowd.ts'
+import { measurePushed, type Pushed, Transmitter } from './cut/event.ts'
 import { type Cuts, type Figures, jsonLine, text } from './cut/figures.ts'
 import { type CutOptions, parseOptions, type Part } from './cut/options.ts'
 import { pathOf, pathsOf, type Protocol } from './cut/protocols.ts'
@@ -48,6 +49,23 @@ async function cuts(options: CutOptions, runs: (part: Part) => boolean): Promise
   return all
 }
 
+/** Each round a caller of its own, with an event stream and a WebSocket. */
+async function events({ rounds: count }: CutOptions): Promise<readonly Pushed[]> {
+  const site = await Site.open()
+  try {
+    const scene: Scene = { site, here: await site.gateway(), there: await site.gateway() }
+    const [operator, transmitter] = [site.operator(scene.here), new Transmitter(scene)]
+    const warm = Math.min(WARM_UP, count)
+    const all: Pushed[] = []
+    for (let round = 0; round < warm + count; round++) all.push(await measurePushed(scene, operator, transmitter))
+    operator.close()
+    transmitter.close()
+    return all.slice(warm)
+  } finally {
+    await site.close()
+  }
+}
+
 async function sessions({ sessions: count }: CutOptions): Promise<Figures['sessions']> {
   const site = await Site.open()
   try {
@@ -60,7 +78,7 @@ async function sessions({ sessions: count }: CutOptions): Promise<Figures['sessi
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2))
   const runs = (part: Part): boolean => options.only.includes(part)
-  const figures: Figures = { cuts: await cuts(options, runs), sessions: runs('sessions') ? await sessions(options) : null }
+  const figures: Figures = { cuts: await cuts(options, runs), sessions: runs('sessions') ? await sessions(options) : null, events: runs('event') ? await events(options) : null }
   process.stdout.write(`${options.json ? jsonLine(figures) : text(figures, options)}\n`)
 }
 

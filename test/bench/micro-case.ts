@@ -59,12 +59,12 @@ function makePolicy(): Policy {
     profiles: new Map([release, deploy].map(p => [p.name, p])),
     purposes: new Map([['ticket', { kind: 'ticket', from: { is: 'header', header: 'narrowgate-ticket' }, source: 'manual' }]]),
     sessions: {
-      key: [], credentialEnd: 'cut', bind: { key: 'required', workload: 'required', device: 'required', source: 'off', tenant: 'required' }, idle: duration(10 * MINUTE), max: duration(8 * HOUR), frozenFor: duration(15 * MINUTE),
+      key: [], aliases: {}, credentialEnd: 'cut', bind: { key: 'required', workload: 'required', device: 'required', source: 'off', tenant: 'required' }, idle: duration(10 * MINUTE), max: duration(8 * HOUR), frozenFor: duration(15 * MINUTE),
       baseline: [{ when: null, scopes: ['artifacts:list', 'artifacts:read'] }], exchangesPerSession: 1_000,
     },
     brokers: new Map(),
     identities: [],
-    windows: new Map(),
+    windows: new Map(), streams: [],
     connectors: new Map(),
     risk: NO_RISK,
   }
@@ -102,7 +102,7 @@ export const session: Session = {
   version: 7,
   principal,
   bindings: NOT_BOUND,
-  brokered: null,
+  aliases: [], overlay: [], demand: null, brokered: null,
   drifts: [], stepUps: [], taints: [],
   openedAt: NOW,
   credential: { id: 'credential-1', keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR) },
@@ -131,5 +131,5 @@ function evaluation(i: number): Evaluation {
 /** Requests that an elevation carries, one per route. */
 export const cases: readonly Case[] = policy.routes.map((place, i) => {
   const asked = evaluation(i)
-  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(place, asked.action, asked.resource), evaluation: asked, locks: NO_LOCKS, standing, claims, held: null, exchange: null, paid: null }
+  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy, place: placeOf(place, asked.action, asked.resource), evaluation: asked, locks: NO_LOCKS, standing, claims, held: null, exchange: null, paid: null, external: null }
 })

@@ -84,7 +84,7 @@ export async function enforcement(): Promise<Bench> {
   return { admission: new Admission(keeper, inflight, recorder, reassessor, [], metrics, () => 100_000), keeper, store, inflight, live, upstream, close: () => store.close() }
 }
 
-const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }, i) => ({ id: `exc_${i}`, policy, place, evaluation, live, claims, vouchedUntil: FOREVER, risk: NOT_RISKED }))
+const inquiries = (live: LiveSession): readonly Inquiry[] => cases.map(({ place, evaluation }, i) => ({ id: `exc_${i}`, policy, place, evaluation, live, claims, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }))
 
 const isElevated = (grant: Grant | undefined): boolean => grant?.is === 'elevation'
 

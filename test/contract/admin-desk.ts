@@ -27,6 +27,7 @@ import { type Channel, caseOf, Exchange, type GateKeeper, type Inquiry } from '.
 import { Inflight } from '../../src/enforcement/inflight.ts'
 import { reachOf } from '../../src/enforcement/reach.ts'
 import { Reassessor } from '../../src/enforcement/reassess.ts'
+import { aliasing } from '../../src/identity/aliases.ts'
 import { SessionTokens } from '../../src/identity/session-tokens.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { newExchangeId, newSessionId } from '../../src/runtime/id.ts'
@@ -39,6 +40,7 @@ import type { LiveSession } from '../../src/sessions/live-session.ts'
 import { Mirror } from '../../src/sessions/mirror.ts'
 import type { SessionStore } from '../../src/sessions/store.ts'
 import { Intake } from '../../src/signals/intake.ts'
+import { Inbox } from '../../src/signals/outside/inbox.ts'
 import { PLAIN_CONTEXT } from '../support/plain.ts'
 
 const NOON = 1_800_000_000_000
@@ -148,8 +150,11 @@ export class AdminDesk {
 
   #room(): AdminRoom {
     const log = openLog('silent')
+    const risk = { told: (...words: Parameters<AdminRoom['risk']['told']>): void => void this.scores.push(words) }
     return {
-      risk: { view: live => this.views.get(live.record.id) ?? null, viewOfPrincipal: () => null, watched: () => [], told: (...words) => void this.scores.push(words) }, describeTarget,
+      inbox: new Inbox({ ledger: this.ledger, store: this.store, mirror: this.mirror, clock: this.clock, risk, witness: { acted: () => {}, failed: () => {}, full: () => {}, unread: () => {} } }),
+      naming: { alias: aliasing(Buffer.alloc(32, 7)), folds: issuer => issuer === null || issuer === 'https://people.test' },
+      risk: { view: live => this.views.get(live.record.id) ?? null, viewOfPrincipal: () => null, watched: () => [], ...risk }, describeTarget,
       intake: new Intake(this.ledger, this.store, this.clock, () => undefined), mirror: this.mirror, store: this.store, inflight: this.inflight, metrics: this.metrics, clock: this.clock, log, lookUp: ref => this.mirror.anchor(ref), unreviewed: () => 0, objection: async () => null, closing: this.closing.signal,
       authorizer: new Authorizer({ tokenFile: this.tokenFile, breakGlassTokenFile: this.breakGlassFile, first: null }, { clock: this.clock, log }),
       sessionTokens: new SessionTokens(Buffer.alloc(32, 7)), vouchedIssuer: issuer => issuer === 'https://idp.test', foldsSubjects: issuer => issuer === null || issuer === 'https://people.test',
@@ -190,7 +195,7 @@ export class AdminDesk {
     const session: SessionId = newSessionId()
     const principal: Principal = { kind: 'agent', issuer: 'https://idp.test', tenant: 'acme', subject: name, client: 'cli', owner: null, actor: null }
     const credential = { id: `cred-${name}`, keyId: null, issuedAt: now, expiresAt: after(now, duration(8 * 3_600_000)) }
-    await this.ledger.applyToSession(key, { kind: 'session.opened', key, session, epoch: this.store.epochOf(sessionRef(key)), principal, credential, endsAt: after(now, duration(8 * 3_600_000)), bindings: NOT_BOUND, brokered: null, id: `sig_${name}` as never, by: 'test', note: '' }) // a test word
+    await this.ledger.applyToSession(key, { kind: 'session.opened', key, session, epoch: this.store.epochOf(sessionRef(key)), principal, credential, endsAt: after(now, duration(8 * 3_600_000)), bindings: NOT_BOUND, aliases: [], brokered: null, id: `sig_${name}` as never, by: 'test', note: '' }) // a test word
     const live = await this.mirror.load(key)
     if (live === null) throw new Error('the session was not opened')
     if (claims !== null) this.mirror.learn(live, claims, { ...credential, provider: 'login', fingerprint: 'f', credential: credential.id, issuer: principal.issuer, keyThumbprint: null, device: null, claimed: {} })
@@ -205,7 +210,7 @@ export class AdminDesk {
     if (typeof route === 'string') throw new Error(route)
     const evidence = { provider: 'login', fingerprint: 'f', credential: live.record.credential.id, issuer: live.record.principal.issuer, keyId: null, issuedAt: live.record.credential.issuedAt, expiresAt: live.record.credential.expiresAt, keyThumbprint: null, device: null, claimed: {} }
     const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: ticket === null ? {} : { ticket }, ...PLAIN_CONTEXT, headers: [] } } as const
-    const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {}, vouchedUntil: FOREVER, risk: NOT_RISKED }
+    const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {}, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
     const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))
     if (decision.effect === 'refuse') return null
     const exchange = new Exchange(inquiry, decision, channel, this.#keeper, now)

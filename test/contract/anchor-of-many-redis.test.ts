@@ -51,7 +51,7 @@ test('[STORE-36R, STO6, ELV6, ENF3] the end of a ticket behind 100,000 sessions 
   const permit = { effect: 'permit', grant: { is: 'elevation', elevation: fix, schedules: [] }, until, would: null } as unknown as Permit // stands for one the judge made
   for (let first = 0; first < SESSIONS; first += AT_ONCE) {
     const lives = await Promise.all(Array.from({ length: AT_ONCE }, (_, i) => mirror.adopt({ ...SESSION, key: `key_${first + i}` as SessionKey, id: `ses_${first + i}` as SessionId, openedAt: now, endsAt: until, elevations: [fix] }, () => true))) // test words
-    if (first < STREAMS) for (const live of lives) if (live !== null) inflight.add(new Exchange({ id: `exc_${live.record.id}`, policy, place: { route, rule: route.rules[0] ?? null, params: {} }, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER, risk: NOT_RISKED }, permit, channel, keeper, now))
+    if (first < STREAMS) for (const live of lives) if (live !== null) inflight.add(new Exchange({ id: `exc_${live.record.id}`, policy, place: { route, rule: route.rules[0] ?? null, params: {} }, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }, permit, channel, keeper, now))
   }
   expect([mirror.size, inflight.size]).toEqual([SESSIONS, STREAMS])
   let [announced, heardAt, closedAt] = [0, 0, 0]

@@ -67,7 +67,7 @@ const lock = (of: Gateway, selector: Selector, effect: LockEffect) =>
 const renewal = (of: Gateway, { credential }: Session): SessionNews =>
   ({ kind: 'credential.renewed', credential: { ...credential, id: newSignalId(), issuedAt: of.clock.now(), expiresAt: after(of.clock.now(), duration(7_200_000)) } })
 const rebirth = (of: Gateway, { key, principal, endsAt }: Session, credential: Credential): SessionNews =>
-  ({ kind: 'session.opened', key, session: newSessionId(), epoch: of.store.epochOf(sessionRef(key)), principal, credential, endsAt, bindings: NOT_BOUND, brokered: null })
+  ({ kind: 'session.opened', key, session: newSessionId(), epoch: of.store.epochOf(sessionRef(key)), principal, credential, endsAt, bindings: NOT_BOUND, aliases: [], brokered: null })
 const here = (of: Gateway, { key }: Session): string => of.mirror.peek(key)?.record.state.is ?? 'unknown'
 const stored = async (of: Gateway, { key }: Session): Promise<Session> => sessionOf(await of.store.load(sessionRef(key)))
 const enforced = async (of: Gateway, { position }: { readonly position: Position | null }) => {

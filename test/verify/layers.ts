@@ -6,7 +6,7 @@ const BELOW_CONFIG = ['core', 'runtime', 'conditions', 'calendar']
 const TO_LAYER_1 = [...BELOW_CONFIG, 'config', 'http1']
 const TO_LAYER_2 = [...TO_LAYER_1, 'identity', 'sessions', 'audit', 'upstream']
 const TO_LAYER_3 = [...TO_LAYER_2, 'signals', 'approvals', 'notify', 'enforcement']
-const ALL = [...TO_LAYER_3, 'proxy', 'admin', 'console', 'workers', 'cli', 'version.ts', 'front.ts', 'following.ts', 'outside.ts', 'stepping-up.ts', 'telling.ts', 'trust.ts', 'waiting.ts', 'running-gateway.ts', 'gateway.ts', 'main.ts']
+const ALL = [...TO_LAYER_3, 'proxy', 'admin', 'decisions', 'console', 'workers', 'cli', 'version.ts', 'external.ts', 'front.ts', 'following.ts', 'outside.ts', 'stepping-up.ts', 'telling.ts', 'trust.ts', 'waiting.ts', 'running-gateway.ts', 'gateway.ts', 'main.ts']
 
 export const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['core', []],
@@ -18,9 +18,9 @@ export const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['config', BELOW_CONFIG],
   ...['identity', 'sessions', 'audit', 'upstream'].map(room => [room, TO_LAYER_1] as const),
   ...['signals', 'approvals', 'notify', 'enforcement'].map(room => [room, TO_LAYER_2] as const),
-  ...['proxy', 'admin', 'console'].map(room => [room, TO_LAYER_3] as const),
+  ...['proxy', 'admin', 'decisions', 'console'].map(room => [room, TO_LAYER_3] as const),
   ['workers', TO_LAYER_1],
-  ...['cli', 'front.ts', 'following.ts', 'outside.ts', 'stepping-up.ts', 'telling.ts', 'trust.ts', 'waiting.ts', 'running-gateway.ts', 'gateway.ts', 'main.ts'].map(room => [room, ALL] as const),
+  ...['cli', 'external.ts', 'front.ts', 'following.ts', 'outside.ts', 'stepping-up.ts', 'telling.ts', 'trust.ts', 'waiting.ts', 'running-gateway.ts', 'gateway.ts', 'main.ts'].map(room => [room, ALL] as const),
 ])
 
 /** Prefixes of paths under src that may import a package or builtin. `demo` is the demo's own upstream, issuer and client. */
@@ -43,11 +43,11 @@ export const DOORS: ReadonlyMap<string, readonly string[]> = new Map([
   ['node:crypto', ['runtime/', 'identity/', 'audit/', 'upstream/', 'proxy/websocket/', 'proxy/certificate']],
   ['node:dns', ['upstream/']],
   ['node:dns/promises', ['upstream/']],
-  ['node:http', ['proxy/', 'admin/', 'cli/demo/', 'signals/hooks', 'signals/message-body', 'outside']],
+  ['node:http', ['proxy/', 'admin/', 'decisions/', 'cli/demo/', 'signals/hooks', 'signals/message-body', 'signals/transmit/', 'signals/doorway', 'signals/receiving', 'signals/logout', 'signals/ssf/push', 'outside']],
   ['node:https', ['proxy/', 'admin/']],
   ['node:http2', ['proxy/', 'upstream/http2/']],
-  ['node:net', ['proxy/', 'admin/', 'upstream/']],
-  ['node:tls', ['proxy/', 'admin/', 'upstream/', 'identity/certificate/authority.ts']],
+  ['node:net', ['proxy/', 'admin/', 'decisions/peps', 'upstream/']],
+  ['node:tls', ['proxy/', 'admin/', 'decisions/peps', 'upstream/', 'identity/certificate/authority.ts']],
   ['node:os', ['runtime/', 'cli/', 'config/source']],
   ['node:perf_hooks', ['runtime/']],
   ['node:async_hooks', ['runtime/']],

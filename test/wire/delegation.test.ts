@@ -225,7 +225,7 @@ describe.each([['over Redis', overRedis], ['on the embedded store', embedded]] a
     const endsAt = after(now, duration(60_000))
     const stranger = 'ses_stranger' as SessionId // a word of the test
     await ledger.applyToSession(key, {
-      kind: 'session.opened', key, session: newSessionId(), epoch: store.epochOf(sessionRef(key)), endsAt, bindings: NOT_BOUND, id: newSignalId(), by: 'test', note: '',
+      kind: 'session.opened', key, session: newSessionId(), epoch: store.epochOf(sessionRef(key)), endsAt, bindings: NOT_BOUND, aliases: [], id: newSignalId(), by: 'test', note: '',
       principal: { kind: 'agent', issuer: 'broker:flows', tenant: '', subject: 'orphan', client: '', owner: null, actor: null }, credential: { id: sessionCredential({ key }), keyId: null, issuedAt: now, expiresAt: endsAt },
       brokered: { broker: 'flows', by: 'ops|flows', claims: { role: 'worker' }, possession: null, scopes: null, profiles: [], purposes: {}, barred: [], parent: { key: nobody, id: stranger, baseline: ['base:use', 'extra:use'], depth: 0 } },
     })

@@ -248,7 +248,7 @@ describe('one life', () => {
     const { record } = mirror.byId(session) ?? {}
     if (record === undefined) throw new Error('it is not in memory')
     const evidence = { provider: 'brokered', fingerprint: 'f', credential: record.credential.id, issuer: record.principal.issuer, keyId: null, issuedAt: record.openedAt, expiresAt: record.endsAt, keyThumbprint: null, device: null, claimed: {} }
-    const verified = (opens: boolean): Verified => ({ provider: 'brokered', principal: record.principal, claims: {}, evidence, key: sha256(`nowhere ${opens}`) as SessionKey, binding: null, workload: null, knownUntil: null, opens }) // a key that nothing lies under
+    const verified = (opens: boolean): Verified => ({ provider: 'brokered', principal: record.principal, claims: {}, evidence, key: sha256(`nowhere ${opens}`) as SessionKey, aliases: [], binding: null, workload: null, knownUntil: null, opens }) // a key that nothing lies under
     const showing = { workload: null, certified: null, sourceAddress: '127.0.0.1' }
     expect(await sessionOf(room, verified(false), 'api', showing)).toMatchObject({ effect: 'refuse', reason: 'credential_invalid' })
     expect(mirror.peek(verified(false).key)).toBeNull()

@@ -156,7 +156,7 @@ export type Flight = {
 let opened = 0
 
 /** Opens an exchange and moves the first piece through. An upload's head goes upstream together with its first bytes. */
-export async function takeOff(gate: TestGateway, upstream: TapUpstream, kind: Kind, place: 'base' | 'also' | 'extra', token: string): Promise<Flight> {
+export async function takeOff(gate: TestGateway, upstream: TapUpstream, kind: Kind, place: 'base' | 'also' | 'extra' | 'slow', token: string): Promise<Flight> {
   const path = `/f${++opened}/${place}`
   const client = await RawClient.connect(gate.target)
   const authorization = `Bearer ${token}`

@@ -124,7 +124,7 @@ export class WebSocketHarness {
     const relay = new WebSocketRelay(arrival, upstream, arrival.target, owner, { messages, idle, clock })
     // Only what an Exchange and its gate read: where a whole gateway is needed, there is one.
     const keeper = { clock, mirror: { anonymous: { stamp: 1 } }, confirmedUntil: () => Infinity, vouchesFor: () => true } as unknown as GateKeeper
-    const inquiry = { id: 'exc_test', live: null, evaluation: {}, claims: {}, place: { route: { staleness: 0 }, rule: { messages, scope: 'x' } }, policy: {} } as unknown as Inquiry
+    const inquiry = { id: 'exc_test', live: null, evaluation: {}, claims: {}, place: { route: { staleness: 0 }, rule: { messages, scope: 'x', decision: null } }, policy: {}, external: null } as unknown as Inquiry
     const exchange = new Exchange(inquiry, { until: instant(Infinity), grant: { is: 'baseline' } } as never, relay, keeper, clock.now())
     const held = new Held(exchange, relay, arrival.socket)
     this.held.push(held)

@@ -7,8 +7,11 @@ import { adminOf } from './admin.ts'
 import { brokersOf } from './brokers.ts'
 import { connectorsOf } from './connectors.ts'
 import { type Compilation, existingOrNone } from './context.ts'
+import { decisionsOf } from './decisions.ts'
 import { listenersOf, trustedProxiesOf } from './listeners.ts'
+import { newsHooksOf } from './news-hooks.ts'
 import { channelsOf, publicUrlOf } from './notify.ts'
+import { pdpsOf } from './pdps.ts'
 import { profilesOf } from './profiles.ts'
 import { providersOf } from './providers.ts'
 import { purposesOf, signedPurposesOf } from './purposes.ts'
@@ -16,7 +19,9 @@ import { riskOf } from './risk.ts'
 import { routesOf } from './routes.ts'
 import { scoresOf } from './scores.ts'
 import { sessionRules } from './sessions.ts'
+import { logoutOf, ssfOf, streamsOf } from './ssf.ts'
 import { storeOf, workersOf } from './store.ts'
+import { transmitOf } from './transmit.ts'
 import { namedUpstreams } from './upstreams.ts'
 import { warn } from './warnings.ts'
 import { windowsOf } from './windows.ts'
@@ -32,7 +37,7 @@ function policyOf(c: Compilation, digest: string, routes: Policy['routes'], conn
   const windows = windowsOf(c)
   const purposes = purposesOf(c)
   const profiles = profilesOf(c, { purposes, windows })
-  return { digest, routes, table: routeTable(routes), purposes, profiles, sessions: sessionRules(c), brokers: brokersOf(c, profiles), identities: c.config.identities, windows, connectors, risk: riskOf(c) }
+  return { digest, routes, table: routeTable(routes), purposes, profiles, sessions: sessionRules(c), brokers: brokersOf(c, profiles), identities: c.config.identities, windows, connectors, risk: riskOf(c), streams: [] }
 }
 
 /** What it returns may be used only where nothing was reported as an error. */
@@ -41,7 +46,9 @@ export function compile(c: Compilation, digest: string): Settings {
   const providers = providersOf(c)
   const upstreams = namedUpstreams(c)
   const connectors = connectorsOf(c)
-  const policy = policyOf(c, digest, routesOf(c, providers, upstreams), connectors)
+  const scores = scoresOf(c, connectors)
+  const ssf = ssfOf(c)
+  const policy: Policy = { ...policyOf(c, digest, routesOf(c, providers, upstreams), connectors), streams: streamsOf(ssf) }
   const stateDir = absolute(c.environment, config.stateDir)
   const inState = (file: string): string => (file.startsWith('/') ? file : `${stateDir}/${file}`)
   const { exchangesPerSession: _, ...limits } = config.server.limits
@@ -57,7 +64,8 @@ export function compile(c: Compilation, digest: string): Settings {
     limits,
     drain: { delay: config.server.drain.delay, timeout: config.server.drain.timeout },
     providers, upstreams, connectors,
-    scores: scoresOf(c, connectors),
+    scores, newsHooks: newsHooksOf(c, new Set([...connectors.keys(), ...scores.keys()])),
+    ssf, logout: logoutOf(c), transmit: transmitOf(c), pdps: pdpsOf(c), decisions: decisionsOf(c),
     signedPurposes: signedPurposesOf(c),
     admin: adminOf(c),
     notify: { channels: channelsOf(c), publicUrl: publicUrlOf(c) },

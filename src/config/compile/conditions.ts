@@ -1,6 +1,6 @@
 // Conditions of the file: compiled by their room, faults shown at their column in the text. SPEC: CFG4, CFG5
-import { type Compiled, compileCondition, compileIdentityCondition, compileSubjectCondition, compileTaskCondition, compileText } from '../../conditions/compile.ts'
-import type { Condition, SubjectCondition, TaskCondition, TextExpression } from '../../core/condition.ts'
+import { type Compiled, compileCondition, compileIdentityCondition, compileSubjectCondition, compileTaskCondition, compileText, compileValue } from '../../conditions/compile.ts'
+import type { Condition, SubjectCondition, TaskCondition, TextExpression, ValueExpression } from '../../core/condition.ts'
 import type { Path } from '../source-map.ts'
 import type { Compilation } from './context.ts'
 
@@ -17,6 +17,10 @@ export const ruleCondition = (c: Compilation, path: Path, source: string | undef
 /** Of a route, by its own path parameters. */
 export const textExpression = (c: Compilation, path: Path, source: string | undefined, params: ReadonlySet<string>): TextExpression | null =>
   source === undefined ? null : checked(c, path, compileText(source, params))
+
+/** Of a rule, by its own path parameters. */
+export const valueExpression = (c: Compilation, path: Path, source: string | undefined, params: ReadonlySet<string>): ValueExpression | null =>
+  source === undefined ? null : checked(c, path, compileValue(source, params))
 
 export const subjectCondition = (c: Compilation, path: Path, source: string | undefined): SubjectCondition | null =>
   source === undefined ? null : checked(c, path, compileSubjectCondition(source))

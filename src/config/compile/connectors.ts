@@ -16,13 +16,14 @@ export type MessageMap = { readonly id: MessageText; readonly closed: MessageTes
 export type Place = { readonly url: string; readonly caFile: string | null; readonly credential: { readonly file: string; readonly scheme: 'bearer' | 'basic' } | null; readonly headers: { readonly [name: string]: string }; readonly timeout: Duration }
 
 export type PollSettings = Place & { readonly every: Duration; readonly map: MessageMap }
-export type WebhookSettings = { readonly secretFile: string; readonly signature: 'standard' | { readonly header: string; readonly prefix: string; readonly encoding: 'hex' | 'base64' }; readonly map: MessageMap }
+export type SignedSettings = { readonly secretFile: string; readonly signature: 'standard' | { readonly header: string; readonly prefix: string; readonly encoding: 'hex' | 'base64' }; readonly perSecond: number }
+export type WebhookSettings = SignedSettings & { readonly map: MessageMap }
 export type NoteSettings = Place & { readonly method: 'POST' | 'PUT' | 'PATCH'; readonly body: string }
 
 export type ConnectorSettings = ConnectorRules & { readonly kind: PurposeKind; readonly poll: PollSettings | null; readonly webhook: WebhookSettings | null; readonly note: NoteSettings | null }
 
 type Written = Compilation['config']['tickets'][string]
-type WrittenWebhook = NonNullable<Compilation['config']['signals']['webhooks']>[number]
+export type WrittenWebhook = NonNullable<Compilation['config']['signals']['webhooks']>[number]
 type WrittenMap = Written['map']
 
 /** They name other anchors. */
@@ -96,14 +97,29 @@ function polled(c: Compilation, name: string, written: Written): ConnectorSettin
   return map === null ? null : { name, kind: 'ticket', tenanted, staleAfter, onStale, poll: { ...place, url, every, map }, webhook: null, note }
 }
 
+/** Keys of the map that only news of trust has. */
+export const OF_SIGNALS = ['event', 'session', 'email', 'device', 'workload', 'credential'] as const
+const BESIDE_SIGNALS = ['events', 'notify'] as const
+
+/** Keys that other kinds of webhooks have. */
+export function foreign({ report }: Compilation, path: Path, { map, ...written }: WrittenWebhook, of: { readonly [kind: string]: readonly (keyof WrittenWebhook['map'])[] }): void {
+  for (const [kind, keys] of Object.entries(of)) for (const key of keys) if (map[key] !== undefined) report.errorAtKey([...path, 'map', key], `\`${key}\` has a meaning only with \`kind: ${kind}\``)
+  if (written.kind !== 'signal') for (const key of BESIDE_SIGNALS) if (written[key] !== undefined) report.errorAtKey([...path, key], `\`${key}\` has a meaning only with \`kind: signal\``)
+}
+
+/** How the messages of any webhook are signed. */
+export function signedOf(c: Compilation, path: Path, { signature, secretFile, perSecond, map: { at } }: WrittenWebhook): SignedSettings {
+  if (signature !== 'standard' && at === undefined) c.report.errorAtKey([...path, 'signature'], 'a signature over the body alone tells no time, so that messages could be repeated for ever', 'write `map.at`: when the source says that it happened')
+  return { secretFile: existing(c, [...path, 'secretFile'], secretFile), signature, perSecond }
+}
+
 function webhookOf(c: Compilation, path: Path, written: WrittenWebhook): WebhookSettings | null {
-  const { signature, secretFile, map: { subject, issuer, client, score, name, id, closed, ...rest } } = written
-  for (const [key, given] of Object.entries({ subject, issuer, client, score, name })) if (given !== undefined) c.report.errorAtKey([...path, 'map', key], `\`${key}\` has a meaning only with \`kind: risk\``)
+  const { map: { id, closed, ...rest } } = written
+  foreign(c, path, written, { risk: ['client', 'score', 'name', 'subject', 'issuer'], signal: OF_SIGNALS })
   for (const [key, given] of Object.entries({ id, closed })) if (given === undefined) c.report.error([...path, 'map'], `\`${key}\` is missing`)
   const map = id === undefined || closed === undefined ? null : mapOf(c, [...path, 'map'], { ...rest, id, closed })
-  if (signature !== 'standard' && written.map.at === undefined) c.report.errorAtKey([...path, 'signature'], 'a signature over the body alone tells no time, so that messages could be repeated for ever', 'write `map.at`: when the source says that it happened')
-  const file = existing(c, [...path, 'secretFile'], secretFile)
-  return map === null ? null : { secretFile: file, signature, map }
+  const signed = signedOf(c, path, written)
+  return map === null ? null : { ...signed, map }
 }
 
 /** A webhook beside a place of its name is one connector with it. */
@@ -136,7 +152,7 @@ export function connectorsOf(c: Compilation): ReadonlyMap<string, ConnectorSetti
     const path: Path = ['signals', 'webhooks', i]
     if (TAKEN.includes(written.name)) c.report.error([...path, 'name'], `a connector cannot be called '${written.name}'`)
     const { kind } = written
-    if (kind === 'risk') return // see scores.ts
+    if (kind === 'risk' || kind === 'signal') return // see scores.ts, news-hooks.ts
     const webhook = webhookOf(c, path, written)
     if (webhook !== null) connectors.set(written.name, joined(c, path, { ...written, kind }, webhook, connectors.get(written.name)))
   })

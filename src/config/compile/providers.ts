@@ -122,7 +122,7 @@ export function mtlsProvider(common: Common, written: Of<'mtls'>): MtlsSettings 
 /** A route that counts on certificates nobody is asked for would refuse everybody, or everybody without a token. */
 function certificatesAreAsked({ config, report }: Compilation): void {
   const asks = config.server.listeners?.some(({ serves, tls, forwardedCertificates }) => serves.includes('proxy') && (tls?.clients !== undefined || forwardedCertificates !== undefined))
-  if (asks === true) return
+  if (asks === true || config.decisions.forwardAuth?.forwardedCertificates !== undefined) return
   const hint = 'give a listener that serves `proxy` either `tls.clients` or `forwardedCertificates`'
   const told = (name: string): string => `provider '${name}' knows callers by certificates, but no listener asks for any`
   const isMtls = (name: string): boolean => Object.hasOwn(config.authn, name) && config.authn[name]?.mtls !== undefined

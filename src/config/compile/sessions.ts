@@ -5,10 +5,11 @@ import { subjectCondition } from './conditions.ts'
 import type { Compilation } from './context.ts'
 
 export function sessionRules(c: Compilation): SessionRules {
-  const { key, credentialEnd, bind, idle, max, frozenFor, baseline } = c.config.sessions
+  const { key, credentialEnd, bind, idle, max, frozenFor, baseline, names } = c.config.sessions
   if (idle > max) c.report.error(['sessions', 'idle'], '`idle` is longer than `max`')
   return {
     key: (key ?? []).map(claim => claim.slice('claims.'.length)),
+    aliases: names,
     credentialEnd, bind, idle, max, frozenFor,
     baseline: baseline.map(({ when, scopes }, i) => ({ when: subjectCondition(c, ['sessions', 'baseline', i, 'when'], when), scopes: scopeOf(scopes) })),
     exchangesPerSession: c.config.server.limits.exchangesPerSession,

@@ -10,7 +10,9 @@ import { routes } from './routes.ts'
 import { server } from './server.ts'
 import { brokers, identities, purposes, sessions } from './sessions.ts'
 import { store } from './store.ts'
-import { signals, tickets } from './tickets.ts'
+import { decisions, pdps } from './decisions.ts'
+import { signals } from './signals.ts'
+import { tickets } from './tickets.ts'
 import { upstreams } from './upstreams.ts'
 import { windows } from './windows.ts'
 
@@ -33,6 +35,8 @@ export const document = z.strictObject({
   risk: risk.prefault({}).describe('How far callers are trusted by what they do, and what follows'),
   tickets: tickets.prefault({}).describe('Where tickets are asked about, by connector name'),
   signals: signals.prefault({}).describe('News from outside'),
+  pdps: pdps.prefault({}).describe('Policy decision points that routes ask (AuthZEN 1.0), by name'),
+  decisions: decisions.prefault({}).describe('Decisions for others: AuthZEN 1.0, and forward authentication for other proxies'),
   notify: notify.prefault({}).describe('Where people are told about elevations, by channel name'),
   context: context.prefault({}).describe('What upstreams are told about the caller'),
   audit: audit.prefault({}).describe('What is put on record'),

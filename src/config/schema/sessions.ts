@@ -1,14 +1,20 @@
 // `sessions`, `purposes`, `identities`: what makes a session, what a request shows it is for, and who is the same person. SPEC: CFG2, SES2, PUR1
 import { z } from 'zod'
 import { BINDING_MODES } from '../../core/binding.ts'
+import { ALIAS_KINDS } from '../../core/outside.ts'
 import { PURPOSE_KINDS } from '../../core/purpose.ts'
 import { condition, duration, filePath, headerName, list, name, named, scope } from './scalar.ts'
+
+/** The client is read with the principal. */
+const WRITTEN_ALIASES = ALIAS_KINDS.filter(kind => kind !== 'application')
 
 const bound = (by: 'required' | 'off') => z.enum(BINDING_MODES).prefault(by)
 
 export const sessions = z.strictObject({
   key: list(z.string().regex(/^claims\..{1,256}$/, { error: 'expected a claim, written claims.<name>' }), 8).optional()
     .describe('Claims that tell the lives of one principal apart, after issuer, tenant, subject and client; default `sid`, then key, then `jti`'),
+  names: z.partialRecord(z.enum(WRITTEN_ALIASES), z.string().min(1).max(256)).prefault({ sid: 'sid' })
+    .describe('Claims by which news from outside calls sessions and their users, such as `email: email`; kept as keyed digests. A list names each of its entries'),
   credentialEnd: z.enum(['cut', 'ignore']).prefault('cut').describe('What the end of the newest credential does to open exchanges'),
   bind: z.strictObject({
     key: bound('required').describe('The key that the first request proved: by DPoP, or by a token bound to its certificate'),

@@ -1,10 +1,12 @@
-// `tickets` and `signals`: what is asked about tickets, and who tells of them, of runs, tasks and the like, and of scores from outside.
+// `tickets` and `signals.webhooks`: what is asked about tickets, and who tells of them, of runs, tasks and the like, of scores and of trust.
 // SPEC: CFG2, TKT1, TKT2, TKT4, RSK9
 import { z } from 'zod'
 import { PURPOSE_KINDS } from '../../core/purpose.ts'
+import { acts } from './acts.ts'
 import { condition, duration, filePath, headerName, list, name, named } from './scalar.ts'
 
 const FACTS_MAX = 16
+const EVENTS_MAX = 64
 const BODY_MAX = 16_384
 
 const text = (says: string) => condition().optional().describe(says)
@@ -25,13 +27,20 @@ const mapped = {
 const map = z.strictObject(mapped)
 
 const SCORE = 'only with `kind: risk`'
+const TRUST = 'only with `kind: signal`'
 /** Of either kind; which of it belongs to which is for the compiler to tell. */
 const messageMap = z.strictObject({
   ...mapped,
-  id: text('CEL over `body`: its id, spelled as requests must show it; needed but with `kind: risk`'),
-  closed: text('CEL over `body`: whether it is over, such as `body.fields.status.name in ["Done", "Rejected"]`; needed but with `kind: risk`'),
-  subject: text(`CEL over \`body\`: whom the score is of; ${SCORE}, and needed there`),
-  issuer: text(`CEL over \`body\`: whose subject that is; without it of any issuer; ${SCORE}`),
+  id: text('CEL over `body`: its id, spelled as requests must show it; needed but with `kind: risk`. With `kind: signal` what makes a message the same news again; without it what it was signed with'),
+  closed: text('CEL over `body`: whether it is over, such as `body.fields.status.name in ["Done", "Rejected"]`; needed but with `kind: risk` and `kind: signal`'),
+  subject: text('CEL over `body`: whom the score or the news is of; only with `kind: risk`, and needed there, or with `kind: signal`'),
+  issuer: text('CEL over `body`: whose subject that is; without it of any issuer; only with `kind: risk` or `kind: signal`'),
+  event: text(`CEL over \`body\`: which of \`events\` it is; another one is taken and does nothing; ${TRUST}, and needed there`),
+  session: text(`CEL over \`body\`: which session, as ours is called or as \`issuer\` calls it; ${TRUST}`),
+  email: text(`CEL over \`body\`: whose address of \`issuer\`; ${TRUST}`),
+  device: text(`CEL over \`body\`: which device; ${TRUST}`),
+  workload: text(`CEL over \`body\`: which SPIFFE id; ${TRUST}`),
+  credential: text(`CEL over \`body\`: the \`jti\` of a token of \`issuer\`; ${TRUST}`),
   client: text(`CEL over \`body\`: by which client; without it, or without \`tenant\`, every principal of that subject with a session now; ${SCORE}`),
   score: text(`CEL over \`body\`: points from 0 to 1000, as a number; ${SCORE}, and needed there`),
   name: text(`CEL over \`body\`: what the score is called among the contributions, in the place of the earlier one of that name; without it as the webhook is; ${SCORE}`),
@@ -45,10 +54,14 @@ const signature = z.strictObject({
 
 const webhook = z.strictObject({
   name: name().describe('The connector: its messages, JSON of at most 256 KiB, are taken at `/hooks/<name>` of listeners that serve `signals`; of the same name as one of `tickets` both tell of the same tickets'),
-  kind: z.enum([...PURPOSE_KINDS, 'risk']).prefault('ticket').describe('What it tells of; `risk`: of scores of callers'),
+  kind: z.enum([...PURPOSE_KINDS, 'risk', 'signal']).prefault('ticket').describe('What it tells of; `risk`: of scores of callers; `signal`: of changes in trust'),
   secretFile: filePath().describe('File with the secret its messages are signed with: `whsec_…` in base64 or text, 24 bytes at least; two lines while it is replaced'),
   signature: z.union([z.literal('standard'), signature]).prefault('standard').describe('`standard`: Standard Webhooks headers; or a header over the body alone, which tells no time: then `map.at` must, and messages older than five minutes are refused'),
   map: messageMap.describe('What its messages say'),
+  events: z.record(name(), acts).refine(events => Object.keys(events).length <= EVENTS_MAX, { error: `must not have more than ${EVENTS_MAX} entries` }).optional().describe('What follows from each event, by the name that `map.event` gives; only with `kind: signal`, and needed there'),
+  maxSessionsPerEvent: z.int().min(1).max(1_000_000).prefault(500).describe('An event that means more sessions ends none: they are frozen, and `notify` is told; only with `kind: signal`'),
+  notify: list(name(), 8).optional().describe('Channels that are told where an event means too many, or fails; only with `kind: signal`'),
+  perSecond: z.int().min(1).max(100_000).prefault(100).describe('Messages taken in a second, for ten seconds at once; more get 429'),
 })
 
 const note = z.strictObject({
@@ -72,4 +85,4 @@ const connector = z.strictObject({
 })
 
 export const tickets = named(connector, 64)
-export const signals = z.strictObject({ webhooks: list(webhook, 64).optional().describe('Who may send news, by name') })
+export const webhooks = list(webhook, 64)

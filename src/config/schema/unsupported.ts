@@ -3,7 +3,7 @@
 const UPSTREAM = ['credential.exchange']
 
 const KEYS: ReadonlySet<string> = new Set([
-  'include', 'signals.ssf', 'tests',
+  'include', 'tests',
   'admin.console',
   ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),
   'routes.*.mcp',
@@ -13,7 +13,6 @@ const KEYS: ReadonlySet<string> = new Set([
 ])
 
 const VALUES: readonly { readonly at: string; readonly value: RegExp }[] = [
-  { at: 'server.listeners.*.serves.*', value: /^decisions$/ },
   { at: 'elevations.*.endWhen.*', value: /^(device|key)\./ },
   ...['upstreams.*.protocol', 'routes.*.upstream.protocol'].map(at => ({ at, value: /^mcp$/ })),
 ]

@@ -10,7 +10,7 @@ const KNOWN_WITHIN = 30_000
 export const HOST = '127.0.0.1'
 
 /** `fields`: what each of its requests says beside the host. */
-export type Caller = { readonly session: string; readonly ticket: string; readonly fields: readonly Field[] }
+export type Caller = { readonly session: string; readonly subject: string; readonly ticket: string; readonly fields: readonly Field[] }
 
 let made = 0
 
@@ -26,10 +26,11 @@ async function sessionOnce(port: number, headers: { readonly [name: string]: str
 export async function newCaller(port: number, issuer: TokenIssuer, operator: Operator): Promise<Caller> {
   const ticket = `BENCH-${++made}`
   await operator.says(`/v1/anchors/ticket/${ticket}`, { state: 'open' })
-  const token = await issuer.sign({ sub: `agent-${made}`, jti: `bench-${made}` }, { lifetime: 7_200 })
+  const subject = `agent-${made}`
+  const token = await issuer.sign({ sub: subject, jti: `bench-${made}` }, { lifetime: 7_200 })
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
   const elevated = await fetch(`http://127.0.0.1:${port}/.narrowgate/elevations`, { method: 'POST', headers, body: JSON.stringify({ profile: 'bench', purpose: { ticket } }) })
   const said = await elevated.text()
   if (elevated.status !== 201) throw new Error(`the elevation was answered ${elevated.status}: ${said}`)
-  return { session: await sessionOnce(port, headers), ticket, fields: [['authorization', `Bearer ${token}`], ['narrowgate-ticket', ticket]] }
+  return { session: await sessionOnce(port, headers), subject, ticket, fields: [['authorization', `Bearer ${token}`], ['narrowgate-ticket', ticket]] }
 }

@@ -1,13 +1,14 @@
 // What bench:cut prints: a table that is readable as it stands, or one line of JSON. Percentiles are of nearest rank.
 import type { Change } from './change.ts'
 import type { Crowd } from './crowd.ts'
+import type { Pushed } from './event.ts'
 import type { CutOptions } from './options.ts'
 import type { Protocol } from './protocols.ts'
 import type { Sessions } from './sessions.ts'
 
 /** null: that part was not run. */
 export type Cuts = { readonly one: readonly Change[] | null; readonly hundred: readonly Change[] | null; readonly crowd: Crowd | null }
-export type Figures = { readonly cuts: ReadonlyMap<Protocol, Cuts>; readonly sessions: Sessions | null }
+export type Figures = { readonly cuts: ReadonlyMap<Protocol, Cuts>; readonly sessions: Sessions | null; readonly events: readonly Pushed[] | null }
 
 type Words = { readonly one: string; readonly many: string; readonly end: string }
 const WORDS: Readonly<Record<Protocol, Words>> = {
@@ -38,12 +39,13 @@ const crowdFigures = ({ crowd }: Cuts): { readonly allCutMs: number; readonly ma
   (crowd === null ? null : { allCutMs: rounded(crowd.allCutMs), maxStallMs: rounded(crowd.maxStallMs) })
 
 /** One line. A part that was not run is null. */
-export function jsonLine({ cuts, sessions }: Figures): string {
+export function jsonLine({ cuts, sessions, events }: Figures): string {
   const of = (protocol: Protocol): Cuts => cuts.get(protocol) ?? NOT_RUN
   return JSON.stringify({
     ...changeFigures(of('http1')), tenThousand: crowdFigures(of('http1')),
     websocket: { ...changeFigures(of('websocket')), twoThousand: crowdFigures(of('websocket')) },
     http2: { ...changeFigures(of('http2')), twoThousand: crowdFigures(of('http2')) },
+    event: { sse: events === null ? null : quantilesOf(events.map(({ sse }) => sse)), websocket: events === null ? null : quantilesOf(events.map(({ websocket }) => websocket)) },
     resync100kMs: sessions === null ? null : rounded(sessions.missedMs),
     bytesPerSessionRedis: sessions === null ? null : Math.round(sessions.bytesInRedis),
     bytesPerSessionMirror: sessions === null ? null : Math.round(sessions.bytesServed),
@@ -87,7 +89,10 @@ const sessionLines = ({ count, bytesInRedis, bytesHeld, bytesServed, missedMs, p
   `${count} sessions after announcements were missed: compared in ${rounded(missedMs)} ms; each read again, all with something open, in ${rounded(pinnedMs)} ms`,
 ]
 
-export function text({ cuts, sessions }: Figures, { many }: CutOptions): string {
+const eventRows = (events: readonly Pushed[] | null): readonly string[] =>
+  (events === null ? [] : ['| one `session-revoked` pushed to a gateway, open at the other; from its 202 | p50 ms | p99 ms | max ms |', '| --- | ---: | ---: | ---: |', row('event stream: last byte', events.map(({ sse }) => sse)), row('WebSocket: Close frame', events.map(({ websocket }) => websocket))])
+
+export function text({ cuts, sessions, events }: Figures, { many }: CutOptions): string {
   const crowds = [...cuts].flatMap(([protocol, { crowd }]) => (crowd === null ? [] : [crowdLine(protocol, crowd)]))
-  return [changes(cuts, many), crowds, sessions === null ? [] : sessionLines(sessions)].filter(lines => lines.length > 0).map(lines => lines.join('\n')).join('\n\n')
+  return [changes(cuts, many), eventRows(events), crowds, sessions === null ? [] : sessionLines(sessions)].filter(lines => lines.length > 0).map(lines => lines.join('\n')).join('\n\n')
 }

@@ -48,7 +48,7 @@ class LoopWatch {
 const watch = new LoopWatch()
 
 answering({
-  ports: () => ({ main: portOf('main'), http2: portOf('http2'), admin: portOf('admin') }),
+  ports: () => ({ main: portOf('main'), http2: portOf('http2'), admin: portOf('admin'), news: portOf('news') }),
   watch: () => watch.start(),
   watched: () => watch.stop(),
   open: () => inflight.size,

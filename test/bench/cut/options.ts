@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util'
 import { type Protocol, PROTOCOLS } from './protocols.ts'
 
-export const PARTS = ['one', 'hundred', 'crowd', 'sessions'] as const
+export const PARTS = ['one', 'hundred', 'crowd', 'sessions', 'event'] as const
 export type Part = (typeof PARTS)[number]
 
 export type CutOptions = {

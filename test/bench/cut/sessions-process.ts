@@ -38,7 +38,7 @@ function open(i: number): Promise<unknown> {
   const now = clock.now()
   const issuedAt = instant(Math.floor(now / 1000) * 1000)
   return ledger.applyToSession(keyOf(i), {
-    kind: 'session.opened', key: keyOf(i), session: newSessionId(), epoch: store.epochOf(sessionRef(keyOf(i))), endsAt: after(now, policy.sessions.max), id: newSignalId(), by: 'caller', note: '', bindings: NOT_BOUND, brokered: null,
+    kind: 'session.opened', key: keyOf(i), session: newSessionId(), epoch: store.epochOf(sessionRef(keyOf(i))), endsAt: after(now, policy.sessions.max), id: newSignalId(), by: 'caller', note: '', bindings: NOT_BOUND, aliases: [], brokered: null,
     principal: { kind: 'agent', issuer: ISSUER, tenant: 'acme', subject: subjectOf(i), client: 'client-1', owner: null, actor: null },
     credential: { id: sha256(`credential ${i}`), keyId: 'key-1', issuedAt, expiresAt: instant(issuedAt + TOKENS_LAST) },
   })

@@ -12,13 +12,14 @@ import { Operator } from './operator.ts'
 import { Child } from './talk.ts'
 
 const AUDIENCE = 'narrowgate'
+export const TRANSMITTER = 'idp'
 const LIMIT = 100_000
 const HEAP = ['--max-semi-space-size=64', '--min-semi-space-size=64', '--no-allocation-site-pretenuring']
 /** What a process needs beside the sockets of its exchanges. */
 const FILES_BESIDE = 100
 
 /** `main` speaks HTTP/1.1 and WebSocket alone. */
-export type Ports = { readonly main: number; readonly http2: number; readonly admin: number }
+export type Ports = { readonly main: number; readonly http2: number; readonly admin: number; readonly news: number }
 export type GatewayChild = { readonly child: Child; readonly ports: Ports }
 
 /** Exchanges that fit into one gateway process where each has two sockets there; over HTTP/2 it has little more than one. */
@@ -36,6 +37,7 @@ const configuration = (directory: string, upstream: number, redis: RedisServer, 
       { name: 'main', address: '127.0.0.1:0', serves: ['proxy', 'keys'] },
       { name: 'http2', address: '127.0.0.1:0', serves: ['proxy'], protocols: ['http2'] },
       { name: 'admin', address: '127.0.0.1:0', serves: ['admin'] },
+      { name: 'news', address: '127.0.0.1:0', serves: ['signals'] },
       { name: 'ops', address: '127.0.0.1:0', serves: ['health', 'metrics'] },
     ],
     limits: { exchangesPerSession: LIMIT, connections: LIMIT },
@@ -44,6 +46,7 @@ const configuration = (directory: string, upstream: number, redis: RedisServer, 
   admin: { auth: { tokenFile: join(directory, 'operators.json') } },
   authn: { login: { jwt: { issuer: issuer.issuer, audience: AUDIENCE, jwksFile: join(directory, 'jwks.json') }, kind: 'agent' } },
   purposes: { ticket: { header: 'narrowgate-ticket', source: 'manual' } },
+  signals: { ssf: [{ name: TRANSMITTER, transmitter: issuer.issuer, delivery: 'push', manage: false, audience: AUDIENCE, authorizationFile: join(directory, 'transmitter'), jwksFile: join(directory, 'jwks.json'), perSecond: 10_000 }] },
   telemetry: { logs: { level: 'warn' } },
   upstreams: { api: { url: `http://127.0.0.1:${upstream}`, connections: LIMIT } },
   routes: [{
@@ -60,6 +63,8 @@ export class Site {
   readonly #directory: string
   readonly #children: Child[] = []
   readonly #token = `nga_${randomBytes(32).toString('base64url')}`
+  /** What the transmitter of events says as `Authorization`. */
+  readonly transmitterWord = `Bearer ${randomBytes(32).toString('base64url')}`
   #made = 0
 
   private constructor(redis: RedisServer, issuer: TokenIssuer, directory: string) {
@@ -93,6 +98,7 @@ export class Site {
     mkdirSync(directory)
     const operator = { name: 'bench', sha256: hash('sha256', this.#token), roles: ['operator', 'admin'], identity: 'file|bench' }
     writeFileSync(join(directory, 'operators.json'), JSON.stringify({ tokens: [operator] }), { mode: 0o600 })
+    writeFileSync(join(directory, 'transmitter'), this.transmitterWord, { mode: 0o600 })
     await this.issuer.writeJwks(join(directory, 'jwks.json'))
     const file = join(directory, 'gateway.yaml')
     writeFileSync(file, configuration(directory, await this.#upstream.figure('port'), this.redis, this.issuer))

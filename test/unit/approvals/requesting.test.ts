@@ -31,7 +31,7 @@ async function stage() {
     const { principal, credential } = SESSION
     const endsAt = after(NOW, duration(100 * DAY))
     const key = keyOf(name)
-    await world.tell(name, { kind: 'session.opened', key, session: `ses_${name}` as SessionId, epoch: store.epochOf(sessionRef(key)), principal, endsAt, credential: { ...credential, expiresAt: endsAt }, bindings: NOT_BOUND, brokered: null }) // a word of the test
+    await world.tell(name, { kind: 'session.opened', key, session: `ses_${name}` as SessionId, epoch: store.epochOf(sessionRef(key)), principal, endsAt, credential: { ...credential, expiresAt: endsAt }, bindings: NOT_BOUND, aliases: [], brokered: null }) // a word of the test
   }
   return { world, ask }
 }

@@ -45,7 +45,7 @@ test('[APR6] a lock that refuses is met by identity, bare subject and issuer, as
 
 test('[APR8, APR6] what a condition gave is given only as long as that condition is there and true', () => {
   const auto = (answer: ReturnType<TaskCondition['test']>): Now => world({ policy: policy({ ...RULES, autoWhen: { source: 'x', readsTicket: false, test: () => answer } }) })
-  const holder = { principal: SESSION.principal, claims: {} }
+  const holder = { principal: SESSION.principal, claims: {}, changed: false }
   const asked = (now: Now, unasked: Elevation['unasked']): boolean => isStillUnasked(now, { ...ASKED, unasked }, holder, { find: () => null })
   expect((['true', 'false', 'error', 'unknown'] as const).map(answer => asked(auto(answer), 'condition'))).toEqual([true, false, false, false])
   expect([asked(world(), 'condition'), asked(world({ policy: policyOf() }), 'condition'), asked(world(), null), asked(world(), 'break_glass')]).toEqual([false, false, true, true])

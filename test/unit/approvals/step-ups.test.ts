@@ -26,7 +26,7 @@ function caseOf(session: Session): Case {
     context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] },
   }
   const standing = effective(session, [], { find: () => null }, NO_LOCKS, policyOf(), NOW, undefined, {})
-  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy: policyOf(), place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks: NO_LOCKS, standing, claims: {}, held: null, exchange: 'exc_1', paid: null }
+  return { now: NOW, confirmedUntil: FOREVER, vouchedUntil: FOREVER, policy: policyOf(), place: placeOf(route, evaluation.action, evaluation.resource), evaluation, locks: NO_LOCKS, standing, claims: {}, held: null, exchange: 'exc_1', paid: null, external: null }
 }
 
 /** @param ready when the store answers */

@@ -66,7 +66,7 @@ describe('the examples', () => {
     expect(told(example('elevations.yaml'), true)).toBe('')
     const result = load(example('elevations.yaml'), 'elevations.yaml', { ...WORLD, exists: () => false })
     expect([...new Set(result.ok ? [] : result.problems.map(({ message }) => /the file (\S+) does not exist/.exec(message)?.[1]))]).toEqual([
-      '/tls/tls.crt', '/tls/tls.key', '/run/secrets/operators.json', '/etc/narrowgate/orchestrator.jwks', '/run/secrets/itsm-token', '/tls/internal-ca.crt', '/run/secrets/itsm', '/run/secrets/pipeline', '/run/secrets/siem', '/run/secrets/hook', '/run/secrets/slack-url',
+      '/tls/tls.crt', '/tls/tls.key', '/run/secrets/operators.json', '/etc/narrowgate/orchestrator.jwks', '/run/secrets/itsm-token', '/tls/internal-ca.crt', '/run/secrets/itsm', '/run/secrets/pipeline', '/run/secrets/siem', '/run/secrets/edr', '/run/secrets/hook', '/run/secrets/slack-url',
     ])
   })
 
@@ -76,13 +76,21 @@ describe('the examples', () => {
     expect(result.ok ? [] : result.problems.map(({ message }) => /the file (\S+) does not exist/.exec(message)?.[1])).toEqual(['/tls/tls.crt', '/tls/tls.key', '/run/secrets/operators.json', '/run/secrets/hook', '/run/secrets/endpoint-agent'])
   })
 
+  it('[CFG2] the one for news from outside loads without a warning where its files are there, and names each that is not', () => {
+    expect(told(example('signals.yaml'), true)).toBe('')
+    const result = load(example('signals.yaml'), 'signals.yaml', { ...WORLD, exists: () => false })
+    expect([...new Set(result.ok ? [] : result.problems.map(({ message }) => /the file (\S+) does not exist/.exec(message)?.[1]))]).toEqual([
+      '/tls/tls.crt', '/tls/tls.key', '/run/secrets/hook', '/run/secrets/ssf-client', '/tls/internal-ca.crt', '/run/secrets/mdm-token', '/etc/narrowgate/mdm.jwks', '/run/secrets/hr-authorization', '/etc/narrowgate/login.jwks',
+    ])
+  })
+
   it.each(readdirSync(new URL('../../../config/examples/', import.meta.url)))('[CFG2] the scenario %s loads where its files are there', name => {
     const result = load(example(`examples/${name}`), name, WORLD)
     expect(result.ok ? [] : result.problems).toEqual([])
   })
 
   it('[CFG2] they show every key there is', () => {
-    const text = example('gateway.yaml') + example('redis.yaml') + example('protocols.yaml') + example('identity.yaml') + example('elevations.yaml') + example('risk.yaml')
+    const text = example('gateway.yaml') + example('redis.yaml') + example('protocols.yaml') + example('identity.yaml') + example('elevations.yaml') + example('risk.yaml') + example('signals.yaml')
     expect([...new Set(keysOf(jsonSchema()))].filter(key => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([])
   })
 })
