@@ -110,7 +110,7 @@ export class RateBucket {
     const passed = now - this.#filledAt
     if (passed <= 0) return
     this.#filledAt = now
-    this.#level = Math.min(this.#most, this.#level + passed * this.#speed(now))
+    this.#level = Math.min(this.#isGiven || this.#alone ? this.#most : this.#first, this.#level + passed * this.#speed(now)) // the rest of the burst comes with its first share
   }
 
   /** In a millisecond. */

@@ -96,6 +96,18 @@ test('[RAT2] over three gateways no more passes in any span than the rate, a ten
   }))
 })
 
+test('[RAT2] what a gateway gathered before its first share is no second burst', () => {
+  const rate = rateOf(69)
+  const bucket = new RateBucket('', rate, false, 0)
+  const passed: number[] = []
+  for (let i = 0; i < 12; i++) {
+    if (passes(bucket, 7_247)) passed.push(7_247)
+    const wanted = bucket.asks(7_247)
+    if (wanted !== null) bucket.given(wanted, 7_247)
+  }
+  expect(passed).toHaveLength(6)
+})
+
 /** Tries all the time from one instant to another. @returns how many passed */
 function flood(bucket: RateBucket, from: number, to: number): number {
   let passed = 0
