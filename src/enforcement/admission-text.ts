@@ -40,8 +40,10 @@ export class AdmissionTexts {
 
   of(exchange: Exchange): Json<'exchange.opened'> {
     const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = exchange
-    const own: Own = { source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, purposes, until: permit.until, would: permit.would, ...externalOf(exchange) }
-    return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${this.#whereTo(exchange)},${this.#standsOn(exchange)},"risk":${exchange.live === null ? 'null' : riskText(exchange.risk)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
+    const own: Own = { source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, purposes, until: permit.until, would: permit.would }
+    const { external } = externalOf(exchange)
+    const said = external === undefined ? '' : `"external":${JSON.stringify(external)},` // most have none: a member that may be there makes every text slower
+    return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${said}${this.#whereTo(exchange)},${this.#standsOn(exchange)},"risk":${exchange.live === null ? 'null' : riskText(exchange.risk)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
   }
 
   #whoIs({ live, evaluation: { evidence } }: Exchange): string {
