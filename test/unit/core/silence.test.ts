@@ -1,6 +1,8 @@
 // A stream that is not heard of holds what stands on it, by time alone, and lets go once it is heard again.
 import { describe, expect, test } from 'vitest'
 import type { Anchor } from '../../../src/core/anchor.ts'
+import type { Case } from '../../../src/core/checks/check.ts'
+import { deadline } from '../../../src/core/deadline.ts'
 import { effective } from '../../../src/core/effective.ts'
 import { NO_LOCKS } from '../../../src/core/locks.ts'
 import type { Policy, StreamRules } from '../../../src/core/policy.ts'
@@ -19,6 +21,7 @@ const view = (...anchors: readonly Anchor[]) => ({ find: ({ kind, name }: { read
 
 const SESSION_1: Session = { ...SESSION, elevations: [elevation('elv_1', { state: { is: 'active', since: NOW, until: at(600) } })] }
 const under = (streams: readonly StreamRules[]): Policy => ({ ...policyOf(profile('fix', ['db:write'])), streams })
+const CASE = { now: at(1), vouchedUntil: FOREVER, policy: under([]), place: { rule: null }, evaluation: { evidence: null }, external: null } as unknown as Case // `deadline` reads nothing else of it
 const standing = (streams: readonly StreamRules[], seconds: number, ...anchors: readonly Anchor[]) => effective(SESSION_1, ['base:read'], view(...anchors), NO_LOCKS, under(streams), at(seconds))
 
 describe('silence', () => {
@@ -40,6 +43,8 @@ describe('silence', () => {
     expect(standing([strict], 59, heard(0))).toMatchObject({ state: 'live', heardUntil: at(60), until: at(60) })
     expect(standing([strict], 60, heard(0))).toMatchObject({ state: 'frozen', reason: 'signals_silent' })
     expect(standing([STREAM], 59, heard(0)).heardUntil).toBe(FOREVER)
+    expect(deadline({ ...CASE, standing: standing([strict], 1, heard(0)) }, FOREVER)).toBe(at(60))
+    expect(deadline({ ...CASE, standing: standing([STREAM], 1, heard(0)) }, FOREVER)).toBe(SESSION_1.endsAt) // the baseline depends on nobody
   })
 
   test('[OUT7] it holds those it speaks for, and nobody else', () => {

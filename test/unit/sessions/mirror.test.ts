@@ -4,6 +4,7 @@ import type { Lock, LockId } from '../../../src/core/anchor.ts'
 import { locksOnSession } from '../../../src/core/locks.ts'
 import type { Policy } from '../../../src/core/policy.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
+import { instant } from '../../../src/core/time.ts'
 import { type Change, NO_TALLY } from '../../../src/sessions/change.ts'
 import type { Mirror } from '../../../src/sessions/mirror.ts'
 import { NOW, SESSION } from '../core/world.ts'
@@ -74,6 +75,14 @@ describe('claims', () => {
       expect([baseline(), live.claims]).toEqual([['base:read'], CLERK])
       world.mirror.learn(live, CLERK, clerk)
     }
+  })
+
+  test('[OUT5, ENF3] where somebody changed them from outside, a newer credential has what is open judged again, though it shows the same', async () => {
+    world.mirror.learn(live, BOSS, boss)
+    await world.tell('a', { kind: 'claims.changed', changes: [{ claim: 'role', value: null, at: instant(NOW + 10_000) }] })
+    const before = changes.length
+    world.mirror.learn(live, { ...BOSS }, evidence('cred_later', NOW + 60_000, NOW + 120_000))
+    expect([changes.length - before, live.knownClaims]).toEqual([1, BOSS])
   })
 
   test('[SES7, ENF3] another baseline is a change: what is open is judged again, once', () => {

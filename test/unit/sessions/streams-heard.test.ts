@@ -12,9 +12,9 @@ let world: World
 beforeEach(async () => { world = await World.start({ ...POLICY, streams: [STREAM] }) })
 afterEach(() => world.close())
 
-const tell = (status: StreamStatus = 'enabled') => {
+const tell = (status: StreamStatus = 'enabled', name = 'idp') => {
   const now = world.clock.now()
-  return world.ledger.applyToAnchor({ kind: 'stream', name: 'idp' }, { kind: 'anchor.told', matter: { is: 'stream', heardAt: now, status, statusAt: now }, id: newSignalId(), by: 'ssf', note: '' })
+  return world.ledger.applyToAnchor({ kind: 'stream', name }, { kind: 'anchor.told', matter: { is: 'stream', heardAt: now, status, statusAt: now }, id: newSignalId(), by: 'ssf', note: '' })
 }
 
 test('[OUT7] its first word lets go, a pause holds at once, and regular words move nothing that is open', async () => {
@@ -48,5 +48,19 @@ test('[OUT7] another configuration may depend on it, whether or not anybody did 
   await expect.poll(() => world.mirror.anchors.known({ kind: 'stream', name: 'edr' })).toBeNull()
   expect(world.mirror.effective(live, world.clock.now()).state).toBe('frozen')
   await world.mirror.replacePolicy(POLICY)
+  expect(world.mirror.effective(live, world.clock.now()).state).toBe('live')
+})
+
+test('[OUT7] a stream that was heard of before anybody here depended on it lets go as soon as the store says so', async () => {
+  await tell()
+  await tell('enabled', 'edr')
+  const live = await world.opened('a', { issuedAt: instant(NOW) })
+  const asked = Promise.withResolvers<void>()
+  world.valve.onLoad = name => (name === 'edr' ? asked.promise : undefined)
+  await world.mirror.replacePolicy({ ...POLICY, streams: [{ ...STREAM, name: 'edr' }] })
+  expect(world.mirror.effective(live, world.clock.now()).state).toBe('frozen')
+  const { stamp } = live
+  asked.resolve()
+  await expect.poll(() => live.stamp).toBeGreaterThan(stamp)
   expect(world.mirror.effective(live, world.clock.now()).state).toBe('live')
 })
