@@ -37,7 +37,7 @@ function faultOf(error: unknown, kind: ContextKind): ConditionFault {
 
 /** What can be read, kind by kind. */
 const ROOTS_OF: { readonly [K in ContextKind]: string } = {
-  rule: 'the roots are subject, request, path, source, session, elevation and, with `inspect: json`, body', subject: 'only `subject` can be read here', identity: 'only `identity` can be read here',
+  rule: 'the roots are subject, request, path, source, session, elevation and, with `inspect: json`, body, and on routes with `mcp`, mcp', subject: 'only `subject` can be read here', identity: 'only `identity` can be read here',
   risk: 'the roots are subject, stats, outcome, window, route, request and source',
   task: 'the roots are subject, ticket, purpose and params', message: 'only `body` can be read here',
 }
@@ -127,15 +127,21 @@ export function compileCondition(source: string, params: ReadonlySet<string>): C
   const readsElevation = made.roots.has('elevation')
   return {
     ok: true,
-    condition: { source, readsElevation, readsBody: made.roots.has('body'), test: input => (readsElevation && input.elevation === null ? 'false' : answer(program, new RuleContext(input))) },
+    condition: { source, readsElevation, readsBody: made.roots.has('body'), readsMcp: made.roots.has('mcp'), readsArguments: made.roots.has('mcp') && /\bargs\b/.test(source), test: input => (readsElevation && input.elevation === null ? 'false' : answer(program, new RuleContext(input))) },
   }
+}
+
+/** Members of `mcp.args` that a rule's `if` names, and where; none where it does not compile. */
+export function argumentsRead(source: string): ReadonlyMap<string, number> {
+  const tree = parsed(source, 'rule')
+  return 'message' in tree ? new Map() : survey(tree.ast, null).args
 }
 
 /** A text of the request, such as the tenant it touches; asked before a grant is chosen, so it knows no elevation. */
 export function compileText(source: string, params: ReadonlySet<string>): Compiled<TextExpression> {
   const made = ready(source, 'rule', params, 'string')
   if (!made.ok) return made
-  for (const root of ['elevation', 'body'] as const) if (made.roots.has(root)) return { ok: false, faults: [{ message: `\`${root}\` cannot be read here`, at: 0, hint: null }] }
+  for (const root of ['elevation', 'body', 'mcp'] as const) if (made.roots.has(root)) return { ok: false, faults: [{ message: `\`${root}\` cannot be read here`, at: 0, hint: null }] }
   const { program } = made
   return { ok: true, condition: { source, read: input => textOf(program, new RuleContext(input)) } }
 }
@@ -146,7 +152,7 @@ export function compileValue(source: string, params: ReadonlySet<string>): Compi
   if (!made.ok) return made
   if (made.roots.has('elevation')) return { ok: false, faults: [{ message: '`elevation` cannot be read here', at: 0, hint: null }] }
   const { program } = made
-  return { ok: true, condition: { source, readsBody: made.roots.has('body'), read: input => valueOf(program, new RuleContext(input)) } }
+  return { ok: true, condition: { source, readsBody: made.roots.has('body'), readsMcp: made.roots.has('mcp'), read: input => valueOf(program, new RuleContext(input)) } }
 }
 
 /** A condition about the caller alone: `eligible`, `when`. */

@@ -1,5 +1,6 @@
 // What conditions read, as views over the judge's input: nothing is built before it is asked for, nothing is copied twice.
 // The getters are the whole vocabulary; the types beside them in vocabulary.ts are what load-time checking knows. SPEC: DEC5, CFG4
+import type { Call, ToolTraits } from '../core/call.ts'
 import type { ConditionInput, RiskInput, TaskInput } from '../core/condition.ts'
 import type { Elevation } from '../core/elevation.ts'
 import type { Evaluation } from '../core/evaluation.ts'
@@ -104,6 +105,37 @@ export class ElevationView {
   get params(): Elevation['params'] { return this.#elevation.params }
 }
 
+const NO_ARGS: ReadonlyMap<string, unknown> = new Map()
+
+/** Ints where the configuration says so; nothing else is what it was not. */
+function typedArguments(args: ReadonlyMap<string, unknown>, traits: ToolTraits | null): ReadonlyMap<string, unknown> {
+  if (traits === null || traits.args === null) return args
+  const declared = traits.args
+  return new Map([...args].map(([name, value]) => [name, declared.get(name)?.type === 'int' && typeof value === 'number' ? BigInt(value) : value]))
+}
+
+export class McpView {
+  readonly #call: Call
+  readonly #traits: ToolTraits | null
+  constructor(call: Call, traits: ToolTraits | null) {
+    this.#call = call
+    this.#traits = traits
+  }
+
+  get method(): string { return this.#call.method }
+  get tool(): string { return this.#call.kind === 'tool' ? this.#call.name : '' }
+  get prompt(): string { return this.#call.kind === 'prompt' ? this.#call.name : '' }
+  get uri(): string { return this.#call.kind === 'resource' ? this.#call.name : '' }
+  get class(): string { return this.#traits?.class ?? '' }
+  get labels(): readonly string[] { return this.#traits?.labels ?? [] }
+  /** Throws where they are forgotten: what reads them is then an evaluation error. */
+  get args(): ReadonlyMap<string, unknown> {
+    const { args } = this.#call
+    if (args === 'forgotten') throw new RangeError('the arguments of this call are not known any more')
+    return typedArguments(args ?? NO_ARGS, this.#traits)
+  }
+}
+
 /** Throws URIError where a parameter's escapes are not UTF-8: the condition is then an evaluation error. */
 function decoded(params: PathParams): PathParams | Map<string, string> {
   let map: Map<string, string> | null = null
@@ -141,6 +173,11 @@ export class RuleContext {
   get source(): SourceView { return new SourceView(this.#input.evaluation.context.source) }
   get body(): unknown { return this.#input.evaluation.context.body?.value }
   get session(): SessionView { return new SessionView(this.#input.session) }
+  get mcp(): McpView | undefined {
+    const { evaluation: { action: { call } }, traits } = this.#input
+    return call === null ? undefined : new McpView(call, traits)
+  }
+
   /** Absent on baseline, where the judge answers for a condition that reads it. */
   get elevation(): ElevationView | undefined { return this.#input.elevation === null ? undefined : new ElevationView(this.#input.elevation) }
 }

@@ -2,7 +2,7 @@
 // `matches` and `inCidr` are rewritten to bounded forms whose literals were compiled at load. SPEC: CFG4, CFG5
 import { Environment } from '@marcbachmann/cel-js'
 import { type Cidr, inCidr, parseCidr } from './cidr.ts'
-import { ElevationView, OutcomeView, RequestView, RouteView, SessionView, SourceView, StatsView, SubjectView, WindowsView } from './context.ts'
+import { ElevationView, McpView, OutcomeView, RequestView, RouteView, SessionView, SourceView, StatsView, SubjectView, WindowsView } from './context.ts'
 import { SUBJECT_MAX } from './pattern.ts'
 import { type Root, ROOTS, VOCABULARY } from './vocabulary.ts'
 
@@ -40,7 +40,7 @@ function boundedMatch(subject: string, pattern: string): boolean {
   return PATTERNS.get(pattern).test(subject)
 }
 
-const CLASSES: { readonly [R in Root]?: Function } = { stats: StatsView, outcome: OutcomeView, window: WindowsView, route: RouteView, subject: SubjectView, request: RequestView, source: SourceView, session: SessionView, elevation: ElevationView }
+const CLASSES: { readonly [R in Root]?: Function } = { stats: StatsView, outcome: OutcomeView, window: WindowsView, route: RouteView, subject: SubjectView, request: RequestView, source: SourceView, session: SessionView, elevation: ElevationView, mcp: McpView }
 
 function environment(roots: readonly Root[]): Environment {
   const env = new Environment({
@@ -64,7 +64,7 @@ function environment(roots: readonly Root[]): Environment {
   return env
 }
 
-const OF_RULES: ReadonlySet<Root> = new Set<Root>(['subject', 'request', 'path', 'source', 'session', 'elevation', 'body'])
+const OF_RULES: ReadonlySet<Root> = new Set<Root>(['subject', 'request', 'path', 'source', 'session', 'elevation', 'body', 'mcp'])
 
 /** `risk`: a caller's conduct. `task`: who asks, for what, and what the ticket says. `message`: what a connector heard. `rule`: everything a rule's `if` may read. `subject`: the caller alone, for `eligible` and `when`. `identity`: what an operator's credential says, for roles. */
 export const ENVIRONMENTS = {

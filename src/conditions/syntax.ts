@@ -7,8 +7,8 @@ import { type Root, ROOTS } from './vocabulary.ts'
 
 export type Fault = { readonly message: string; readonly at: number }
 
-/** `windows`: those it asks about. */
-type Survey = { readonly roots: ReadonlySet<Root>; readonly windows: ReadonlyMap<string, number>; readonly faults: readonly Fault[] }
+/** `windows`: those it asks about. `args`: members of `mcp.args` that it names. Each with where. */
+type Survey = { readonly roots: ReadonlySet<Root>; readonly windows: ReadonlyMap<string, number>; readonly args: ReadonlyMap<string, number>; readonly faults: readonly Fault[] }
 
 const LOOPS: ReadonlySet<string> = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
 const LOOP_DEPTH_MAX = 2
@@ -23,6 +23,9 @@ function childrenOf(value: unknown): readonly ASTNode[] {
 
 const literalOf = (node: ASTNode | undefined): string | null => (node?.op === 'value' && typeof node.args === 'string' ? node.args : null)
 
+/** `mcp.args` itself. */
+const isArguments = (node: ASTNode): boolean => node.op === '.' && node.args[1] === 'args' && node.args[0].op === 'id' && node.args[0].args === 'mcp'
+
 const isRoot = (name: string): name is Root => (ROOTS as readonly string[]).includes(name) // widened to ask
 
 class Surveyor {
@@ -30,6 +33,7 @@ class Surveyor {
   readonly faults: Fault[] = []
   /** Where each is named. */
   readonly windows = new Map<string, number>()
+  readonly args = new Map<string, number>()
   readonly #params: ReadonlySet<string> | null
   constructor(params: ReadonlySet<string> | null) {
     this.#params = params
@@ -40,6 +44,7 @@ class Surveyor {
     if (node.op === 'rcall') this.#call(node.args[0], node.args[1], node.args[2], node, loops)
     if (node.op === '.' || node.op === '.?') this.#access(node.args[0], node.args[1], node.range.end - node.args[1].length)
     if (node.op === '[]' || node.op === '[?]') this.#access(node.args[0], literalOf(node.args[1]), node.args[1].start)
+    if (node.op === 'in' && isArguments(node.args[1])) this.#argument(literalOf(node.args[0]), node.args[0].start)
     const inside = node.op === 'rcall' && LOOPS.has(node.args[0]) ? loops + 1 : loops
     for (const child of childrenOf(node.args)) this.walk(child, inside)
   }
@@ -77,8 +82,13 @@ class Surveyor {
     if (parseCidr(text) === null) this.#fault(`'${text}' is not an address block such as "10.0.0.0/8"`, block.start)
   }
 
+  #argument(name: string | null, at: number): void {
+    if (name !== null && !this.args.has(name)) this.args.set(name, at)
+  }
+
   #access(of: ASTNode, key: string | null, at: number): void {
     if (key === null) return
+    if (isArguments(of)) this.#argument(key, at)
     if (of.op === 'id' && of.args === 'path' && this.#params !== null && !this.#params.has(key)) {
       this.#fault(this.#params.size === 0 ? `no path pattern here has a parameter '${key}'` : `no path pattern here has a parameter '${key}'; there is ${[...this.#params].join(', ')}`, at)
     }
@@ -90,7 +100,7 @@ class Surveyor {
 export function survey(ast: ASTNode, params: ReadonlySet<string> | null): Survey {
   const surveyor = new Surveyor(params)
   surveyor.walk(ast, 0)
-  return { roots: surveyor.roots, windows: surveyor.windows, faults: surveyor.faults }
+  return { roots: surveyor.roots, windows: surveyor.windows, args: surveyor.args, faults: surveyor.faults }
 }
 
 /** Replaces the calls whose arguments were vetted by their bounded forms. Call on a tree that was not checked yet. */

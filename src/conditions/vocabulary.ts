@@ -1,6 +1,6 @@
 // The names a condition may use, once: environments are built from it, and so is the reference.
 // There is no `now`: time belongs to `for`, `max` and `until`, which give exact instants. SPEC: CFG4
-export type Root = 'stats' | 'outcome' | 'window' | 'route' | 'subject' | 'request' | 'path' | 'source' | 'session' | 'elevation' | 'body' | 'ticket' | 'purpose' | 'params' | 'identity'
+export type Root = 'stats' | 'outcome' | 'window' | 'route' | 'subject' | 'request' | 'path' | 'source' | 'session' | 'elevation' | 'body' | 'mcp' | 'ticket' | 'purpose' | 'params' | 'identity'
 
 type Member = { readonly type: string; readonly says: string }
 type RootEntry = { readonly type: string; readonly says: string; readonly members: { readonly [name: string]: Member } }
@@ -50,6 +50,16 @@ export const VOCABULARY: { readonly [R in Root]: RootEntry } = {
     },
   },
   body: { type: 'map<string, dyn>', says: 'The JSON object in the body, on rules with `inspect: json`; in the `map` of a connector, what it was sent or got. Numbers are doubles.', members: {} },
+  mcp: {
+    type: 'Mcp', says: 'What a message of MCP asks for; only on routes with `mcp`.',
+    members: {
+      method: text('its method, such as `tools/call`'),
+      tool: text('the tool that is called, or empty'), prompt: text('the prompt that is asked for, or empty'), uri: text('the resource, or empty'),
+      class: text('what `mcp.tools` of the route says the tool is: `read`, `write`, `irreversible` or `admin`; or empty'),
+      labels: { type: 'list<string>', says: 'its labels, likewise' },
+      args: { type: 'map<string, dyn>', says: 'what the tool or prompt is called with; numbers are doubles, or ints where `mcp.tools` says `int`' },
+    },
+  },
   stats: {
     type: 'Stats', says: 'What the caller did of late, on all gateways together; only in `risk`. Numbers are doubles.',
     members: {

@@ -8,8 +8,8 @@ import { NO_STANDING, type Standing } from './risk.ts'
 import { type Instant, instant } from './time.ts'
 import type { Override } from './window.ts'
 
-/** `window` is named as configured, `principal` by a digest, `resource` by what is held, `review` by its elevation, `event` by source and digest of what names it, `stream` as configured. */
-export const ANCHOR_KINDS = [...PURPOSE_KINDS, 'window', 'principal', 'resource', 'review', 'event', 'stream'] as const
+/** `window` is named as configured, `principal` by a digest, `resource` by what is held, `review` by its elevation, `event` by source and digest of what names it, `stream` as configured, `tools` by their route. */
+export const ANCHOR_KINDS = [...PURPOSE_KINDS, 'window', 'principal', 'resource', 'review', 'event', 'stream', 'tools'] as const
 export type AnchorKind = (typeof ANCHOR_KINDS)[number]
 /** Of a purpose, `name` is `<connector>/<tenant>/<id as the connector returns it>`. */
 export type AnchorRef = { readonly kind: AnchorKind; readonly name: string }
@@ -36,6 +36,9 @@ type Holding = { readonly elevation: ElevationId; readonly session: string; read
 export const STREAM_STATUSES = ['enabled', 'paused', 'disabled'] as const
 export type StreamStatus = (typeof STREAM_STATUSES)[number]
 
+/** Digests of a tool's definition: the one that counts, and the other one that was seen since; null where none was. `since`: when that was so, by whom. */
+export type ToolPin = { readonly tool: string; readonly accepted: string; readonly changed: string | null; readonly since: Instant; readonly by: string }
+
 /** What is known of an anchor beyond that it is open or has ended. */
 export type Matter =
   /** How far an ordered purpose has come: it only goes forward. */
@@ -56,6 +59,8 @@ export type Matter =
   | { readonly is: 'order'; readonly at: Instant }
   /** Who tells of changes in trust. `heardAt`: when it last proved that it does. `statusAt`: since when the status is what it is. */
   | { readonly is: 'stream'; readonly heardAt: Instant; readonly status: StreamStatus; readonly statusAt: Instant }
+  /** Of the tools of a route. */
+  | { readonly is: 'tools'; readonly pins: readonly ToolPin[] }
 
 /** Pauses alone. */
 export const pausing = (cooling: { readonly [profile: string]: Instant }): Matter => ({ is: 'principal', cooling, ...NO_STANDING })
@@ -83,10 +88,10 @@ export const lineKept = ({ name }: AnchorRef): string | null => (name.startsWith
 export const LOCK_EFFECTS = ['deny', 'freeze', 'baseline'] as const
 export type LockEffect = (typeof LOCK_EFFECTS)[number]
 
-export const SELECTOR_KINDS = ['subject', 'session', 'elevation', 'tenant', 'credential', 'keyId', 'issuer', 'device', 'workload', 'alias', 'parent', 'route', 'profile', 'issuedBefore', 'all'] as const
+export const SELECTOR_KINDS = ['subject', 'session', 'elevation', 'tenant', 'credential', 'keyId', 'issuer', 'device', 'workload', 'alias', 'parent', 'route', 'tool', 'definition', 'profile', 'issuedBefore', 'all'] as const
 export type SelectorKind = (typeof SELECTOR_KINDS)[number]
 /**
- * `subject` takes `issuer|subject` or a bare subject (any issuer); `keyId` likewise `issuer|kid` or a bare kid; `parent` the id of a session, and means those
+ * `tool` and `definition` take `route/tool`: an operator's word on a tool, and the gateway's own on one that is not what was accepted. `subject` takes `issuer|subject` or a bare subject (any issuer); `keyId` likewise `issuer|kid` or a bare kid; `parent` the id of a session, and means those
  * delegated from it; `alias` what others call it, as `<kind>:<digest>`; `issuedBefore` milliseconds since the epoch and, behind one space, the subject it is for (nothing is for everybody); `all` nothing.
  */
 export type Selector = { readonly kind: SelectorKind; readonly value: string }

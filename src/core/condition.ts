@@ -1,6 +1,7 @@
 // A compiled condition as the core sees it: a pure question about one case and one candidate grant. Compiled in conditions/.
 // SPEC: DEC5
 import type { TicketFacts } from './anchor.ts'
+import type { ToolTraits } from './call.ts'
 import type { Elevation } from './elevation.ts'
 import type { Evaluation } from './evaluation.ts'
 import type { PathParams } from './path-pattern.ts'
@@ -17,6 +18,8 @@ export type ConditionInput = {
   readonly params: PathParams
   /** The candidate under which the condition is asked; null on baseline. */
   readonly elevation: Elevation | null
+  /** What the configuration says of the tool that is called; null where that is nothing. */
+  readonly traits: ToolTraits | null
 }
 
 export type Condition = {
@@ -24,6 +27,10 @@ export type Condition = {
   readonly readsElevation: boolean
   /** It reads the body: asked only where that was read. */
   readonly readsBody: boolean
+  /** It reads a message of MCP. */
+  readonly readsMcp: boolean
+  /** It reads what a tool is called with: asked only where that is known. */
+  readonly readsArguments: boolean
   /** Never throws: what cannot be evaluated is `error`, which the judge refuses and the metrics count. */
   readonly test: (input: ConditionInput) => 'true' | 'false' | 'error'
 }
@@ -32,7 +39,7 @@ export type Condition = {
 export type TextExpression = { readonly source: string; readonly read: (input: ConditionInput) => string | null }
 
 /** A JSON value made of the request, objects as plain ones; `error` where there is none. Never throws. */
-export type ValueExpression = { readonly source: string; readonly readsBody: boolean; readonly read: (input: ConditionInput) => { readonly is: 'value'; readonly value: unknown } | { readonly is: 'error' } }
+export type ValueExpression = { readonly source: string; readonly readsBody: boolean; readonly readsMcp: boolean; readonly read: (input: ConditionInput) => { readonly is: 'value'; readonly value: unknown } | { readonly is: 'error' } }
 
 /** A condition about the caller alone: `eligible`, `when`. */
 export type SubjectCondition = {

@@ -35,7 +35,7 @@ function tenantDrift({ place: { route }, claims, evaluation }: Case, session: Se
   if (route.tenant === null) return null
   const { principal } = session
   const params = paramsOf(route.path, evaluation.resource.segments)
-  const shown = route.tenant.read({ principal, claims, session: session.id, evaluation, params, elevation: null })
+  const shown = route.tenant.read({ principal, claims, session: session.id, evaluation, params, elevation: null, traits: null })
   return shown !== null && shown !== '' && shown === principal.tenant ? null : drift('tenant', shown)
 }
 

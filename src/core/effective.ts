@@ -3,7 +3,7 @@
 import { type Elevation, type ElevationId, isOver } from './elevation.ts'
 import type { Bindings } from './binding.ts'
 import { type AnchorView, endedBy, type Footing, footingOf, type Holder } from './footing.ts'
-import { keptToBaseline, lockOnElevation, type LockIndex, locksOnRequest, locksOnSession, type ShownToLocks } from './locks.ts'
+import { keptToBaseline, lockOnElevation, type LockIndex, locksOnRequest, locksOnSession, NO_CALL, type ShownToLocks } from './locks.ts'
 import type { Policy } from './policy.ts'
 import { NO_PURPOSES, purposeFit, type Purposes } from './purpose.ts'
 import type { Claims } from './principal.ts'
@@ -66,7 +66,7 @@ const over = (reason: Reason, until: Instant): Leave => ({ state: 'refused', rea
 
 /** A session's newest credential, as locks ask about it. */
 export function shownBy({ principal, credential: { id, ...credential }, bindings: { key, device, workload } }: Session): ShownToLocks {
-  return { evidence: { ...credential, provider: '', fingerprint: '', credential: id, issuer: principal.issuer, keyThumbprint: key, device, claimed: NO_PURPOSES }, context: { workload, certified: null } }
+  return { evidence: { ...credential, provider: '', fingerprint: '', credential: id, issuer: principal.issuer, keyThumbprint: key, device, claimed: NO_PURPOSES }, action: NO_CALL, context: { workload, certified: null } }
 }
 
 /** An elevation of the parent carries its child only for its own purpose, and only where the child is bound to what it is bound to. One with limits is the asker's alone: a child's requests are not counted by it. */
@@ -229,3 +229,6 @@ export function effective(session: Session, baseline: Scope, anchors: AnchorView
     until: earlier(earlier(earlier(own.until, boundary), nextOf(session, taints, now)), earlier(nextElevationChange(session) ?? FOREVER, profilesUntil(session, locks, now))),
   }
 }
+
+/** All that it may do now, on whatever grant. */
+export const scopesNow = ({ baseline, carriers }: Effective): Scope => scopeOf([...baseline, ...carriers.flatMap(({ carries }) => carries)])

@@ -1,5 +1,6 @@
 // The question put to the judge, in AuthZEN's four parts: subject, action, resource, context. Built once per exchange, asked again at every change.
 // SPEC: DEC1
+import type { Call } from './call.ts'
 import type { Evidence } from './evidence.ts'
 import type { Position, Purposes } from './purpose.ts'
 import type { Instant } from './time.ts'
@@ -21,7 +22,7 @@ export type Inspected = { readonly value: unknown; readonly digest: string | nul
 
 export type Evaluation = {
   readonly evidence: Evidence | null
-  readonly action: { readonly method: string; readonly upgrade: string | null }
+  readonly action: { readonly method: string; readonly upgrade: string | null; /** null where nobody read a message of MCP. */ readonly call: Call | null }
   readonly resource: Target
   readonly context: {
     readonly protocol: 'http'

@@ -12,6 +12,7 @@ import type { SignalId } from './signal.ts'
 import type { Given, StepUp, StepUpId } from './step-up.ts'
 import type { Taint, TaintName } from './taint.ts'
 import type { Duration, Instant } from './time.ts'
+import type { ToolWord } from './tools.ts'
 
 type Told = {
   readonly at: Instant
@@ -62,6 +63,7 @@ export type SessionHappening =
 
 export type AnchorHappening =
   | { readonly what: 'anchor.opened' | 'anchor.ended' | 'anchor.told'; readonly kind: AnchorKind; readonly name: string; readonly matter: Matter | null }
+  | { readonly what: ToolWord; readonly kind: AnchorKind; readonly name: string; readonly tool: string; readonly digest: string }
 
 export type LockHappening =
   | { readonly what: 'lock.set'; readonly lock: LockId; readonly selector: Selector; readonly effect: LockEffect; readonly reason: RefusalReason; readonly until: Instant | null }
@@ -69,5 +71,7 @@ export type LockHappening =
 
 export type SessionFact = Told & SessionHappening
 export type AnchorFact = Told & AnchorHappening
+/** One that tells all that is known of its anchor. */
+export type MatterFact = Extract<AnchorFact, { readonly matter: Matter | null }>
 export type LockFact = Told & LockHappening
 export type Fact = SessionFact | AnchorFact | LockFact

@@ -1,5 +1,6 @@
 // Which grant carries a request: baseline first, then active elevations that add the scope and whose purpose the request shows,
 // earliest end first. The condition is asked once per candidate; the first that holds is the grant. SPEC: DEC4, DEC5, PUR2, ELV6, ENF8
+import { traitsOf, underOf } from './call.ts'
 import type { Case } from './checks/check.ts'
 import type { Condition } from './condition.ts'
 import { type Grant, refuse, type Refusal } from './decision.ts'
@@ -21,8 +22,12 @@ function asked(condition: Condition, c: Case, standing: Effective, elevation: El
   if (elevation === null && condition.readsElevation) return 'condition_false'
   if (condition.readsBody && c.place.rule?.inspect == null) return 'condition_error'
   if (condition.readsBody && c.evaluation.context.body === null) return null // it is read before the last look of the judge
+  const { place: { route: { mcp }, params }, evaluation } = c
+  const { call } = evaluation.action
+  if (condition.readsArguments && call?.args === null) return null // asked what it might do
+  if (condition.readsArguments && call?.args === 'forgotten') return 'condition_error' // a call that was made, and nobody can say with what
   const { session } = standing
-  const answer = condition.test({ principal: session.principal, claims: c.claims, session: session.id, evaluation: c.evaluation, params: c.place.params, elevation })
+  const answer = condition.test({ principal: session.principal, claims: c.claims, session: session.id, evaluation, params, elevation, traits: mcp === null || call === null ? null : traitsOf(mcp, call) })
   return answer === 'true' ? null : answer === 'false' ? 'condition_false' : 'condition_error'
 }
 
@@ -34,7 +39,7 @@ const isSigned = ({ proofs }: Elevation): boolean => PURPOSE_KINDS.some(kind => 
 /** Why this elevation does not carry this request; null when it does. One whose uses are spent carries what it carries already. */
 export function misfit(c: Case, rule: Rule, standing: Effective, { elevation }: Pick<Carrier, 'elevation'>): Reason | null {
   const { evidence, context } = c.evaluation
-  if (elevation.spent && c.held !== elevation.id) return 'limit_reached'
+  if (elevation.spent && c.held !== elevation.id && underOf(c.evaluation.action.call) !== elevation.id) return 'limit_reached'
   if (elevation.keyThumbprint !== null && elevation.keyThumbprint !== evidence?.keyThumbprint) return 'binding_broken'
   if (elevation.workload !== null && elevation.workload !== context.workload) return 'binding_broken'
   if (context.purposesUntil <= c.now && isSigned(elevation)) return 'purpose_over'

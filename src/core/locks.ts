@@ -7,6 +7,7 @@ import type { Evidence } from './evidence.ts'
 import type { Principal } from './principal.ts'
 import type { Session } from './session.ts'
 import { FOREVER, type Instant, earlier } from './time.ts'
+import { toolOf } from './tools.ts'
 
 type Dated = { readonly lock: Lock; readonly before: Instant }
 /** Cut-offs of one effect for one subject, newest first, each lasting longer than all before it: those that last no longer never count. */
@@ -122,7 +123,10 @@ export const lockOnElevation = (index: LockIndex, elevation: Named, now: Instant
 // ---- on requests
 
 /** What a request shows that locks may name. */
-export type ShownToLocks = { readonly evidence: Evidence | null; readonly context: Pick<Evaluation['context'], 'workload' | 'certified'> }
+export type ShownToLocks = { readonly evidence: Evidence | null; readonly action: Pick<Evaluation['action'], 'call'>; readonly context: Pick<Evaluation['context'], 'workload' | 'certified'> }
+
+/** Nothing of MCP. */
+export const NO_CALL: ShownToLocks['action'] = { call: null }
 type Whose = Pick<Principal, 'issuer' | 'subject'> | null
 
 /** Credentials without an issue time are older than any cut-off. */
@@ -160,9 +164,13 @@ function addTooOld(found: Lock[], cutOffs: CutOffs, { issuedAt }: Evidence, whos
   addCutOffs(found, cutOffs.get(`${whose.issuer}|${whose.subject}`), issuedAt, now)
 }
 
+/** Whatever is called of it: also what is left of a call, such as its task. */
+const namesOfTool = (route: string, tool: string): readonly string[] => [`tool:${toolOf(route, tool)}`, `definition:${toolOf(route, tool)}`]
+
 /** Who has no session here meets a lock on everybody by the request; whose connection is another workload's than the credential is met as both. */
-function namesOfRequest(route: string, { evidence, context: { workload, certified } }: ShownToLocks, whose: Whose): readonly string[] {
+function namesOfRequest(route: string, { evidence, action: { call }, context: { workload, certified } }: ShownToLocks, whose: Whose): readonly string[] {
   const names = [`route:${route}`]
+  if (call?.kind === 'tool') names.push(...namesOfTool(route, call.name))
   if (evidence === null || whose === null) names.push('all:')
   if (workload !== null) names.push(`workload:${workload}`)
   if (certified !== null && certified !== workload) names.push(`workload:${certified}`)
@@ -188,3 +196,14 @@ export const locksOnRequest = (index: LockIndex, route: string, shown: ShownToLo
 /** Does one of those locks keep the request to its baseline, whatever stronger ones do to it as well? */
 export const keptToBaseline = (index: LockIndex, route: string, shown: ShownToLocks, whose: Whose, now: Instant): boolean =>
   index.size > 0 && strongest(meeting(index, route, shown, whose, now))?.toBaseline === true
+
+const isOnTool = ({ selector: { kind, value } }: Lock, prefix: string): boolean => (kind === 'tool' || kind === 'definition') && value.startsWith(prefix)
+
+/** Those that stand on tools of a route. */
+export function toolLocks(index: LockIndex, route: string, now: Instant): readonly Lock[] {
+  const prefix = toolOf(route, '')
+  return index.size === 0 ? [] : [...index.byName.values()].filter(lock => isOnTool(lock, prefix) && standsAt(lock, now))
+}
+
+/** The first instant at which one of those lifts by itself. */
+export const toolLocksUntil = (index: LockIndex, route: string, now: Instant): Instant => toolLocks(index, route, now).reduce((at, { until }) => earlier(at, until ?? FOREVER), FOREVER)

@@ -82,6 +82,8 @@ export type PurposeSource = {
   readonly kind: PurposeKind
   readonly from:
     | { readonly is: 'header'; readonly header: string }
+    /** A member of `_meta` of messages on routes of MCP; a header says the same, where it has one. */
+    | { readonly is: 'meta'; readonly key: string; readonly header: string | null }
     | { readonly is: 'claim'; readonly claim: string }
     /** A JWS in the header; its keys are the provider's of that name. `line`: the claim within which values are ordered; null is the session. */
     | { readonly is: 'signed'; readonly header: string; readonly claim: string; readonly line: string | null }
@@ -95,7 +97,10 @@ export function purposeTold(kinds: readonly PurposeKind[], sources: ReadonlyMap<
   return PURPOSE_KINDS.find(isTold) ?? null
 }
 
-export const proofOf = ({ from: { is } }: PurposeSource): Proof => (is === 'header' ? 'stated' : is === 'claim' ? 'claimed' : 'signed')
+export const proofOf = ({ from: { is } }: PurposeSource): Proof => (is === 'signed' ? 'signed' : is === 'claim' ? 'claimed' : 'stated')
+
+/** The header that shows it; null where none does. */
+export const headerOf = ({ from }: PurposeSource): string | null => (from.is === 'claim' ? null : from.header)
 
 /** Somebody who tells of changes in trust, and on whom the elevated depend. */
 export type StreamRules = {

@@ -8,6 +8,7 @@ import { ENDED_ELEVATIONS_KEPT, LIVE, NO_CAP, type Session } from './session.ts'
 import { isCovering, STEP_UPS_KEPT, type StepUp, type StepUpId, type StepUpState } from './step-up.ts'
 import { withTaint } from './taint.ts'
 import { type Instant, instant, later } from './time.ts'
+import { withWord } from './tools.ts'
 
 type Opened = Extract<SessionFact, { what: 'session.opened' }>
 
@@ -111,8 +112,8 @@ export function applyToSession(session: Session | null, fact: SessionFact): Sess
 
 export function applyToAnchor(anchor: Anchor | null, fact: AnchorFact): Anchor {
   const ended = fact.what === 'anchor.ended'
-  const matter = fact.matter ?? anchor?.matter ?? null
-  if (fact.what === 'anchor.told' && anchor !== null) return { ...anchor, version: fact.version, matter }
+  const matter = 'tool' in fact ? withWord(anchor?.matter ?? null, fact.what, fact.tool, fact.digest, fact) : (fact.matter ?? anchor?.matter ?? null)
+  if ((fact.what === 'anchor.told' || 'tool' in fact) && anchor !== null) return { ...anchor, version: fact.version, matter }
   return {
     record: 'anchor', kind: fact.kind, name: fact.name, version: fact.version, state: ended ? 'ended' : 'open', matter,
     generation: ended ? instant(Math.max(fact.at, (anchor?.generation ?? 0) + 1)) : (anchor?.generation ?? instant(0)), since: fact.at, note: fact.note,

@@ -1,6 +1,7 @@
 // Routes and rules as compiled, and which of them a target meets: exact host before suffix before none, then the longer literal prefix.
 // No falling through to another route; within one, the first rule whose selector matches decides. SPEC: DEC2-DEC4
 import type { RequiredAuthentication } from './authentication.ts'
+import { type Call, type CallSelector, inLowerCase, type McpRoute, selectsCall, traitsOf } from './call.ts'
 import type { Condition, TextExpression } from './condition.ts'
 import type { Evaluation, Target } from './evaluation.ts'
 import type { RuleDecision } from './external.ts'
@@ -52,6 +53,8 @@ export type Rule = {
   readonly methods: ReadonlySet<string> | null
   readonly paths: readonly PathPattern[] | null
   readonly upgrade: string | null
+  /** On routes of MCP, and only there: which messages it means. */
+  readonly calls: CallSelector | null
   readonly anonymous: boolean
   readonly scope: ScopeName | null
   readonly condition: Condition | null
@@ -107,12 +110,18 @@ export type Route = {
   readonly cors: Cors | null
   /** Null leaves host and path as they were judged. */
   readonly rewrite: Rewrite | null
+  /** What its upstream is shown is obtained for one grant alone: what is open goes over to no other. */
+  readonly brokered: boolean
+  /** The caller's own `Authorization` goes upstream as it came. */
+  readonly passthrough: boolean
   /** Whose things a request of it touches: the session's own tenant, or `sessions.bind.tenant` has its say. Null does not ask. */
   readonly tenant: TextExpression | null
   /** What follows from requests that no rule knows. */
   readonly onMiss: OnHit | null
   readonly notAfter: readonly TaintName[]
   readonly rates: readonly RateLimit[]
+  /** null where it is plain HTTP. */
+  readonly mcp: McpRoute | null
   readonly rules: readonly Rule[]
 }
 
@@ -178,7 +187,13 @@ function fits(rule: Rule, action: Evaluation['action'], segments: readonly strin
 }
 
 export const firstRule = (route: Route, action: Evaluation['action'], segments: readonly string[], reading: Reading = 'exact'): Rule | null =>
-  route.rules.find(rule => fits(rule, action, segments, reading)) ?? null
+  route.mcp !== null ? ruleOfCall(route.mcp, route.rules, action.call, 'exact') : (route.rules.find(rule => fits(rule, action, segments, reading)) ?? null)
+
+/** Until its message was read there is none. */
+function ruleOfCall(mcp: McpRoute, rules: readonly Rule[], call: Call | null, reading: Reading): Rule | null {
+  if (call === null) return null
+  return rules.find(({ calls }) => calls !== null && selectsCall(calls, mcp, call, reading)) ?? (call.kind === 'protocol' ? mcp.protocol : null)
+}
 
 /** Route, rule and path parameters of a request; null where no route has it. */
 export function placeOf(route: Route, action: Evaluation['action'], target: Target): Place {
@@ -209,10 +224,19 @@ const plainLetters = (escaped: string): string => Array.from(decodeURIComponent(
   return ASCII.test(plain) ? plain : encodeURIComponent(letter)
 }).join('')
 
+/** Would a server that folds case take the name for one that another rule, or another entry of `mcp.tools`, is about? */
+function isOtherwiseNamed({ route, rule }: Place, call: Call | null): boolean {
+  const { mcp, rules } = route
+  if (mcp === null || rule === null || call === null || call.name === '') return false
+  const lower = inLowerCase(call)
+  return ruleOfCall(mcp, rules, lower, 'lower') !== rule || traitsOf(mcp, lower, 'lower') !== traitsOf(mcp, call)
+}
+
 /** Would an upstream that folds case or drops `;params` meet another first-matching rule than the path itself meets? */
 export function isAmbiguous(table: RouteTable, place: Place, action: Evaluation['action'], target: Target): boolean {
   const { route } = place
   const { case: fold, params } = route.upstreamFolds
+  if (fold && isOtherwiseNamed(place, action.call)) return true
   if (!(fold || params) || !(FOLDABLE.test(target.path) || (fold && table.mixedCase))) return false
   const segments = folded(route, target.segments)
   const reading = fold ? 'lower' : 'exact'

@@ -12,6 +12,7 @@ import type { Brokered, Credential, SessionId, SessionKey } from './session.ts'
 import type { Given, StepUp, StepUpId } from './step-up.ts'
 import type { Taint, TaintName } from './taint.ts'
 import type { Duration, Instant } from './time.ts'
+import type { Definition } from './tools.ts'
 
 export type SignalId = string & { readonly signal: unique symbol }
 
@@ -88,6 +89,10 @@ export type AnchorNews =
   | { readonly kind: 'principal.tainted'; readonly taint: Taint }
   /** An operator's word: `risk` takes the score back to 0, `taints` null keeps them. */
   | { readonly kind: 'principal.cleared'; readonly risk: boolean; readonly taints: readonly TaintName[] | 'all' | null }
+  /** Definitions of tools, as their server tells them now. */
+  | { readonly kind: 'tools.seen'; readonly definitions: readonly Definition[] }
+  /** An operator's word: this definition counts from now on. */
+  | { readonly kind: 'tool.accepted'; readonly tool: string; readonly digest: string }
   /** What is known of it, whether open or ended. */
   | { readonly kind: 'anchor.told'; readonly matter: Matter }
 

@@ -1,5 +1,6 @@
 // What a caller has to show anew before it goes on: a fresh sign-in, fresh proof of what it is, or somebody's word. One request for it is kept in
 // its session until it is answered, and what was answered covers what it was asked for. SPEC: STU1-STU6
+import { type Call, traitsOf } from './call.ts'
 import type { Case } from './checks/check.ts'
 import type { Grant } from './decision.ts'
 import type { Effective } from './effective.ts'
@@ -39,7 +40,7 @@ export type StepUpRules = {
 export type RuleStepUp = { readonly at: number; readonly rules: StepUpRules }
 
 /** What it is for; null does not tell. */
-export type Covered = { readonly rule: string | null; readonly request: { readonly method: string; readonly host: string; readonly path: string; /** Its digest; null where there was none. */ readonly query: string | null } | null }
+export type Covered = { readonly rule: string | null; readonly request: { readonly method: string; readonly host: string; readonly path: string; /** Its digest; null where there was none. */ readonly query: string | null; /** Of a message of MCP: its method, what that names, and the digest of its arguments. */ readonly call: string | null } | null }
 
 export type Given = { readonly means: Means; /** `issuer|subject`. */ readonly by: string; readonly at: Instant; /** Digest of the credential or the word that gave it. */ readonly proof: string }
 
@@ -94,25 +95,31 @@ export type StepUpNeed = { readonly rules: StepUpRules; readonly because: string
 
 export const needOfDemand = ({ by, all, because }: Demand, terms: StepUpRules): StepUpNeed => ({ rules: { ...terms, by, all, covers: 'session', uses: null, for: null }, because, whole: true })
 
+/** Changes nothing, as far as is known: whatever a server says of its tools. */
+const isReading = ({ place: { route: { mcp } }, evaluation: { action: { method, upgrade, call } } }: Case): boolean =>
+  mcp === null || call === null ? READING.has(method) && upgrade === null : call.kind === 'tool' ? traitsOf(mcp, call)?.class === 'read' : call.kind !== 'unknown'
+
 /** What this request has to be stepped up for; null for nothing. A rule's own terms go before the level's, and whoever it was delegated from hands on what is asked of them. */
-export function stepUpNeeded({ place: { rule }, evaluation: { action }, policy }: Case, grant: Grant, { level: its, levelAbove }: Pick<Effective, 'level' | 'levelAbove'>): StepUpNeed | null {
+export function stepUpNeeded(c: Case, grant: Grant, { level: its, levelAbove }: Pick<Effective, 'level' | 'levelAbove'>): StepUpNeed | null {
+  const { place: { rule }, policy } = c
   const own = rule?.stepUp ?? null
   if (own !== null && own.at === 0) return { rules: own.rules, because: rule?.name ?? '', whole: false }
   const high = own === null ? null : its !== null && its.at >= own.at ? its : levelAbove !== null && levelAbove.at >= own.at ? levelAbove : null
   if (own !== null && high !== null) return { rules: own.rules, because: high.name, whole: false }
   const level = its?.acts.stepUp === true ? its : levelAbove
   if (level === null || !level.acts.stepUp) return null
-  const reading = grant.is === 'baseline' && READING.has(action.method) && action.upgrade === null
-  return reading ? null : { rules: policy.risk.stepUp, because: level.name, whole: false }
+  return grant.is === 'baseline' && isReading(c) ? null : { rules: policy.risk.stepUp, because: level.name, whole: false }
 }
 
-export function coveredBy({ place: { rule }, evaluation: { action: { method }, resource: { host, path }, context } }: Pick<Case, 'place' | 'evaluation'>, { covers }: Pick<StepUpRules, 'covers'>): Covered {
+const calledBy = ({ method, name, digest }: Call): string => `${method} ${name} ${digest ?? ''}`
+
+export function coveredBy({ place: { rule }, evaluation: { action: { method, call }, resource: { host, path }, context } }: Pick<Case, 'place' | 'evaluation'>, { covers }: Pick<StepUpRules, 'covers'>): Covered {
   if (covers === 'session') return { rule: null, request: null }
-  return { rule: rule?.name ?? '', request: covers === 'rule' ? null : { method, host, path, query: context.queryDigest } }
+  return { rule: rule?.name ?? '', request: covers === 'rule' ? null : { method, host, path, query: context.queryDigest, call: call === null ? null : calledBy(call) } }
 }
 
 export const isSameCovered = (a: Covered, b: Covered): boolean =>
-  a.rule === b.rule && (a.request === null || b.request === null ? a.request === b.request : a.request.method === b.request.method && a.request.host === b.request.host && a.request.path === b.request.path && a.request.query === b.request.query)
+  a.rule === b.rule && (a.request === null || b.request === null ? a.request === b.request : a.request.method === b.request.method && a.request.host === b.request.host && a.request.path === b.request.path && a.request.query === b.request.query && (a.request.call ?? null) === (b.request.call ?? null)) // one of an earlier version says nothing of calls
 
 /** Does what was asked for then include this request? */
 export function covers(covered: Covered, c: Pick<Case, 'place' | 'evaluation'>): boolean {

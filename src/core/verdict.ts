@@ -1,8 +1,8 @@
 // What a changed world does to an exchange that is already open: the judge asked again, and its answer as one of the verdicts.
-// `narrow` is for exchanges that carry many actions; HTTP exchanges carry one, so they are continued, regranted, frozen or ended. SPEC: ENF3
+// `narrow` is for exchanges that carry many actions, each of which is judged by itself; others carry one, so they are continued, regranted, frozen or ended. SPEC: ENF3, MCP19
 import type { Case } from './checks/check.ts'
 import { type Grant, grantName, type Permit, refuse, type Refusal } from './decision.ts'
-import type { Effective } from './effective.ts'
+import { type Effective, scopesNow } from './effective.ts'
 import type { Elevation } from './elevation.ts'
 import { endOf, evaluate, needOf } from './evaluate.ts'
 import { deadline } from './deadline.ts'
@@ -11,12 +11,13 @@ import { keptToBaseline, lockOnElevation, locksOnSession } from './locks.ts'
 import { REASONS, type Reason } from './reason.ts'
 import { isForDemand } from './overlay.ts'
 import type { Rule } from './route.ts'
-import { covers } from './scope.ts'
+import { covers, type Scope } from './scope.ts'
 import { lapsed } from './step-up.ts'
 import { after, earlier, type Instant, instant } from './time.ts'
 
 export type Verdict =
-  | { readonly kind: 'continue' | 'regrant'; readonly permit: Permit }
+  /** `narrow`: it goes on for less than before. */
+  | { readonly kind: 'continue' | 'narrow' | 'regrant'; readonly permit: Permit }
   | { readonly kind: 'freeze'; readonly reason: Reason }
   | { readonly kind: 'terminate'; readonly reason: Reason }
   /** Its right has ended by time or by a limit, and its rule lets what is whole finish. */
@@ -35,9 +36,18 @@ function whyLost(held: Grant, standing: Effective | null, refused: Reason): Reas
 /** What has limits is paid before a request is dispatched, so nothing goes over to it on the way. */
 const isUnpaid = (held: Grant, given: Grant): boolean => given.is === 'elevation' && given.elevation.budget !== null && grantName(given) !== grantName(held)
 
+/** The upstream was shown what was obtained for the grant it was admitted on, and revokes that with it. */
+const isBrokered = (held: Grant, given: Grant, { route }: Case['place']): boolean => route.brokered && grantName(given) !== grantName(held)
+
 /** What is known of the exchange itself. `finishUntil`: what an earlier verdict gave it; null before. */
-export type Progress = { readonly whole: boolean; readonly finishUntil: Instant | null; readonly openedAt: Instant }
-const NEW: Progress = { whole: false, finishUntil: null, openedAt: instant(0) }
+export type Progress = { readonly whole: boolean; readonly finishUntil: Instant | null; readonly openedAt: Instant; /** What its session might do when it was looked at last; null where it carries one action. */ readonly scopes: Scope | null }
+const NEW: Progress = { whole: false, finishUntil: null, openedAt: instant(0), scopes: null }
+
+function isNarrower({ scopes }: Progress, standing: Effective | null): boolean {
+  if (scopes === null || standing === null) return false
+  const now = scopesNow(standing)
+  return scopes.some(scope => !covers(now, scope))
+}
 
 /** Ends by choice; none after an end that somebody meant. */
 const MAY_FINISH: ReadonlySet<Reason> = new Set<Reason>(['time_up', 'window_closed', 'limit_reached'])
@@ -82,8 +92,8 @@ function answered(refusal: Refusal, c: Case, openedAt: Instant): Refusal {
 /** @param held the Permit's grant under which the exchange was admitted or last confirmed */
 export function reassess(held: Grant, c: Case, progress: Progress = NEW): Verdict {
   const judged = evaluate(c)
-  const decision = judged.effect === 'permit' ? (isUnpaid(held, judged.grant) ? refuse('elevation_required') : judged) : answered(judged, c, progress.openedAt)
-  if (decision.effect === 'permit') return { kind: grantName(decision.grant) === grantName(held) ? 'continue' : 'regrant', permit: decision }
+  const decision = judged.effect === 'permit' ? (isUnpaid(held, judged.grant) || isBrokered(held, judged.grant, c.place) ? refuse('elevation_required') : judged) : answered(judged, c, progress.openedAt)
+  if (decision.effect === 'permit') return { kind: grantName(decision.grant) !== grantName(held) ? 'regrant' : isNarrower(progress, c.standing) ? 'narrow' : 'continue', permit: decision }
   const refusal = REASONS[decision.reason].loss === 'freeze' ? (endOf(c) ?? decision) : decision // what is held for now ends all the same when its right does
   const reason = whyLost(held, c.standing, refusal.reason)
   const finishing = held.is === 'elevation' ? finish(held.elevation, c, reason, progress) : null

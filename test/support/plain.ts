@@ -6,9 +6,9 @@ import type { RiskPolicy } from '../../src/core/risk.ts'
 import type { Route, Rule } from '../../src/core/route.ts'
 import { duration, FOREVER } from '../../src/core/time.ts'
 
-export const PLAIN_RULE: Pick<Rule, 'inspect' | 'atEnd' | 'record' | 'label' | 'stepUp' | 'after' | 'onHit' | 'notAfter' | 'rates' | 'decision'> = { inspect: null, atEnd: null, record: 'off', label: null, stepUp: null, after: null, onHit: null, notAfter: [], rates: [], decision: null }
+export const PLAIN_RULE: Pick<Rule, 'inspect' | 'atEnd' | 'record' | 'label' | 'stepUp' | 'after' | 'onHit' | 'notAfter' | 'rates' | 'decision' | 'calls'> = { calls: null, inspect: null, atEnd: null, record: 'off', label: null, stepUp: null, after: null, onHit: null, notAfter: [], rates: [], decision: null }
 
-export const PLAIN_ROUTE: Pick<Route, 'onMiss' | 'notAfter' | 'rates'> = { onMiss: null, notAfter: [], rates: [] }
+export const PLAIN_ROUTE: Pick<Route, 'onMiss' | 'notAfter' | 'rates' | 'mcp' | 'brokered' | 'passthrough'> = { mcp: null, brokered: false, passthrough: false, onMiss: null, notAfter: [], rates: [] }
 
 /** Nobody is ever less trusted. */
 export const NO_RISK: RiskPolicy = {

@@ -1,4 +1,5 @@
 // Every check, in the order in which they are asked. The grant is chosen after the last one: see grant.ts.
+import { argumentsAccepted } from './arguments-accepted.ts'
 import { authenticationSufficient } from './authentication-sufficient.ts'
 import { bindingsHold } from './bindings-hold.ts'
 import type { Check } from './check.ts'
@@ -14,4 +15,4 @@ import { sessionLive } from './session-live.ts'
 import { untainted } from './untainted.ts'
 import { vouchedFor } from './vouched-for.ts'
 
-export const CHECKS: readonly Check[] = [routeAllows, knowledgeFresh, vouchedFor, notLocked, sessionLive, notRevoked, credentialCurrent, bindingsHold, proofGiven, purposeKept, authenticationSufficient, untainted, externallyAllowed]
+export const CHECKS: readonly Check[] = [routeAllows, knowledgeFresh, vouchedFor, notLocked, sessionLive, notRevoked, credentialCurrent, bindingsHold, proofGiven, purposeKept, authenticationSufficient, untainted, argumentsAccepted, externallyAllowed]

@@ -5,6 +5,6 @@ import type { Check } from './check.ts'
 
 export const routeAllows: Check = ({ place, policy, evaluation }) => {
   if (isAmbiguous(policy.table, place, evaluation.action, evaluation.resource)) return refuse('path_ambiguous')
-  if (place.rule === null) return refuse('no_rule')
+  if (place.rule === null) return refuse(evaluation.action.call?.kind === 'unknown' ? 'method_unknown' : 'no_rule')
   return place.rule.effect === 'deny' ? refuse('denied') : null
 }

@@ -6,6 +6,7 @@ import { NO_STANDING, REACHED_MAX, type Standing } from '../risk.ts'
 import { isInForce, isNewTaint, withTaint } from '../taint.ts'
 import { type Instant, later } from '../time.ts'
 import { NOTHING, type Outcome, reject } from './rule.ts'
+import { accepts, seen } from './tools.ts'
 
 type AnchorRule<K extends AnchorSignal['kind']> = (ref: AnchorRef, anchor: Anchor | null, signal: SignalOf<K>, now: Instant) => Outcome<AnchorHappening>
 type AnchorRow = { readonly [K in AnchorSignal['kind']]: AnchorRule<K> }
@@ -108,11 +109,12 @@ const told: AnchorRule<'anchor.told'> = (ref, anchor, { matter }, now) => {
 }
 
 const OF_PRINCIPALS = { 'risk.rose': rises, 'risk.fell': falls, 'principal.tainted': taints, 'principal.cleared': clears } as const
+const OF_TOOLS = { 'tools.seen': seen, 'tool.accepted': accepts } as const
 
 export const ANCHOR_TABLE: { readonly [S in Anchor['state'] | 'absent']: AnchorRow } = {
-  absent: { 'event.taken': takes, 'anchor.opened': opens, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
-  open: { 'event.taken': takes, 'anchor.opened': same, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
-  ended: { 'event.taken': takes, 'anchor.opened': opens, 'anchor.ended': same, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS },
+  absent: { 'event.taken': takes, 'anchor.opened': opens, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS, ...OF_TOOLS },
+  open: { 'event.taken': takes, 'anchor.opened': same, 'anchor.ended': ends, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS, ...OF_TOOLS },
+  ended: { 'event.taken': takes, 'anchor.opened': opens, 'anchor.ended': same, 'anchor.advanced': advances, 'anchor.told': told, ...OF_PRINCIPALS, ...OF_TOOLS },
 }
 
 type LockRule<S> = (lock: Lock, signal: S, now: Instant) => Outcome<LockHappening>

@@ -22,10 +22,10 @@ export const INPUT: ConditionInput = {
   session: 'ses_a' as SessionId, // a fixed id of the right shape
   evaluation: {
     evidence: null,
-    action: { method: 'GET', upgrade: null },
+    action: { method: 'GET', upgrade: null, call: null },
     resource: { host: 'deploy.internal', path: '/v1/releases/42', segments: ['v1', 'releases', '42'], query: '?dry=1' },
     context: { protocol: 'http', source: '10.20.3.4', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: ['X-Tier', 'gold', 'Accept', 'a', 'accept', 'b'] },
   },
   params: { id: '42', name: 'a%20b' },
-  elevation: null,
+  elevation: null, traits: null,
 }

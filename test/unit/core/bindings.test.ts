@@ -53,7 +53,7 @@ function caseOf({ session = {}, modes = {}, evidence = {}, workload = 'spiffe://
   const plain = policyOf(profile('fix', ['db:write', 'db:read']))
   const policy: Policy = { ...plain, brokers: new Map([['b', BROKER]]), routes: [route], table: routeTable([route]), sessions: { ...plain.sessions, credentialEnd, bind: { ...MODES, ...modes } } }
   const evaluation: Case['evaluation'] = {
-    evidence: { ...EVIDENCE, ...evidence }, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path, segments: path.slice(1).split('/'), query: '' },
+    evidence: { ...EVIDENCE, ...evidence }, action: { method: 'GET', upgrade: null, call: null }, resource: { host: 'a', path, segments: path.slice(1).split('/'), query: '' },
     context: { protocol: 'http', source, secure: true, workload, certified: null, purposes, ...PLAIN_CONTEXT, headers: [] },
   }
   const standing = effective({ ...SESSION, bindings: BOUND, ...session }, baseline, { find: () => null }, locks, policy, NOW, parent)

@@ -58,7 +58,7 @@ function caseOf(world: World): Case {
   const plain = policyOf(profile('fix', ['db:write']), profile('mail', ['mail:send']))
   const policy: Policy = { ...plain, table: routeTable([route]), routes: [route], ...world.policy, sessions: { ...plain.sessions, ...world.rulesOfSessions } }
   const evaluation: Evaluation = {
-    evidence: evidence === null ? null : { ...EVIDENCE, ...evidence }, action: { method: world.method ?? 'GET', upgrade: null },
+    evidence: evidence === null ? null : { ...EVIDENCE, ...evidence }, action: { method: world.method ?? 'GET', upgrade: null, call: null },
     resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
     context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: world.purposes ?? {}, ...PLAIN_CONTEXT, headers: [] },
   }
@@ -81,7 +81,7 @@ const permitOf = (world: World): Permit => {
 const lock = (kind: Selector['kind'], value: string, effect: LockEffect = 'deny', until: Instant | null = null): Lock =>
   ({ record: 'lock', id: 'lck_1' as LockId, selector: { kind, value }, version: 1, state: 'set', effect, reason: 'locked', note: '', by: 'operator', since: NOW, until }) // a test word
 const active = (id: string, until: number, changes: Partial<Elevation> = {}): Elevation => elevation(id, { state: { is: 'active', since: NOW, until: at(until) }, ...changes })
-const condition = (test: (input: ConditionInput) => 'true' | 'false' | 'error', readsElevation = false): Condition => ({ source: 'test', readsElevation, readsBody: false, test })
+const condition = (test: (input: ConditionInput) => 'true' | 'false' | 'error', readsElevation = false): Condition => ({ source: 'test', readsElevation, readsBody: false, readsMcp: false, readsArguments: false, test })
 const E1 = { session: { elevations: [active('e1', 60)] } }
 const REVOKED: Partial<Session> = { state: { is: 'revoked', at: NOW, reason: 'revoked' } }
 const FROZEN: Partial<Session> = { frozen: { since: NOW, note: '', until: null } }
@@ -197,13 +197,13 @@ describe('which grant', () => {
     const rule: Partial<Rule> = { scope: 'db:write', atEnd: duration(30_000) }
     const holding: Grant = { is: 'elevation', elevation: elevation('e1'), schedules: [] }
     const ended = (reason: EndReason) => elevation('e1', { state: { is: 'ended', at: NOW, reason } })
-    const verdict = (reason: EndReason, progress: Omit<Progress, 'openedAt'> = { whole: true, finishUntil: null }, more: Partial<World> = {}) =>
+    const verdict = (reason: EndReason, progress: Omit<Progress, 'openedAt'> = { whole: true, finishUntil: null, scopes: null }, more: Partial<World> = {}) =>
       reassess(holding, caseOf({ rule, session: { elevations: [ended(reason)] }, held: 'e1', ...more }), { ...progress, openedAt: NOW })
     for (const reason of ['time_up', 'window_closed', 'limit_reached'] as const) expect(verdict(reason)).toEqual({ kind: 'finish', reason, until: at(30) })
     for (const reason of ['revoked', 'released', 'approval_withdrawn', 'ticket_closed', 'purpose_over', 'recording_failed'] as const) expect(verdict(reason)).toEqual({ kind: 'terminate', reason })
-    expect(verdict('time_up', { whole: false, finishUntil: null })).toEqual({ kind: 'terminate', reason: 'time_up' })
-    expect(verdict('time_up', { whole: true, finishUntil: at(10) }, { now: at(5) })).toEqual({ kind: 'finish', reason: 'time_up', until: at(10) })
-    expect(verdict('time_up', { whole: true, finishUntil: at(10) }, { now: at(10) })).toEqual({ kind: 'terminate', reason: 'time_up' })
+    expect(verdict('time_up', { whole: false, finishUntil: null, scopes: null })).toEqual({ kind: 'terminate', reason: 'time_up' })
+    expect(verdict('time_up', { whole: true, finishUntil: at(10), scopes: null }, { now: at(5) })).toEqual({ kind: 'finish', reason: 'time_up', until: at(10) })
+    expect(verdict('time_up', { whole: true, finishUntil: at(10), scopes: null }, { now: at(10) })).toEqual({ kind: 'terminate', reason: 'time_up' })
     expect(verdict('time_up', undefined, { rule: { scope: 'db:write' } })).toEqual({ kind: 'terminate', reason: 'time_up' })
     expect(verdict('time_up', undefined, { session: { elevations: [ended('time_up')], endsAt: at(7) } })).toEqual({ kind: 'finish', reason: 'time_up', until: at(7) })
     expect(verdict('time_up', undefined, { locks: [lock('subject', 'agent')] })).toMatchObject({ kind: 'terminate' })
@@ -214,7 +214,7 @@ describe('which grant', () => {
     const rule: Partial<Rule> = { scope: 'db:write', atEnd: duration(30_000) }
     const over = elevation('e1', { state: { is: 'ended', at: NOW, reason: 'time_up' } })
     const verdict = (more: Partial<World> = {}, lasted: Partial<Elevation> = {}) =>
-      reassess({ is: 'elevation', elevation: { ...over, ...lasted }, schedules: [] }, caseOf({ rule, session: { elevations: [over] }, held: 'e1', now: at(5), ...more }), { whole: true, finishUntil: null, openedAt: NOW })
+      reassess({ is: 'elevation', elevation: { ...over, ...lasted }, schedules: [] }, caseOf({ rule, session: { elevations: [over] }, held: 'e1', now: at(5), ...more }), { whole: true, finishUntil: null, openedAt: NOW, scopes: null })
     const narrowed = { kind: 'terminate', reason: 'narrowed' }
     expect(verdict()).toEqual({ kind: 'finish', reason: 'time_up', until: at(30) })
     for (const selector of [['elevation', 'e1'], ['profile', 'fix']] as const) for (const effect of ['deny', 'freeze', 'baseline'] as const) expect(verdict({ locks: [lock(selector[0], selector[1], effect)] })).toEqual({ kind: 'terminate', reason: 'locked' })
@@ -238,6 +238,16 @@ describe('which grant', () => {
     expect(reassess(held, caseOf({ session: { elevations: [over] }, held: 'e1' }))).toEqual({ kind: 'terminate', reason: 'released' })
     expect(reassess({ is: 'baseline' }, caseOf({}))).toEqual({ kind: 'terminate', reason: 'elevation_required' })
     expect(reassess(held, caseOf({ session: { ...FROZEN, elevations: [active('e1', 60)] }, held: 'e1' }))).toEqual({ kind: 'freeze', reason: 'frozen' })
+  })
+
+  test('[CRD12] what its upstream was shown for a grant goes over to no other, be it the baseline', () => {
+    const over = elevation('e1', { state: { is: 'ended', at: NOW, reason: 'released' } })
+    const held: Grant = { is: 'elevation', elevation: active('e1', 60), schedules: [] }
+    const route = { brokered: true }
+    expect(reassess(held, caseOf({ route, session: { elevations: [active('e1', 60)] }, held: 'e1' }))).toMatchObject({ kind: 'continue' })
+    expect(reassess(held, caseOf({ route, session: { elevations: [over, active('e2', 90)] }, held: 'e1' }))).toMatchObject({ kind: 'terminate' })
+    expect(reassess(held, caseOf({ route, session: { elevations: [over] }, baseline: ['db:write'], held: 'e1' }))).toMatchObject({ kind: 'terminate' })
+    expect(reassess({ is: 'baseline' }, caseOf({ route, session: { elevations: [active('e1', 60)] } }))).toEqual({ kind: 'terminate', reason: 'elevation_required' })
   })
 
   test('[DEC4] the condition decides between candidates, and the first that holds is the grant', () => {

@@ -48,7 +48,7 @@ function caseOf(world: World): Case {
     elevations: world.elevations.map(({ id, ticket, over, spent, key }) => elevation(id, { purposes: ticket ? { ticket: 'T-1' } : {}, spent, keyThumbprint: key ? 'k' : null, ...(over ? { state: { is: 'ended', at: NOW, reason: 'released' } } : {}) })),
   }
   const evaluation: Evaluation = {
-    evidence: { provider: 'login', fingerprint: 'f', credential: 'cred_1', issuer: 'https://idp.test', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: null, device: null, claimed: {} }, action: { method: 'POST', upgrade: null },
+    evidence: { provider: 'login', fingerprint: 'f', credential: 'cred_1', issuer: 'https://idp.test', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: null, device: null, claimed: {} }, action: { method: 'POST', upgrade: null, call: null },
     resource: { host: 'api.test', path: '/db', segments: ['db'], query: '' }, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, ...PLAIN_CONTEXT, purposes: world.ticket ? { ticket: 'T-1' } : {}, headers: [] },
   }
   const locks = lockIndex(world.lock === null ? [] : [{ record: 'lock', id: 'lck_1' as LockId, selector: world.locked, version: 1, state: 'set', effect: world.lock, reason: 'locked', note: '', by: 'operator', since: NOW, until: at(90) }]) // a test word

@@ -29,7 +29,7 @@ function caseOf({ decision = DECISION, session, claims = {}, scope = 'base:read'
   const policy = { ...policyOf(profile('fix', ['db:write'])), routes: [route], table: routeTable([route]), risk: { ...NO_RISK, stepUp: { ...NO_RISK.stepUp, for: duration(60_000) } } }
   const evidence = { provider: 'login', fingerprint: 'f', credential, issuer: 'https://idp.test', keyId: null, issuedAt: NOW, expiresAt: at(3_600), keyThumbprint: null, device: null, claimed: {} }
   const evaluation: Case['evaluation'] = {
-    evidence, action: { method, upgrade: upgrade ?? null }, resource: { host, path, segments: path.slice(1).split('/'), query },
+    evidence, action: { method, upgrade: upgrade ?? null, call: null }, resource: { host, path, segments: path.slice(1).split('/'), query },
     context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [], ...context },
   }
   const standing = effective({ ...SESSION, ...session }, ['base:read'], { find: () => null }, NO_LOCKS, policy, NOW, undefined, {})

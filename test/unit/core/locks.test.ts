@@ -2,9 +2,10 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { cutOffFor, cutOffOf, type Lock, LOCK_EFFECTS, type LockEffect, type LockId, type Selector, selectorName, stronger } from '../../../src/core/anchor.ts'
+import type { Call } from '../../../src/core/call.ts'
 import type { ElevationId } from '../../../src/core/elevation.ts'
 import type { Evidence } from '../../../src/core/evidence.ts'
-import { cutOffsAmong, keptToBaseline, type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, moveCutOff, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
+import { cutOffsAmong, keptToBaseline, type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, moveCutOff, NO_CALL, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
 import type { Session, SessionId, SessionKey } from '../../../src/core/session.ts'
 import { FOREVER, type Instant, instant } from '../../../src/core/time.ts'
 import { NOW, SESSION } from './world.ts'
@@ -22,7 +23,7 @@ const DELEGATED: Session = {
 
 const onSession = (index: LockIndex, now: Instant = NOW): string | null => locksOnSession(index, SESSION, now)?.lock.effect ?? null
 const onRequest = (index: LockIndex, evidence: Evidence | null = EVIDENCE, workload: string | null = null, certified: string | null = null): string | null =>
-  locksOnRequest(index, 'api', { evidence, context: { workload, certified } }, evidence === null ? null : SESSION.principal, NOW)?.effect ?? null
+  locksOnRequest(index, 'api', { evidence, action: NO_CALL, context: { workload, certified } }, evidence === null ? null : SESSION.principal, NOW)?.effect ?? null
 
 describe('on a session', () => {
   test.each<readonly [Selector['kind'], string]>([
@@ -96,11 +97,11 @@ describe('on a request', () => {
     })
 
     test('[ENF8] of a caller of whom nothing else is known every cut-off may be meant', () => {
-      expect(locksOnRequest(cutOff(0, 'someone else'), 'api', { evidence: EVIDENCE, context: { workload: null, certified: null } }, null, NOW)?.effect).toBe('deny')
+      expect(locksOnRequest(cutOff(0, 'someone else'), 'api', { evidence: EVIDENCE, action: NO_CALL, context: { workload: null, certified: null } }, null, NOW)?.effect).toBe('deny')
     })
 
     test('[ENF8] keeps to the baseline like any other lock, and only who is meant', () => {
-      const kept = (index: LockIndex): boolean => keptToBaseline(index, 'api', { evidence: EVIDENCE, context: { workload: null, certified: null } }, SESSION.principal, NOW)
+      const kept = (index: LockIndex): boolean => keptToBaseline(index, 'api', { evidence: EVIDENCE, action: NO_CALL, context: { workload: null, certified: null } }, SESSION.principal, NOW)
       expect(['agent', 'someone else', null].map(subject => kept(cutOff(0, subject, 'baseline')))).toEqual([true, false, true])
       expect(kept(cutOff(0, 'agent', 'freeze'))).toBe(false)
     })
@@ -115,7 +116,7 @@ describe('on a request', () => {
         const locks = specs.map(({ ms, subject, effect, until }) => lock('issuedBefore', cutOffFor({ before: instant(NOW + ms), subject }).value, effect, until))
         const gone = new Set(lifted)
         const standing = specs.filter(({ ms, subject, until }, i) => !gone.has(i) && (!isKnown || MEANT.includes(subject)) && (issued === null || issued <= ms) && (until === null || until > 0))
-        const shown = { evidence: { ...EVIDENCE, issuedAt: issued === null ? null : instant(NOW + issued) }, context: { workload: null, certified: null } }
+        const shown = { evidence: { ...EVIDENCE, issuedAt: issued === null ? null : instant(NOW + issued) }, action: NO_CALL, context: { workload: null, certified: null } }
         const whose = isKnown ? SESSION.principal : null
         const [read, moved] = [lockIndex(locks.filter((_, i) => !gone.has(i))), cutOffsAmong(locks.slice(0, 10))]
         for (const each of locks.slice(10)) moveCutOff(moved, each)
@@ -131,7 +132,7 @@ describe('on a request', () => {
 
     test('[ENF8] an older one that stands longer counts when a newer one has run out, whatever the newer one would have met besides', () => {
       const [newer, older] = [lock('issuedBefore', `${NOW + 5} agent`, 'deny', 10), lock('issuedBefore', `${NOW} agent`, 'deny', 20)]
-      const metAt = (ms: number, issuedAt: Instant): boolean => locksOnRequest(lockIndex([older, newer]), 'api', { evidence: { ...EVIDENCE, issuedAt }, context: { workload: null, certified: null } }, SESSION.principal, instant(NOW + ms)) !== null
+      const metAt = (ms: number, issuedAt: Instant): boolean => locksOnRequest(lockIndex([older, newer]), 'api', { evidence: { ...EVIDENCE, issuedAt }, action: NO_CALL, context: { workload: null, certified: null } }, SESSION.principal, instant(NOW + ms)) !== null
       expect([9, 10, 19, 20].map(ms => metAt(ms, NOW))).toEqual([true, true, true, false])
       expect([9, 10, 19, 20].map(ms => metAt(ms, instant(NOW + 3)))).toEqual([true, false, false, false])
     })
@@ -172,7 +173,7 @@ describe('on a request', () => {
     expect(onRequest(lockIndex([lock('all', '')]), null)).toBe('deny')
     expect(onRequest(lockIndex([lock('all', '')]))).toBeNull()
     expect(onSession(lockIndex([lock('all', '')]))).toBe('deny')
-    expect(locksOnRequest(lockIndex([lock('all', '')]), 'api', { evidence: EVIDENCE, context: { workload: null, certified: null } }, null, NOW)?.effect, 'with a credential, and no session for it').toBe('deny')
+    expect(locksOnRequest(lockIndex([lock('all', '')]), 'api', { evidence: EVIDENCE, action: NO_CALL, context: { workload: null, certified: null } }, null, NOW)?.effect, 'with a credential, and no session for it').toBe('deny')
   })
 })
 
@@ -232,5 +233,21 @@ describe('of several', () => {
   test('[ENF8] selectors of different kinds never share a name', () => {
     expect(selectorName({ kind: 'subject', value: 'a' })).not.toBe(selectorName({ kind: 'tenant', value: 'a' }))
     expect(selectorName({ kind: 'all', value: '' })).toBe('all:')
+  })
+})
+
+describe('on tools', () => {
+  const effectOn = (call: Call | null, ...locks: readonly Lock[]): string | null => locksOnRequest(lockIndex(locks), 'runbooks', { evidence: EVIDENCE, action: { call }, context: { workload: null, certified: null } }, SESSION.principal, NOW)?.effect ?? null
+  const call = (name: string, kind: Call['kind'] = 'tool', method = 'tools/call'): Call => ({ kind, method, name, args: null, digest: null })
+
+  test.each<readonly [string, string, Call | null, string | null]>([
+    ['tool', 'runbooks/write', call('write'), 'deny'], ['definition', 'runbooks/write', call('write'), 'deny'], ['tool', 'runbooks/write', call('write', 'tool', 'tasks/get'), 'deny'],
+    ['tool', 'runbooks/write', call('Write'), null], ['tool', 'runbooks/write', call('write2'), null], ['tool', 'other/write', call('write'), null], ['tool', 'runbooks/write', call('write', 'prompt', 'prompts/get'), null], ['tool', 'runbooks/', call(''), 'deny'],
+    ['tool', 'runbooks/write', call('', 'protocol', 'tools/list'), null], ['tool', 'runbooks/write', null, null], ['route', 'runbooks', call('write'), 'deny'],
+  ])('[MCP14, ENF8] %s %j on %j: %s', (kind, value, asked, effect) => expect(effectOn(asked, lock(kind as Selector['kind'], value))).toBe(effect)) // kinds as written above
+
+  test('[MCP14, ENF8] an operator’s word and the gateway’s own stand beside each other', () => {
+    const both = [lock('tool', 'runbooks/write', 'deny'), lock('definition', 'runbooks/write', 'freeze')]
+    expect([effectOn(call('write'), ...both), effectOn(call('write'), ...both.slice(1))]).toEqual(['deny', 'freeze'])
   })
 })

@@ -74,10 +74,10 @@ const stepUpId = (n: number): StepUpId => `stp_${n}` as StepUpId
 const whichStepUp = fc.integer({ min: 0, max: 2 }).map(stepUpId)
 const means = fc.constantFrom(...MEANS)
 const exchange = fc.constantFrom('exc_1', 'exc_2', 'exc_3')
-const request = { method: 'POST', host: 'api.test', path: '/pay', query: '' }
+const request = { method: 'POST', host: 'api.test', path: '/pay', query: '', call: null }
 /** Alike ones are asked for again, under other ids and behind their end. */
 const stepUp = fc.record({
-  id: whichStepUp, covers: fc.constantFrom({ rule: null, request: null }, { rule: 'api#1', request: null }, { rule: 'api#1', request }, { rule: 'api#1', request: { ...request, query: 'a=1' } }),
+  id: whichStepUp, covers: fc.constantFrom({ rule: null, request: null }, { rule: 'api#1', request: null }, { rule: 'api#1', request }, { rule: 'api#1', request: { ...request, query: 'a=1' } }, { rule: 'api#1', request: { ...request, call: 'tools/call pay abc' } }),
   by: fc.subarray([...MEANS], { minLength: 1 }), all: fc.boolean(), onTimeout: fc.constantFrom('refuse', 'refuse', 'refuse', 'terminate'), onDeny: fc.constantFrom('refuse', 'refuse', 'refuse', 'terminate'), uses: fc.constantFrom(null, 1, 2), barred: fc.subarray(APPROVERS, { maxLength: 1 }),
 })
 const taint = fc.record({ name: fc.constantFrom('pii', 'secrets', 'untrusted'), rule: fc.constantFrom('api#1', 'api#2'), exchange })

@@ -79,7 +79,7 @@ function caseOf(session: Session, seconds: number, rule: Partial<Rule> = {}, mod
   const route = ROUTE(rule, mode)
   const policy = { ...policyOf(), routes: [route], table: routeTable([route]), risk: NO_RISK }
   const evaluation: Case['evaluation'] = {
-    evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' },
+    evidence: null, action: { method: 'GET', upgrade: null, call: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' },
     context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] },
   }
   return {

@@ -7,7 +7,7 @@ import { firstRule, type HostPattern, isAmbiguous, placeOf, type Route, routeOf,
 import { duration } from '../../../src/core/time.ts'
 import { PLAIN_ROUTE, PLAIN_RULE } from '../../support/plain.ts'
 
-const GET: Evaluation['action'] = { method: 'GET', upgrade: null }
+const GET: Evaluation['action'] = { method: 'GET', upgrade: null, call: null }
 const target = (host: string, path: string): Target => ({ host, path, segments: path.slice(1).split('/'), query: '' })
 
 const rule = (changes: Partial<Rule> & { readonly path?: string | null } = {}): Rule => {
@@ -92,7 +92,7 @@ describe('the route', () => {
 
 describe('the rule', () => {
   const anyRule = fc.record({ effect: fc.constantFrom('allow' as const, 'deny' as const), methods: fc.constantFrom<readonly string[] | null>(null, ['GET'], ['POST', 'PUT'], ['HEAD']), path: fc.option(anySource, { nil: null }), upgrade: fc.constantFrom(null, null, 'websocket') })
-  const anyAction = fc.record({ method: fc.constantFrom('GET', 'HEAD', 'POST', 'DELETE', 'get'), upgrade: fc.constantFrom(null, null, 'websocket', 'h2c', '') })
+  const anyAction = fc.record({ call: fc.constant(null), method: fc.constantFrom('GET', 'HEAD', 'POST', 'DELETE', 'get'), upgrade: fc.constantFrom(null, null, 'websocket', 'h2c', '') })
 
   test('[DEC2] is the first whose selector matches: methods, paths and upgrade', () => {
     let found = 0
@@ -110,7 +110,7 @@ describe('the rule', () => {
   })
 
   test('[DEC2] an upgrade is never covered by a rule that does not name it, but denied by one that names nothing', () => {
-    const upgrade = { method: 'GET', upgrade: 'websocket' }
+    const upgrade = { method: 'GET', upgrade: 'websocket', call: null }
     const on = (...rules: readonly Rule[]): string | null => firstRule(route('n', 'api.test', '/**', rules), upgrade, ['a'])?.name ?? null
     expect(on(rule({ name: 'plain' }))).toBeNull()
     expect(on(rule({ name: 'ws', upgrade: 'websocket' }))).toBe('ws')
@@ -188,7 +188,7 @@ test.each(['/adm%C4%B1n/x', '/%EF%BD%81dmin/x', '/%EF%BC%A1dmin/x', '/Adm%C4%B1n
   const routes = [route('n', 'api.test', '/**', [rule({ name: 'admin', effect: 'deny', path: '/admin/**' }), rule({ name: 'rest' })])]
   const table = routeTable(routes)
   const asked = target('api.test', path)
-  const action = { method: 'GET', upgrade: null }
+  const action = { method: 'GET', upgrade: null, call: null }
   const place = placeOf(routes[0] as Route, action, asked)
   expect([place.rule?.name, isAmbiguous(table, place, action, asked)]).toEqual(['rest', true])
   expect(isAmbiguous(table, place, action, target('api.test', '/caf%C3%A9/x'))).toBe(false)

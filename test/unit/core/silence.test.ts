@@ -21,7 +21,7 @@ const view = (...anchors: readonly Anchor[]) => ({ find: ({ kind, name }: { read
 
 const SESSION_1: Session = { ...SESSION, elevations: [elevation('elv_1', { state: { is: 'active', since: NOW, until: at(600) } })] }
 const under = (streams: readonly StreamRules[]): Policy => ({ ...policyOf(profile('fix', ['db:write'])), streams })
-const CASE = { now: at(1), vouchedUntil: FOREVER, policy: under([]), place: { rule: null }, evaluation: { evidence: null }, external: null } as unknown as Case // `deadline` reads nothing else of it
+const CASE = { now: at(1), vouchedUntil: FOREVER, policy: under([]), place: { rule: null }, evaluation: { evidence: null, action: { call: null } }, external: null } as unknown as Case // `deadline` reads nothing else of it
 const standing = (streams: readonly StreamRules[], seconds: number, ...anchors: readonly Anchor[]) => effective(SESSION_1, ['base:read'], view(...anchors), NO_LOCKS, under(streams), at(seconds))
 
 describe('silence', () => {

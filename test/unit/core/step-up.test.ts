@@ -22,7 +22,7 @@ import { at, NOW, policyOf, SESSION } from './world.ts'
 const RULES: StepUpRules = NO_RISK.stepUp
 const id = (name: string): StepUpId => `stp_${name}` as StepUpId // a word of the test
 const asked = (name: string, changes: Partial<StepUp> = {}): StepUp => ({
-  id: id(name), covers: { rule: 'api#1', request: { method: 'GET', host: 'a', path: '/secrets/1', query: null } }, by: ['approval'], all: false, acr: [], role: 'approver', askedAt: NOW, expiresAt: at(120),
+  id: id(name), covers: { rule: 'api#1', request: { method: 'GET', host: 'a', path: '/secrets/1', query: null, call: null } }, by: ['approval'], all: false, acr: [], role: 'approver', askedAt: NOW, expiresAt: at(120),
   onTimeout: 'refuse', onDeny: 'terminate', uses: 1, for: null, because: 'medium', barred: ['https://idp.test|owner'], notify: [], given: [], used: [], state: { is: 'pending' }, ...changes,
 })
 const LEVEL: LevelMark = { name: 'medium', at: 40, score: 44, since: NOW, who: '', why: { contributions: [], tenants: [], request: null } }
@@ -34,7 +34,7 @@ function caseOf({ stepUp = null, level = true, stepUps = [], method = 'GET', pat
   const route: Route = { name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: ['login'], mode, staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: false, params: false }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE, rules: [rule] }
   const policy: Policy = { ...policyOf(), routes: [route], table: routeTable([route]), risk: { ...NO_RISK, levels: [{ name: 'medium', at: 40, acts: { ...NO_ACTS, stepUp: true } }] } }
   const evaluation: Case['evaluation'] = {
-    evidence: null, action: { method, upgrade }, resource: { host: 'a', path, segments: path.slice(1).split('/'), query: '' },
+    evidence: null, action: { method, upgrade, call: null }, resource: { host: 'a', path, segments: path.slice(1).split('/'), query: '' },
     context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] },
   }
   const standing = effective({ ...SESSION, stepUps }, ['base:read'], { find: () => null }, NO_LOCKS, policy, at(seconds), undefined, {}, { ...NO_STANDING, level: level ? LEVEL : null })
@@ -133,7 +133,7 @@ describe('what covers it', () => {
 
   test('[STU5] what was opened behind an answer that is over, or needs more than that was, is asked about like any other', () => {
     const verdict = (state: StepUp['state'], openedAt: Instant, terms: Partial<StepUpRules> = { uses: null }) =>
-      reassess({ is: 'baseline' }, caseOf({ stepUp: asks(terms), stepUps: [asked('1', { uses: null, state, given: [{ means: 'approval', by: 'x', at: NOW, proof: 'p' }] })], seconds: 60 }), { whole: false, finishUntil: null, openedAt }).kind
+      reassess({ is: 'baseline' }, caseOf({ stepUp: asks(terms), stepUps: [asked('1', { uses: null, state, given: [{ means: 'approval', by: 'x', at: NOW, proof: 'p' }] })], seconds: 60 }), { whole: false, finishUntil: null, openedAt, scopes: null }).kind
     for (const state of [{ is: 'denied', at: at(5), by: 'x' }, { is: 'expired', at: at(5) }, { is: 'satisfied', at: NOW, until: at(5) }] as const) {
       expect([verdict(state, at(5)), verdict(state, at(6))]).toEqual(['terminate', 'freeze'])
     }
