@@ -1,5 +1,5 @@
 // Asks each address of an upstream whether it is well, over the connections that requests use. SPEC: WIRE20
-import type { HealthCheck } from '../config/settings.ts'
+import type { HealthCheck } from '../config/compile/upstreams.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { AnswerHead, Sending, UpstreamFault, UpstreamHandler, UpstreamRequest } from './handler.ts'
 

@@ -4,13 +4,16 @@ import { X509Certificate } from 'node:crypto'
 import type { Retriable, UpstreamSettings } from '../config/settings.ts'
 import { duration } from '../core/time.ts'
 import { readSecretFile, SecretFileError } from '../runtime/secret-file.ts'
+import { WatchedSecret } from '../runtime/watched-secret.ts'
 import { nextOf } from './balance.ts'
 import { Dialer } from './dial.ts'
 import { Endpoint, type EndpointOwner, type TunnelPlace, type Turn } from './endpoint.ts'
+import { readContextKey } from './context-key.ts'
 import type { Sending, UpstreamFault, UpstreamHandler } from './handler.ts'
 import type { Ended } from './own-address.ts'
 import { HealthChecks } from './health.ts'
 import { Resolver } from './resolver.ts'
+import { type SigningKey, signingKeyOf } from './signing-key.ts'
 
 const CONNECT_TIMEOUT_MAX = 10_000
 /** How long ends that nobody waits for may hold the event loop in one turn, in milliseconds. */
@@ -24,9 +27,11 @@ export interface UpstreamWitness {
   isOwn(ended: Ended): boolean
   ejected(upstream: string): void
   retried(upstream: string, on: Retriable): void
+  /** The file of its credential could not be read again, and the value before counts; `first`: it could the time before. */
+  unread(upstream: string, error: Error, first: boolean): void
 }
 
-type Secrets = { readonly ca: string | null; readonly cert: string | null; readonly key: string | null; readonly injected: string | null }
+type Secrets = { readonly ca: string | null; readonly cert: string | null; readonly key: string | null; readonly injected: string | null; readonly signing: SigningKey | null }
 
 function isCertificate(pem: string): boolean {
   try {
@@ -43,7 +48,7 @@ async function readCertificates(file: string): Promise<string> {
 }
 
 /** The files an upstream names, read and tried. @throws Error naming the file, or the upstream whose certificate and key do not belong together */
-export async function readSecrets({ name, tls, inject }: UpstreamSettings): Promise<Secrets> {
+export async function readSecrets({ name, tls, inject, signature }: UpstreamSettings): Promise<Secrets> {
   const { caFile = null, certFile = null, keyFile = null } = tls ?? {}
   const ca = caFile === null ? null : await readCertificates(caFile)
   const cert = certFile === null ? null : await readCertificates(certFile)
@@ -53,16 +58,19 @@ export async function readSecrets({ name, tls, inject }: UpstreamSettings): Prom
   } catch {
     throw new Error(`upstream ${name}: ${String(keyFile)} is not the private key of ${String(certFile)}`)
   }
-  return { ca, cert, key, injected: inject === null ? null : await readSecretFile(inject.valueFile) }
+  return { ca, cert, key, injected: inject === null ? null : await readSecretFile(inject.valueFile), signing: signature?.key.is === 'file' ? signingKeyOf(await readContextKey(signature.key.file), signature.key.keyId) : null }
 }
 
 export class Upstream implements EndpointOwner {
   readonly name: string
   readonly settings: UpstreamSettings
-  readonly inject: { readonly header: string; readonly value: string } | null
+  /** Signs what goes to it; null where nothing does, or the key of Narrowgate-Context. */
+  readonly signingKey: SigningKey | null
   readonly #witness: UpstreamWitness
   readonly #resolvers: readonly Resolver[]
   readonly #checks: HealthChecks | null
+  readonly #secret: WatchedSecret | null
+  #inject: { readonly header: string; readonly value: string } | null = null
   #endpoints: readonly Endpoint[] = NONE
   /** No addresses of it any more, but still with connections. */
   #former: readonly Endpoint[] = NONE
@@ -75,10 +83,11 @@ export class Upstream implements EndpointOwner {
   #closed = false
 
   /** @internal use `open` */
-  constructor(settings: UpstreamSettings, { ca, cert, key, injected }: Secrets, witness: UpstreamWitness) {
+  constructor(settings: UpstreamSettings, { ca, cert, key, injected, signing }: Secrets, witness: UpstreamWitness) {
     this.name = settings.name
     this.settings = settings
-    this.inject = settings.inject === null || injected === null ? null : { header: settings.inject.header, value: injected }
+    this.signingKey = signing
+    this.#secret = this.#watch(settings.inject, injected)
     this.#witness = witness
     const timeout = duration(Math.min(settings.timeout, CONNECT_TIMEOUT_MAX))
     const alpn = settings.protocol === 'http2' ? ['h2'] : ['http/1.1']
@@ -93,6 +102,16 @@ export class Upstream implements EndpointOwner {
   /** @throws Error naming the file that cannot be read, holds no certificate where one is wanted, or does not fit the other */
   static async open(settings: UpstreamSettings, witness: UpstreamWitness): Promise<Upstream> {
     return new Upstream(settings, await readSecrets(settings), witness)
+  }
+
+  /** The static credential, as its file has it. */
+  get inject(): { readonly header: string; readonly value: string } | null { return this.#inject }
+
+  #watch(inject: UpstreamSettings['inject'], value: string | null): WatchedSecret | null {
+    if (inject === null || value === null) return null
+    const { header, valueFile } = inject
+    this.#inject = { header, value }
+    return new WatchedSecret(valueFile, value, { changed: now => { this.#inject = { header, value: now } }, unread: (error, first) => this.#witness.unread(this.name, error, first) })
   }
 
   /** Connections that carry something now, or are being made. */
@@ -214,6 +233,7 @@ export class Upstream implements EndpointOwner {
   /** Lets running exchanges finish; nothing new is taken. */
   close(): void {
     this.#closed = true
+    this.#secret?.close()
     this.#checks?.stop()
     for (const resolver of this.#resolvers) resolver.stop()
     for (const endpoint of this.#endpoints) endpoint.retire()

@@ -1,6 +1,6 @@
 // How an address is doing, from what requests met there and from what it was asked: out after so many faults in a row or failed probes, in again
 // after its time or enough good ones. Pure; time is an input. SPEC: WIRE20
-import type { Ejection, HealthCheck } from '../config/settings.ts'
+import type { Ejection, HealthCheck } from '../config/compile/upstreams.ts'
 
 export class Wellness {
   readonly #ejection: Ejection | null
