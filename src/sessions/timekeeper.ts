@@ -135,8 +135,15 @@ export class Timekeeper {
       return
     }
     await this.#mirror.touched([live])
+    const { version } = live.record
     await this.#ledger.settle(live.record)
-    this.watch(live)
+    if (live.record.version === version || !this.#isPastDue(live)) return this.watch(live)
+    return this.#look(live, this.#clock.now()) // while one end was written the instant of another passed: nothing else would ever look
+  }
+
+  #isPastDue(live: LiveSession): boolean {
+    const now = this.#clock.now()
+    return live.record.state.is === 'live' && this.#mirror.effective(live, now).until <= now
   }
 
   /** Last-seen instants that moved since they were last written, in one write; and what the store may forget. */

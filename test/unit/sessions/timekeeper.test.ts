@@ -1,6 +1,6 @@
 // Ends by time: when a session counts as idle, what is kept of one that made way in memory, and what a session without news is looked at for.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { instant } from '../../../src/core/time.ts'
+import { duration, instant } from '../../../src/core/time.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
 import { NO_TALLY } from '../../../src/sessions/change.ts'
 import { asks, evidence, POLICY, World } from './world.ts'
@@ -133,6 +133,20 @@ describe('a session that made way in memory', () => {
 
 describe('a look', () => {
   beforeEach(async () => { world = await World.start() })
+
+  test('[ENF4] comes again where another end is due by the time one is written', async () => {
+    const live = await world.opened()
+    const ends = (id: string, after: number): ReturnType<typeof asks> => asks(id, undefined, { ties: [], for: duration(after), max: duration(after) })
+    await world.tell('a', ends('e1', 60_000))
+    await world.tell('a', ends('e2', 60_002))
+    const states = (): readonly string[] => live.record.elevations.map(({ state }) => state.is)
+    expect(states()).toEqual(['active', 'active'])
+    let written = 0
+    world.valve.onCommit = () => { if (written++ === 0) world.clock.pass(10) } // and the store takes its time
+    await pass(60_001, moves(live), 60_001)
+    await pass(100, moves(live), 10)
+    expect([written > 0, states()]).toEqual([true, ['ended', 'ended']])
+  })
 
   test('[ENF4, SES6] comes at the end of a credential that was seen and is not on record', async () => {
     const live = await world.opened('a', { issuedAt: world.clock.now(), expiresAt: instant(world.clock.now() + 300_000) })
