@@ -15,7 +15,7 @@ const QUEUE = '/queue/live'
 const SECRET = '/secrets/db'
 const ASKED = '401 step_up_required'
 const REVOKED = '401 credential_revoked'
-/** The arguments of its tools are for when they are called by MCP. */
+/** The arguments of its tools are looked at where they are called by MCP. */
 const OF_MCP = ''
 const ON_CALL = 'https://login.example|ann'
 
