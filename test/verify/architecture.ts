@@ -52,7 +52,7 @@ const admitIsOneTurn: Rule = ({ path, bare }) => when(path === 'enforcement/admi
 
 const exits: readonly Rule[] = [
   only(['enforcement/admit.ts'], /\.dispatch\s*\(/, 'only enforcement/admit.ts lets a relay go'),
-  only(['upstream/', 'proxy/http/relay.ts'], /\bupstream\.send\s*\(/, 'only a relay that was let go sends to an upstream'),
+  only(['upstream/', 'proxy/http/relay.ts', 'proxy/mcp/relay/relay.ts', 'proxy/mcp/relay/errand.ts'], /\bupstream\.send\s*\(/, 'only a relay that was let go sends to an upstream, or takes back what it sent'),
   only(['upstream/', 'proxy/websocket/relay.ts', 'proxy/forwarder.ts'], /\bupstream\.place\s*\(/, 'only a relay that was let go takes a place at an upstream'),
   only(['sessions/ledger.ts'], /(?<!\bthis)\.commit(?:Restrictive)?\s*\(/, 'only sessions/ledger.ts commits to the store'),
   only(['runtime/http-client', 'cli/'], /(?<![\w.$#])fetch\s*\(/, 'outside calls go through runtime/http-client'),

@@ -6,7 +6,7 @@ const BELOW_CONFIG = ['core', 'runtime', 'conditions', 'calendar']
 const TO_LAYER_1 = [...BELOW_CONFIG, 'config', 'http1']
 const TO_LAYER_2 = [...TO_LAYER_1, 'identity', 'sessions', 'audit', 'upstream']
 const TO_LAYER_3 = [...TO_LAYER_2, 'signals', 'approvals', 'notify', 'enforcement']
-const ALL = [...TO_LAYER_3, 'proxy', 'admin', 'decisions', 'console', 'workers', 'cli', 'version.ts', 'external.ts', 'front.ts', 'following.ts', 'outside.ts', 'stepping-up.ts', 'telling.ts', 'trust.ts', 'waiting.ts', 'running-gateway.ts', 'gateway.ts', 'main.ts']
+const ALL = [...TO_LAYER_3, 'proxy', 'admin', 'decisions', 'console', 'workers', 'cli', 'version.ts', 'brokered.ts', 'external.ts', 'front.ts', 'following.ts', 'outside.ts', 'stepping-up.ts', 'telling.ts', 'trust.ts', 'waiting.ts', 'running-gateway.ts', 'gateway.ts', 'main.ts']
 
 export const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['core', []],
@@ -20,7 +20,7 @@ export const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ...['signals', 'approvals', 'notify', 'enforcement'].map(room => [room, TO_LAYER_2] as const),
   ...['proxy', 'admin', 'decisions', 'console'].map(room => [room, TO_LAYER_3] as const),
   ['workers', TO_LAYER_1],
-  ...['cli', 'external.ts', 'front.ts', 'following.ts', 'outside.ts', 'stepping-up.ts', 'telling.ts', 'trust.ts', 'waiting.ts', 'running-gateway.ts', 'gateway.ts', 'main.ts'].map(room => [room, ALL] as const),
+  ...['cli', 'brokered.ts', 'external.ts', 'front.ts', 'following.ts', 'outside.ts', 'stepping-up.ts', 'telling.ts', 'trust.ts', 'waiting.ts', 'running-gateway.ts', 'gateway.ts', 'main.ts'].map(room => [room, ALL] as const),
 ])
 
 /** Prefixes of paths under src that may import a package or builtin. `demo` is the demo's own upstream, issuer and client. */

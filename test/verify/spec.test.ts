@@ -4,7 +4,7 @@ import { read, textsUnder } from './files.ts'
 import { claimedBy, expand, idsOf, proofsIn } from './titles.ts'
 
 const RULE = /^- \*\*([A-Z]{3,4}\d+)\*\* — (.+)$/
-const PREFIXES = ['SES', 'ELV', 'SCP', 'BND', 'PUR', 'RSK', 'DEC', 'SIG', 'ENF', 'APR', 'AUD', 'CFG', 'WIRE', 'ADM', 'STO', 'WIN', 'TKT', 'LIM', 'INS', 'REC', 'NOT', 'RPT', 'CND', 'STU', 'RAT', 'EXP', 'OUT', 'SSF', 'LGO', 'TRM', 'PEP', 'PDP', 'FWA']
+const PREFIXES = ['SES', 'ELV', 'SCP', 'BND', 'PUR', 'RSK', 'DEC', 'SIG', 'ENF', 'APR', 'AUD', 'CFG', 'WIRE', 'ADM', 'STO', 'WIN', 'TKT', 'LIM', 'INS', 'REC', 'NOT', 'RPT', 'CND', 'STU', 'RAT', 'EXP', 'OUT', 'SSF', 'LGO', 'TRM', 'PEP', 'PDP', 'FWA', 'CTX', 'CRD', 'MCP']
 const isRule = (id: string): boolean => /^[A-Z]{3,4}\d+$/.test(id)
 
 const lines = read('src/SPEC.md').split('\n')
