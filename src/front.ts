@@ -24,6 +24,7 @@ import type { Heard } from './enforcement/hub.ts'
 import type { Parts } from './running-gateway.ts'
 import type { ProviderTools } from './identity/provider.ts'
 import { type Certificate, readCertificate } from './proxy/certificate.ts'
+import { supposedCall } from './proxy/describe/supposed-call.ts'
 import { describeTarget } from './proxy/describe/target.ts'
 import { Listener } from './proxy/listener.ts'
 import type { Door } from './proxy/room.ts'
@@ -114,7 +115,7 @@ export class Front {
     this.#parts.pipeline.drain()
     for (const listener of this.#listeners.values()) listener.stop()
     const until = performance.now() + drain.timeout
-    while (this.#parts.inflight.size > 0 && performance.now() < until) await pause(DRAIN_LOOK)
+    while (this.#parts.inflight.all().some(({ kind }) => kind !== 'task') && performance.now() < until) await pause(DRAIN_LOOK) // what goes on upstream is not waited for
     for (const exchange of this.#parts.inflight.all()) this.#parts.reassessor.end(exchange, 'drained', 'shutdown', null)
     this.shut()
   }
@@ -175,7 +176,7 @@ export class Front {
   #adminRoom(): AdminRoom {
     const { settings, clock, log, metrics, store, mirror, intake, inflight, trail, noise, hub, sessionTokens, following, outside, trust } = this.#parts
     return {
-      inbox: outside.inbox, naming: outside.naming, risk: trust.risk, describeTarget, intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
+      inbox: outside.inbox, naming: outside.naming, risk: trust.risk, describeTarget, describeCall: supposedCall, intake, mirror, store, inflight, clock, metrics, log, authorizer: this.#doors.authorizer, closing: this.#closing.signal,
       sessionTokens, lookUp: outside.lookUp, unreviewed: following.unreviewed, objection: following.objection, vouchedIssuer: issuer => isVouchedIssuer(settings(), issuer), foldsSubjects: issuer => foldsSubjects(settings(), issuer),
       ready: () => this.#readiness(),
       config: {

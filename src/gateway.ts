@@ -6,6 +6,7 @@ import { HeadKeeper } from './audit/head-keeper.ts'
 import { Noise } from './audit/noise.ts'
 import { gatewayName, openRecording, openTrail } from './audit/open-trail.ts'
 import { plainYaml } from './config/plain-yaml.ts'
+import { Brokered } from './brokered.ts'
 import type { ConfigSource } from './config/source.ts'
 import type { Settings } from './config/settings.ts'
 import { duration } from './core/time.ts'
@@ -57,7 +58,7 @@ import { Progress } from './signals/progress.ts'
 import { heard, hearLedger, hearMirror, observe, record, recordingFailed, witnessOf } from './telling.ts'
 import { Trust } from './trust.ts'
 import { ContextMinter } from './upstream/context.ts'
-import { readContextKey } from './upstream/context-key.ts'
+import { openContextKeys } from './upstream/open-keys.ts'
 import { VERSION } from './version.ts'
 import { reached } from './waiting.ts'
 import type { Seat } from './workers/messages.ts'
@@ -117,31 +118,32 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const keeper: GateKeeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: evidence => identifier.vouchesFor(evidence) }
   const inflight = new Inflight()
   const listening: { front: Front | null } = { front: null }
-  const witness = witnessOf(metrics, () => listening.front?.bound.values() ?? [])
+  const witness = witnessOf(metrics, log, () => listening.front?.bound.values() ?? [])
   const recording = openRecording(settings, gateway, { clock, log, failed: () => recordingFailed({ inflight, reassessor, mirror, intake, metrics, log }) })
-  const recorder = new ExchangeRecorder(trail, recording, metrics, clock, hub)
+  const recorder = new ExchangeRecorder(trail, recording, metrics, clock, hub, exchange => brokered.broker.heldFor(exchange)?.told.id ?? null)
   const steppingUp = new SteppingUp({ keeper, ledger, intake, metrics, log })
   const reassessor = steppingUp.reassessor(inflight, recorder)
-  const contextKey = settings.context.keyFile === null ? await keptOr(store, 'context.key', () => ContextMinter.newKey()) : null
-  const minter = await ContextMinter.open(contextKey ?? (await readContextKey(settings.context.keyFile ?? '')), settings.context.issuer, clock)
+  const contextKeys = await openContextKeys(settings.context, { store, clock, log })
+  const minter = new ContextMinter(contextKeys, settings.context.issuer, clock)
   const budget = new Budget({ store, clock, metrics, ledger, reassessor })
   const http = new HttpClient()
   const external = await ExternalDecisions.open(settings, { keeper, reassessor, intake, http, metrics, log, tell: told => following.tell(told) })
-  const steps = gatherSteps(recorder, minter, budget, steppingUp.uses, external.asking, new Aftereffects({ door: intake, clock, mirror, ledger, lease: settings.store.home.is === 'redis' ? settings.store.lease : duration(0) }), () => room.world.settings.audit.trail.fsync)
+  const brokered = await Brokered.open(settings, { mirror, store, trail, clock, http, metrics, log })
+  const steps = gatherSteps(recorder, minter, budget, steppingUp.uses, external.asking, brokered.broker, new Aftereffects({ door: intake, clock, mirror, ledger, lease: settings.store.home.is === 'redis' ? settings.store.lease : duration(0) }), () => room.world.settings.audit.trail.fsync)
   const admission = new Admission(keeper, inflight, recorder, reassessor, steps, metrics, () => room.world.settings.limits.exchanges)
   const following = await Following.open(settings, { settings: () => room.world.settings, authorizer: () => doors.authorizer, intake, ledger, mirror, store, trail, clock, http, metrics, log })
   const trust = new Trust({ settings, recorder, intake, ledger, mirror, store, clock, metrics, log, tell: following.tell })
   const digestKey = Buffer.from(await keptOr(store, 'digest.key', newKeyText), 'base64')
   const outside = await Outside.open(settings, { digestKey, tell: following.tell, risk: trust.risk, intake, ledger, mirror, store, noise, clock, http, metrics, log })
-  closers.unshift(() => external.stop(), () => outside.stop(), () => trust.stop(), () => following.stop(), () => reassessor.close(), () => http.close(), () => recording.close())
+  closers.unshift(() => brokered.stop(), () => contextKeys.stop(), () => external.stop(), () => outside.stop(), () => trust.stop(), () => following.stop(), () => reassessor.close(), () => http.close(), () => recording.close())
   const sessionTokens = new SessionTokens(digestKey)
   const tools = { clock, http, findSession: sessionFinder(mirror, store, sessionTokens), parseYaml: plainYaml, notice: (provider: string, error: Error) => log.warn({ provider, error: error.message }, 'keys could not be fetched') }
   const identifier = new Identifier(await buildProviders(settings.providers, tools), { clock, digestKey, sessionKey: settings.policy.sessions.key, aliases: settings.policy.sessions.aliases, marks: store, wantsNonces: () => room.world.settings.dpopNonces, sessions: settings.limits.mirroredSessions })
   const sweeper = new Sweeper(keeper, inflight, reassessor, { streams: () => room.world.settings.store.hold.streams, frozen: upstream => room.world.upstreams.get(upstream)?.frozenShare ?? Infinity })
   const hold = new Hold(keeper, () => room.world.settings.store.hold.requests, () => metrics.limitReached.inc({ limit: 'held_requests' }))
   const room: ProxyRoom = {
-    world: await openWorld(settings, null, witness), keeper, mirror, ledger, store, timekeeper, holders, intake, identifier, admission, hold, inflight, reassessor, rates: new Rates({ store, clock, metrics }),
-    steps, external, minter, metrics, log, via: viaOf(gateway), lookUp: outside.lookUp, unreviewed: following.unreviewed, stepUps: steppingUp.stepUps, risk: trust.risk, progress: new Progress(intake, () => metrics.limitReached.inc({ limit: 'purpose_lines' })),
+    world: await openWorld(settings, null, witness), digestKey, keeper, mirror, ledger, store, timekeeper, holders, intake, identifier, admission, hold, inflight, reassessor, rates: new Rates({ store, clock, metrics }),
+    steps, external, brokered: brokered.broker, minter, metrics, log, via: viaOf(gateway), lookUp: outside.lookUp, unreviewed: following.unreviewed, stepUps: steppingUp.stepUps, risk: trust.risk, progress: new Progress(intake, () => metrics.limitReached.inc({ limit: 'purpose_lines' })),
     refused: refused => record(refused, { trail, noise, metrics }), completed: (exchange, status) => recorder.completed(exchange, status),
   }
   const pipeline = new Pipeline(room, new SelfService(room, hub))
@@ -151,12 +153,12 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     aliasesOf: (issuer, claims) => identifier.aliases(issuer, claims), refused: refused => noise.refused(refused),
   })
   mirror.onSurvey = selector => reachOf(selector, mirror, inflight, clock.now())
-  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, progress: room.progress, holders, following, outside, trust })
+  mirror.onAnnounced = announcement => heard(announcement, { drainer, hub, identifier, progress: room.progress, holders, following, outside, trust, broker: brokered.broker })
   hearMirror(mirror, timekeeper, reassessor, metrics)
   const doors = await openDoors(settings, await ownToken(settings), { ...tools, log })
   const named = async (): Promise<void> => { // another data set gets the keys that are in use
     await store.keepFirst('digest.key', digestKey.toString('base64'))
-    if (contextKey !== null) await store.keepFirst('context.key', contextKey)
+    await contextKeys.named()
     await outside.named()
   }
   const bear = (): Promise<void> => tellBirth(opened, ledger, settings.ephemeral, log)
@@ -184,6 +186,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     const providers = await buildProviders(next.providers, tools)
     const [nextDoors, channels, connectors, pdps] = [await openDoors(next, await ownToken(next), { ...tools, log }), await following.channels(next), await outside.connectors(next), await external.pdps(next)]
     const nextDecisions = await openDecisions(next)
+    const sources = await brokered.sources(next)
     const [before, world] = [room.world, await openWorld(next, room.world, witness)] // last: from here on nothing can fail
     room.world = world
     digest = next.digest
@@ -193,6 +196,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     outside.take(connectors)
     decisions.take(nextDecisions)
     external.take(pdps)
+    brokered.take(sources)
     ownLog.level = next.logLevel
     await mirror.replacePolicy(next.policy)
     timekeeper.reconfigured()
@@ -203,6 +207,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
   const running = new Gateway(parts, { front, source, swap, closers })
   timekeeper.start()
   sweeper.start()
+  brokered.broker.start()
   await following.start()
   outside.start()
   await front.listen()

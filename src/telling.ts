@@ -8,6 +8,7 @@ import type { Elevation } from './core/elevation.ts'
 import type { Fact } from './core/fact.ts'
 import type { StoredRecord } from './core/record.ts'
 import type { Instant } from './core/time.ts'
+import type { Broker } from './enforcement/brokered/broker.ts'
 import type { Hub } from './enforcement/hub.ts'
 import type { Inflight } from './enforcement/inflight.ts'
 import type { Reassessor } from './enforcement/reassess.ts'
@@ -37,14 +38,15 @@ export function record(refused: Refused, { trail, noise, metrics }: { readonly t
   else trail.refused(refused)
 }
 
-type Hearers = { readonly drainer: Drainer; readonly hub: Hub; readonly identifier: Identifier; readonly progress: Progress; readonly holders: Holders; readonly following: Following; readonly outside: Outside; readonly trust: Trust }
+type Hearers = { readonly drainer: Drainer; readonly hub: Hub; readonly identifier: Identifier; readonly progress: Progress; readonly holders: Holders; readonly following: Following; readonly outside: Outside; readonly trust: Trust; readonly broker: Broker }
 
-export function heard(announcement: Announcement, { drainer, hub, identifier, progress, holders, following, outside, trust }: Hearers): void {
+export function heard(announcement: Announcement, { drainer, hub, identifier, progress, holders, following, outside, trust, broker }: Hearers): void {
   const { record: changed } = announcement
   if (changed.record === 'anchor') progress.heard(changed)
   if (changed.record === 'anchor') trust.risk.heard(changed, announcement.facts)
   following.heard(changed)
   outside.heard(changed)
+  broker.heard(changed, announcement.facts)
   if (changed.record === 'session') holders.heard(changed)
   void drainer.drainNow()
   if (changed.record === 'session' && changed.state.is === 'revoked') identifier.dropSession(changed.key)
@@ -52,9 +54,13 @@ export function heard(announcement: Announcement, { drainer, hub, identifier, pr
 }
 
 /** Counts what becomes of an upstream's addresses. @param listening where the gateway itself is bound, now */
-export const witnessOf = ({ upstreamEjections, upstreamRetries }: Metrics, listening: () => Iterable<{ readonly address: Listening }>): UpstreamWitness => ({
+export const witnessOf = ({ upstreamEjections, upstreamRetries, secretFileErrors }: Metrics, log: Log, listening: () => Iterable<{ readonly address: Listening }>): UpstreamWitness => ({
   isOwn: ended => endsAt(Array.from(listening(), ({ address }) => address), ended),
   ejected: upstream => upstreamEjections.inc({ upstream }), retried: (upstream, on) => upstreamRetries.inc({ upstream, on }),
+  unread(upstream, error, first) {
+    secretFileErrors.inc({ upstream })
+    if (first) log.error({ upstream, problem: error.message }, 'the file of a credential cannot be read; what was read last counts')
+  },
 })
 
 export function observe(metrics: Metrics, parts: Omit<Parts, 'pipeline' | 'drainer' | 'trailFile'>, upstreams: () => Iterable<Upstream>): void {

@@ -31,12 +31,13 @@ const value = () => z.string().min(1).max(1024).optional()
 /** Behind the issuer, where one is named; what nobody can be called would meet nobody. */
 const subject = () => z.string().min(1).max(1024).refine(text => isCanonicalName(text.slice(text.indexOf('|') + 1)), { error: 'nobody has this name: it has spaces around it, letters that do not show, or is not in Unicode normal form KC' }).optional()
 const workload = () => z.string().max(1024).regex(/^(?:spiffe:\/\/|pod\/)[\x21-\x7e]+$/, { error: 'expected a SPIFFE id, or pod/<uid>' })
+const tool = () => z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\/[\x21-\x7e]{1,256}$/, { error: 'expected the route, a slash and the tool, such as runbooks/write' }).optional()
 const namesOneThing = (chosen: { readonly issuedBefore?: unknown; readonly subject?: unknown }): boolean =>
   Object.keys(chosen).length === (chosen.issuedBefore !== undefined && chosen.subject !== undefined ? 2 : 1)
 const selector = z.strictObject({
   subject: subject().describe('`issuer|subject`, or a bare subject of any issuer; as it is known, so in small letters where its provider folds'), session: value().describe('Id of a session'), elevation: value().describe('Id of an elevation'), tenant: value().describe('A tenant'),
   credential: value().describe('Digest of a credential'), keyId: value().describe('`issuer|kid` of the key that signed, or a bare `kid` of any issuer'), device: value().describe('A device'),
-  workload: workload().optional().describe('A SPIFFE id, or `pod/<uid>`'), alias: value().describe('What others call it, as sessions show it: `<kind>:<digest>`'), parent: value().describe('Id of a session: those delegated from it'), issuer: value().describe('An issuer'), route: value().describe('Name of a route'), profile: value().describe('Name of a profile'),
+  workload: workload().optional().describe('A SPIFFE id, or `pod/<uid>`'), alias: value().describe('What others call it, as sessions show it: `<kind>:<digest>`'), parent: value().describe('Id of a session: those delegated from it'), issuer: value().describe('An issuer'), route: value().describe('Name of a route'), tool: tool().describe('`route/tool`: calls of one tool of an MCP route'), definition: tool().describe('`route/tool`: as the gateway itself locks a tool that is not what was accepted'), profile: value().describe('Name of a profile'),
   issuedBefore: time().optional().describe('Credentials issued at or before it: everybody\'s, or with `subject` beside it those of one'), all: z.literal(true).optional().describe('Everybody'),
 }).refine(namesOneThing, { error: 'a selector names exactly one thing, or `issuedBefore` and the `subject` it is for' }).transform((chosen): Selector => {
   if (chosen.issuedBefore !== undefined) return cutOffFor({ before: chosen.issuedBefore, subject: chosen.subject ?? null })
@@ -118,3 +119,9 @@ export const enforcedAnswer = z.strictObject({
   unusedMs: count().optional().describe('Only of `complete`: what was left of the session\'s time, also in the trail'),
 })
 export type EnforcedAnswer = z.output<typeof enforcedAnswer>
+
+export const toolQuery = z.strictObject({ limit: limit(), route: z.string().max(64).optional().describe('Only those of this route'), state: z.enum(['accepted', 'changed']).optional().describe('Only those that are so; default all') })
+export const acceptBody = z.strictObject({
+  digest: z.string({ error: 'the digest of the definition is required' }).regex(/^sha256:[A-Za-z0-9_-]{43}$/, { error: 'expected `sha256:` and 43 characters of base64url, as `GET /v1/tools` shows it' }).describe('Of the definition that was read: the acceptance is for exactly that, and refused where another one was seen since'),
+  reason: reason(),
+})

@@ -27,6 +27,10 @@ export const explainBody = z.strictObject({
   session: z.string().max(64).describe('Id of the session that would ask'), method: z.string().regex(/^[A-Z][A-Z-]{0,31}$/, { error: 'expected a method in upper case, such as GET' }).describe('The method'),
   url: z.string().min(1).max(16_384).describe('Scheme, host and path as the caller sees them, such as `https://api.example.com/v1/things?x=1`'),
   purposes: purposes.optional().describe('Values by kind that it would show; those of a brokered session are its own'), upgrade: z.string().regex(/^[a-z0-9-]{1,64}$/).optional().describe('The protocol it would upgrade to, such as `websocket`'),
+  mcp: z.strictObject({
+    method: z.string().min(1).max(128).describe('Method of the message, such as `tools/call`'), name: z.string().max(4096).optional().describe('The tool or prompt, or the URI of the resource'),
+    args: z.record(z.string().max(256), z.unknown()).optional().describe('What it is called with; left out, conditions on arguments are not judged'),
+  }).optional().describe('On routes of MCP: the message it would carry, by POST'),
   source: z.union([z.ipv4(), z.ipv6()]).optional().describe('Where it would come from; default unknown'),
   headers: z.record(z.string().regex(/^[a-z0-9-]{1,64}$/), z.string().max(1024)).refine(headers => Object.keys(headers).length <= HEADERS_MAX, { error: `must not have more than ${HEADERS_MAX} entries` }).optional().describe('What conditions read'),
 })

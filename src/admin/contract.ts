@@ -3,7 +3,7 @@
 import type { z } from 'zod'
 import { completeBody, openBody } from './contract-brokered.ts'
 import {
-  anchorBody, approveBody, clearTaintsBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, overrideBody, reportQuery, requestBody, restrictive, reviewBody, reviewQuery, sessionQuery, shortenBody, stepUpQuery,
+  acceptBody, anchorBody, approveBody, clearTaintsBody, elevationQuery, extendBody, freezeBody, justified, liftBody, liftQuery, lockBody, narrowBody, nothing, overrideBody, reportQuery, requestBody, restrictive, reviewBody, reviewQuery, sessionQuery, shortenBody, stepUpQuery, toolQuery,
 } from './contract-schemas.ts'
 import { newsBody } from './contract-news.ts'
 import { clearBody, explainBody, principalQuery, scoreBody } from './contract-trust.ts'
@@ -61,6 +61,8 @@ export const OPERATIONS = {
   'lock.list': read('/v1/locks', nothing, 'Standing locks, and marks that refuse a session\'s earlier credentials'),
   'lock.set': act('/v1/locks', OPERATE, lockBody, 'Refuse, freeze or narrow everything a selector meets, new and open'),
   'lock.lift': { method: 'DELETE', path: '/v1/locks/{id}', roles: OPERATE, query: liftQuery, body: liftBody, takes: 'json', summary: 'Lift a lock (`lck_…`) or clear a mark (`mark_…`); a reason is required' },
+  'tool.list': read('/v1/tools', toolQuery, 'Tools of MCP routes: which definition counts, which other one was seen since, and whether the tool is locked for that'),
+  'tool.accept': act('/v1/tools/{route}/{tool}/accept', OPERATE, acceptBody, 'A definition that was seen counts from now on; the lock that it had brought is lifted. The name of the tool is percent-encoded'),
   'signal.tell': act('/v1/signals', OPERATE, newsBody, 'Tell of a change in trust: acted on for every session it means, as news of a transmitter would be. The same `Idempotency-Key` is the same news'),
   'anchor.list': read('/v1/anchors/{kind}', nothing, 'Tickets, tasks, runs … somebody had a word on'),
   'anchor.word': act('/v1/anchors/{kind}/{name}', OPERATE, anchorBody, 'An operator\'s word that a ticket, task, run … is open or ended; `open` needs a reason'),

@@ -4,6 +4,7 @@ import type { AnchorLookup } from '../approvals/task.ts'
 import type { Head, Refused } from '../audit/record.ts'
 import type { Timeline } from '../audit/timeline.ts'
 import type { Problem } from '../config/problem.ts'
+import type { Call, McpRoute } from '../core/call.ts'
 import type { Elevation } from '../core/elevation.ts'
 import type { Target } from '../core/evaluation.ts'
 import type { Fact } from '../core/fact.ts'
@@ -12,6 +13,7 @@ import type { RecordRef } from '../core/record.ts'
 import type { Session } from '../core/session.ts'
 import type { Instant } from '../core/time.ts'
 import type { Inflight } from '../enforcement/inflight.ts'
+import type { SupposedMessage } from '../enforcement/supposed.ts'
 import type { SessionTokens } from '../identity/session-tokens.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Log } from '../runtime/log.ts'
@@ -58,6 +60,8 @@ export type AdminRoom = HealthRoom & {
   readonly risk: Pick<Risk, 'view' | 'viewOfPrincipal' | 'watched' | 'told'>
   /** What a request line asks for, in its one canonical form; or one sentence on what is malformed. */
   readonly describeTarget: (target: string, authority: string) => { readonly target: Target } | string
+  /** What a message of MCP would touch; or one sentence on what is malformed. */
+  readonly describeCall: (message: SupposedMessage, mcp: McpRoute) => Call | string
   readonly sessionTokens: Pick<SessionTokens, 'issue'>
   /** An anchor as it is now; a ticket is asked from its connector where nobody here knows it. */
   readonly lookUp: AnchorLookup

@@ -29,9 +29,13 @@ const ENDPOINT = '/.narrowgate/elevations'
 
 const shownOf = (profile: Profile, shown: Purposes): Purposes => Object.fromEntries(profile.purposes.flatMap(kind => (shown[kind] === undefined ? [] : [[kind, shown[kind]]]))) as Purposes // kinds of the profile
 
+/** Profiles that would open it for this caller. */
+export const accessibleBy = (policy: Policy, scope: ScopeName, session: Session, claims: Claims): readonly Profile[] =>
+  offersFor(policy, scope, session.principal, claims).filter(({ name }) => mayHoldNow(policy, session, name))
+
 /** Null where nothing would open it for this caller. */
 export function accessRequest(policy: Policy, scope: ScopeName, session: Session, claims: Claims, shown: Purposes, credentialEnds: Instant | null): AccessRequest | null {
-  const profiles = offersFor(policy, scope, session.principal, claims).filter(({ name }) => mayHoldNow(policy, session, name))
+  const profiles = accessibleBy(policy, scope, session, claims)
   const [first] = profiles
   if (first === undefined) return null
   return {

@@ -38,7 +38,7 @@ function purposesOf(profile: Profile, asked: Purposes, shown: ShownPurposes, pol
     if (value === undefined) return decline('purpose_missing', `the profile needs a ${kind}`)
     if (!PURPOSE_VALUE.test(value)) return decline('bad_request', `the ${kind} is not a name`)
     if (own !== undefined && own !== value) return decline('purpose_mismatch', `the request itself shows another ${kind}`)
-    if (shown !== null && own === undefined && source !== undefined && source.from.is !== 'header') return decline('purpose_missing', `the ${kind} must be shown with the request, ${proofOf(source)}`)
+    if (shown !== null && own === undefined && source !== undefined && proofOf(source) !== 'stated') return decline('purpose_missing', `the ${kind} must be shown with the request, ${proofOf(source)}`)
     found[kind] = value
   }
   return found

@@ -2,6 +2,7 @@
 // SPEC: AUD10
 import type { Matter } from '../core/anchor.ts'
 import type { Fact } from '../core/fact.ts'
+import type { Called } from './called.ts'
 import type { Line, RiskNoted } from './record.ts'
 import type { Timeline } from './timeline.ts'
 
@@ -34,12 +35,14 @@ function ofStanding({ level, taints }: Extract<Matter, { is: 'principal' }>): Wo
 
 const riskWords = (risk: RiskNoted | undefined): Words => (risk == null || (risk.before === 0 && risk.after === 0) ? [] : [`risk=${risk.before}→${risk.after}`, named('level', risk.level ?? null)])
 
+const called = (mcp: Called | undefined): Words => (mcp === undefined ? [] : [named('mcp', mcp.method), named('name', mcp.name), named('arguments', mcp.arguments)])
+
 function ofLine(line: Line): Words {
   switch (line.kind) {
     case 'fact': return ofFact(line.fact)
     case 'exchange.opened':
     case 'request.intended':
-      return [line.kind, line.exchange, named('by', line.subject), ...line.actors.map(actor => `for=${actor}`), named('grant', line.grant), named('route', `${line.route}/${line.rule}`), line.method, `${line.host}${line.path}`, named('would', line.would), ...riskWords(line.risk)]
+      return [line.kind, line.exchange, named('by', line.subject), ...line.actors.map(actor => `for=${actor}`), named('grant', line.grant), named('route', `${line.route}/${line.rule}`), line.method, `${line.host}${line.path}`, ...called(line.mcp), named('would', line.would), ...riskWords(line.risk)]
     case 'exchange.closed':
       return [line.kind, line.exchange, named('status', line.status), named('reason', line.reason), named('grant', line.grant), `up=${line.bytesUp}`, `down=${line.bytesDown}`, `ms=${line.ms}`, !line.complete && 'incomplete']
     case 'exchange.cut':
@@ -54,9 +57,12 @@ function ofLine(line: Line): Words {
     case 'recording.beat': return [line.kind, `open=${line.open}`]
     case 'exchange.lost': return [line.kind, line.exchange, 'the gateway died before its end was on record; when it ended is not known']
     case 'request.refused':
-      return [line.kind, line.evaluation, named('by', line.subject), named('reason', line.reason), named('route', line.route && `${line.route}/${line.rule ?? '-'}`), line.method, `${line.host}${line.path}`, ...riskWords(line.risk)]
+      return [line.kind, line.evaluation, named('by', line.subject), named('reason', line.reason), named('route', line.route && `${line.route}/${line.rule ?? '-'}`), line.method, `${line.host}${line.path}`, ...called(line.mcp), ...riskWords(line.risk)]
     case 'decision.given':
       return [line.kind, line.evaluation, named('to', line.pep), line.decision, named('by', line.subject), named('grant', line.grant), named('reason', line.reason), named('route', line.route && `${line.route}/${line.rule ?? '-'}`), line.method, `${line.host}${line.path}`]
+    case 'credential.obtained': return [line.kind, line.credential, named('lease', line.lease), named('for', line.elevation ?? line.session), named('upstream', line.upstream)]
+    case 'credential.revoked': return [line.kind, line.credential, named('lease', line.lease), `confirmed=${new Date(line.confirmedAt).toISOString()}`, `attempts=${line.attempts}`, `ms=${line.ms}`]
+    case 'credential.not_revoked': return [line.kind, line.credential, named('lease', line.lease), line.because, `attempts=${line.attempts}`, `ms=${line.ms}`]
     case 'request.not_dispatched': return [line.kind, line.exchange, named('reason', line.reason)]
     case 'admin.changed': return [line.kind, named('by', line.who), line.action, line.target, named('note', line.note)]
     case 'config.loaded': return [line.kind, line.digest, named('by', line.by)]

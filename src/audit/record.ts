@@ -8,6 +8,7 @@ import type { RecordRef } from '../core/record.ts'
 import type { Risked } from '../core/risk.ts'
 import type { Instant } from '../core/time.ts'
 import { sha256 } from '../runtime/id.ts'
+import type { Called } from './called.ts'
 
 /** A place in a chain: the last line up to which everything is known. `file` is a base name, `hash` the line's base64url SHA-256. */
 export type Head = { readonly file: string; readonly seq: number; readonly hash: string }
@@ -79,6 +80,10 @@ export type Admitted = {
   readonly risk: RiskNoted
   /** What a policy decision point said of it; away where its rule asks none. */
   readonly external?: ExternalNoted
+  /** What its message calls; away where its route serves no MCP. */
+  readonly mcp?: Called
+  /** The credential it goes upstream with, where that was obtained for it; away elsewhere. */
+  readonly upstreamCredential?: string
 }
 
 /** What a request proved of its caller beside its credential; null where that is nothing. */
@@ -86,6 +91,18 @@ export type Proved = { readonly key: string | null; readonly workload: string | 
 
 /** From what was shown. */
 export const provedBy = (key: string | null, workload: string | null, device: string | null): Proved => (key === null && workload === null && device === null ? null : { key, workload, device })
+
+/** A credential that was obtained for an upstream, by names alone. */
+type CredentialNamed = {
+  /** Ours: `cred_…`. */
+  readonly credential: string
+  /** What its giver calls it; null where it has no name for it. */
+  readonly lease: string | null
+  readonly upstream: string
+  readonly session: string
+  /** null of the baseline. */
+  readonly elevation: string | null
+}
 
 type Judged = {
   readonly exchange: string
@@ -128,6 +145,8 @@ export type Refused = {
   readonly risk: RiskNoted
   /** As of an admitted request; away also where none was asked yet. */
   readonly external?: ExternalNoted
+  /** As of an admitted request; away also where its message was not read, or could not be. */
+  readonly mcp?: Called
 }
 
 /** What somebody else's enforcement point was told of a session. `evaluation` is in its answer too. */
@@ -205,6 +224,12 @@ export type Records = {
   /** Told at the next start: its end is not on record, and when it was is not known. */
   readonly 'exchange.lost': { readonly exchange: string; readonly session: string | null; readonly because: 'gateway died' }
   readonly 'decision.given': DecisionGiven
+  /** `until`: its own end; null where nobody said. */
+  readonly 'credential.obtained': CredentialNamed & { readonly until: Instant | null }
+  /** `ms`: from the end of what it was obtained for until that was confirmed. */
+  readonly 'credential.revoked': CredentialNamed & { readonly confirmedAt: Instant; readonly attempts: number; readonly ms: number }
+  /** An alarm: nobody confirmed it in time. It is tried on. */
+  readonly 'credential.not_revoked': CredentialNamed & { readonly because: string; readonly attempts: number; readonly ms: number }
   readonly 'request.refused': Omit<Refused, 'query'> & { readonly queryDigest: QueryDigest | null }
   /** Put on stable storage before the request is judged a last time. */
   readonly 'request.intended': Omit<Admitted, 'decision'>
@@ -240,6 +265,7 @@ export type Line = { [K in Kind]: LineOf<K> }[Kind]
 const KINDS: { readonly [K in Kind]: true } = {
   'fact': true, 'exchange.opened': true, 'exchange.closed': true, 'exchange.cut': true, 'exchange.frozen': true, 'exchange.resumed': true,
   'exchange.regranted': true, 'exchange.finishing': true, 'recording.opened': true, 'recording.bytes': true, 'recording.closed': true, 'recording.beat': true, 'exchange.lost': true, 'request.refused': true, 'request.intended': true, 'request.not_dispatched': true, 'decision.given': true,
+  'credential.obtained': true, 'credential.revoked': true, 'credential.not_revoked': true,
   'admin.changed': true, 'config.loaded': true, 'gateway.started': true, 'gateway.stopped': true, 'rotated': true, 'tail.torn': true,
   'records.lost': true, 'refusals.counted': true,
 }

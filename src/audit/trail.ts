@@ -49,12 +49,12 @@ const cut = (text: string, length: number): string => (text.length > length ? te
 
 /** A refusal with everything the caller wrote cut to size, and of its query the digest. */
 export function bounded(refused: Refused): Records['request.refused'] {
-  const { evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift, route, rule, method, host, path, bodyDigest, decision, reason, purposes, risk, external } = refused
+  const { evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift, route, rule, method, host, path, bodyDigest, decision, reason, purposes, risk, external, mcp } = refused
   const mark = path.indexOf('?') // a target that was not taken apart has it still
   const query = mark < 0 ? refused.query : path.slice(mark)
   return {
     evaluation, session, subject, actors, tenant, credential, source, proved, fault, drift: drift === null ? null : { binding: drift.binding, shown: cut(drift.shown, 512) }, route, rule, method: cut(method, 32), host: cut(host, 255),
-    path: cut(mark < 0 ? path : path.slice(0, mark), 512), queryDigest: queryDigest(query), bodyDigest, decision, reason, purposes, risk, ...(external === undefined ? {} : { external }),
+    path: cut(mark < 0 ? path : path.slice(0, mark), 512), queryDigest: queryDigest(query), bodyDigest, decision, reason, purposes, risk, ...(external === undefined ? {} : { external }), ...(mcp === undefined ? {} : { mcp }),
   }
 }
 
@@ -158,6 +158,10 @@ export class Trail {
 
   decisionGiven(fields: Records['decision.given']): void {
     this.#tell('decision.given', { ...fields, host: cut(fields.host, 255), path: cut(fields.path, 512) }, true)
+  }
+
+  credential<K extends 'credential.obtained' | 'credential.revoked' | 'credential.not_revoked'>(kind: K, fields: Records[K]): void {
+    this.#tell(kind, fields, false)
   }
 
   configLoaded(fields: Records['config.loaded']): void {

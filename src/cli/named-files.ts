@@ -5,8 +5,10 @@ import { plainYaml } from '../config/plain-yaml.ts'
 import { openDoors } from '../front.ts'
 import { buildProviders, type ProviderTools } from '../identity/provider.ts'
 import { openSignedPurposes } from '../identity/signed-purpose.ts'
+import { secretFileOf } from '../enforcement/brokered/source.ts'
 import { SystemClock } from '../runtime/clock.ts'
 import { openLog } from '../runtime/log.ts'
+import { readSecretFile } from '../runtime/secret-file.ts'
 import { readContextKey } from '../upstream/context-key.ts'
 import { readSecrets } from '../upstream/upstream.ts'
 
@@ -24,7 +26,8 @@ export async function fileProblems(settings: Settings): Promise<readonly string[
     ...listeners.map(listener => () => openDoors({ ...settings, listeners: [listener], admin: nobody }, null, ports)),
     ...[{ tokenFile }, { breakGlassTokenFile }, { oidc }].map(way => () => openDoors({ ...settings, listeners: [], admin: { ...nobody, ...way } }, null, ports)),
     ...[...upstreams.values()].map(upstream => () => readSecrets(upstream)),
-    ...(context.keyFile === null ? [] : [context.keyFile]).map(file => () => readContextKey(file)),
+    ...[...upstreams.values()].flatMap(({ brokered }) => (brokered === null ? [] : [brokered.caFile ?? [], secretFileOf(brokered) ?? []].flat())).map(file => () => readSecretFile(file)),
+    ...[context.keyFile, context.previousKeyFile].filter(file => file !== null).map(file => () => readContextKey(file)),
   ]
   const problems: string[] = []
   for (const open of tries) await open().catch((error: unknown) => problems.push(error instanceof Error ? error.message : String(error)))

@@ -12,6 +12,7 @@ import { demoCommand, runCommand, storeCommand } from './commands/run.ts'
 import { selfCommand } from './commands/self.ts'
 import { completeCommand, sessionCommand } from './commands/sessions.ts'
 import { tokenCommand } from './commands/token.ts'
+import { acceptToolCommand } from './commands/tools.ts'
 import { clearCommand, explainCommand, scoreCommand } from './commands/trust.ts'
 import { verbCommands } from './commands/verbs.ts'
 import { windowCommand } from './commands/windows.ts'
@@ -22,7 +23,7 @@ export function buildProgram(terminal: Terminal): Command {
   const commands: readonly Command[] = [
     runCommand(terminal), validateCommand(terminal), demoCommand(terminal), group('token', tokenCommand), group('store', storeCommand),
     group('get', getCommand), group('describe', describeCommand), watchCommand(terminal), explainCommand(terminal), group('clear', clearCommand), scoreCommand(terminal),
-    group('session', sessionCommand), completeCommand(terminal), ...elevationCommands(terminal), approveCommand(terminal), reviewCommand(terminal), ...verbCommands(terminal), group('anchor', anchorCommand), execCommand(terminal), group('self', selfCommand), group('window', windowCommand),
+    group('session', sessionCommand), completeCommand(terminal), ...elevationCommands(terminal), approveCommand(terminal), reviewCommand(terminal), ...verbCommands(terminal), group('anchor', anchorCommand), execCommand(terminal), group('self', selfCommand), group('window', windowCommand), acceptToolCommand(terminal),
     group('config', configCommand), group('audit', auditCommand), group('report', reportCommand), schemaCommand(terminal), healthCommand(terminal), versionCommand(terminal),
   ]
   const program = new Command('narrowgate').description('A gateway that narrows, freezes and cuts live sessions.')

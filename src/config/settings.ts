@@ -2,6 +2,9 @@
 // SPEC: CFG1
 import type { SubjectCondition } from '../core/condition.ts'
 import type { ConnectorSettings } from './compile/connectors.ts'
+import type { BrokeredSettings } from './compile/credential.ts'
+import type { Ejection, HealthCheck, UpstreamAddress, UpstreamTls } from './compile/upstreams.ts'
+import type { ContextSettings, SignatureSettings, TransactionSettings } from './compile/upstream-identity.ts'
 import type { Policy } from '../core/policy.ts'
 import type { PrincipalKind } from '../core/principal.ts'
 import type { PurposeKind } from '../core/purpose.ts'
@@ -135,18 +138,6 @@ export type MtlsSettings = Provider & {
 
 export type ProviderSettings = JwtSettings | ApiKeySettings | IntrospectionSettings | JwtSvidSettings | KubernetesSettings | MtlsSettings | SessionTokenSettings
 
-/** Host in lower case, IPv6 without brackets. */
-export type UpstreamAddress = { readonly host: string; readonly port: number; /** Its share, from 1. */ readonly weight: number }
-
-/** With all of it null the system's authorities and the host's own name count. */
-export type UpstreamTls = { readonly caFile: string | null; readonly certFile: string | null; readonly keyFile: string | null; readonly serverName: string | null }
-
-/** Asked of each address; any answer of 200 to 299 within `timeout` counts as healthy. */
-export type HealthCheck = { readonly path: string; readonly every: Duration; readonly timeout: Duration; readonly healthyAfter: number; readonly unhealthyAfter: number }
-
-/** So many faults in a row, of connecting, by a reset or as 502 to 504, take an address out; `atMost` is a percentage of the addresses. */
-export type Ejection = { readonly failures: number; readonly for: Duration; readonly atMost: number }
-
 /** `connect`: nothing was sent; `refused`: HTTP/2 said REFUSED_STREAM, or GOAWAY below the stream. */
 export const RETRIABLE = ['connect', 'refused'] as const
 export type Retriable = (typeof RETRIABLE)[number]
@@ -160,6 +151,10 @@ export type UpstreamSettings = {
   /** Null speaks in clear text. */
   readonly tls: UpstreamTls | null
   readonly protocol: HttpProtocol
+  /** Its routes serve that. */
+  readonly serves: 'http' | 'mcp'
+  /** The one path of it, of an endpoint of MCP; null where the path of a request goes on. */
+  readonly endpoint: string | null
   /** Longest wait for the response head. */
   readonly timeout: Duration
   /** Connections at most. */
@@ -176,6 +171,10 @@ export type UpstreamSettings = {
   readonly proxyProtocol: boolean
   /** A header injected from a file: lower-case name. */
   readonly inject: { readonly header: string; readonly valueFile: string } | null
+  /** What is obtained for it, one grant at a time; null where nothing is. Never with `inject`. */
+  readonly brokered: BrokeredSettings | null
+  readonly transaction: TransactionSettings | null
+  readonly signature: SignatureSettings | null
 }
 
 export type LimitSettings = {
@@ -235,7 +234,8 @@ export type StoreSettings = {
 }
 
 /** Whose signature counts for a purpose; `audience` is null where its words name none. */
-export type SignedPurposeSettings = { readonly jwksFile: string; readonly audience: string | null }
+/** `meta`: the member of `_meta` that holds it on routes of MCP; null where only its header does. */
+export type SignedPurposeSettings = { readonly jwksFile: string; readonly audience: string | null; readonly meta: string | null }
 
 export const OPERATOR_ROLES = ['viewer', 'approver', 'operator', 'broker', 'admin'] as const
 export type OperatorRole = (typeof OPERATOR_ROLES)[number]
@@ -288,7 +288,7 @@ export type Settings = {
   /** Where people are told, and where links in notices lead; null without links. */
   readonly notify: { readonly channels: ReadonlyMap<string, ChannelSettings>; readonly publicUrl: string | null }
   readonly store: StoreSettings
-  readonly context: { readonly keyFile: string | null; readonly issuer: string }
+  readonly context: ContextSettings
   readonly audit: {
     readonly trail: { readonly file: string; readonly fsync: boolean; readonly maxBytes: number }
     readonly noise: { readonly file: string; readonly maxBytes: number }

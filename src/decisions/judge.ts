@@ -4,6 +4,7 @@ import type { PdpServed, PepSettings } from '../config/compile/decisions.ts'
 import type { Case } from '../core/checks/check.ts'
 import { type Decision, refuse } from '../core/decision.ts'
 import { evaluate } from '../core/evaluate.ts'
+import { headerOf, proofOf } from '../core/policy.ts'
 import type { PurposeKind, Purposes } from '../core/purpose.ts'
 import { type Place, placeOf, routeOf } from '../core/route.ts'
 import type { Instant } from '../core/time.ts'
@@ -80,7 +81,7 @@ export class Judge {
     const route = RESERVED.test(meant.target.path) ? 'no_route' : routeOf(mirror.policy.table, meant.target)
     if (typeof route === 'string') return this.#told(question, refuse(route), live, null, meant)
     if (pep.routes !== null && !pep.routes.has(route.name)) throw new DecisionFault('forbidden', 'you may not ask about this')
-    const action = { method: meant.method, upgrade: null }
+    const action = { method: meant.method, upgrade: null, call: null }
     const place = placeOf(route, action, meant.target)
     const purposes = this.#purposes(subject, meant)
     if (purposes === null || (meant.encodedSlash && route.encodedSlash === 'reject')) return this.#told(question, refuse('bad_request'), live, null, meant)
@@ -94,7 +95,7 @@ export class Judge {
   #caseOf(subject: Subject, { target, method, secure, source, headers, body }: Meant, place: Place, purposes: Purposes): Case {
     const { live, evidence, vouchedUntil } = subject
     const showing = { evidence, source, secure, workload: live?.record.bindings.workload ?? null, purposes, headers, body: place.rule?.inspect == null ? null : body }
-    const asked = supposedCase(this.#room.keeper, { place, evaluation: supposed({ method, upgrade: null }, target, showing), live, claims: claimsOf(subject), vouchedUntil })
+    const asked = supposedCase(this.#room.keeper, { place, evaluation: supposed({ method, upgrade: null, call: null }, target, showing), live, claims: claimsOf(subject), vouchedUntil })
     return subject.is === 'session' || place.rule?.anonymous === true ? asked : { ...asked, standing: subject.standing(asked.now) }
   }
 
@@ -102,8 +103,10 @@ export class Judge {
   #purposes(subject: Subject, { headers }: Meant): Purposes | null {
     const { purposes: sources } = this.#room.keeper.mirror.policy
     const stated: { [K in PurposeKind]?: string } = {}
-    for (const { kind, from } of sources.values()) {
-      const at = from.is === 'header' ? headers.findIndex((name, i) => i % 2 === 0 && name === from.header) : -1
+    for (const source of sources.values()) {
+      const { kind } = source
+      const header = proofOf(source) === 'stated' ? headerOf(source) : null
+      const at = header === null ? -1 : headers.findIndex((name, i) => i % 2 === 0 && name === header)
       const value = at < 0 ? undefined : headers[at + 1]
       if (value !== undefined && !PURPOSE_VALUE.test(value)) return null
       if (value !== undefined) stated[kind] = value

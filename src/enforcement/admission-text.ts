@@ -1,5 +1,6 @@
 // The record of an admission as text: what many requests have alike (who asks, where it goes, what it stands on) is written once, for the object it
 // is made of, and put together with what is the request's own. The record itself is defined in audit/record.ts. SPEC: AUD2
+import { calledBy } from '../audit/called.ts'
 import { type Admitted, type Json, noted, provedBy, queryDigest } from '../audit/record.ts'
 import type { Elevation } from '../core/elevation.ts'
 import type { Evidence } from '../core/evidence.ts'
@@ -16,6 +17,9 @@ type What = Pick<Admitted, 'grant' | 'elevation'>
 /** All the rest. */
 type Own = Omit<Admitted, 'exchange' | 'risk' | keyof Who | keyof Where | keyof What>
 
+/** Names what an exchange is shown to its upstream by; null for nothing. */
+export type CredentialOf = (exchange: Exchange) => string | null
+
 export function whoOf(live: LiveSession | null, evidence: Evidence | null): Who {
   const principal = live?.record.principal ?? null
   const known = principal === null ? { subject: null, actors: [], tenant: '' } : { subject: identityOf(principal), actors: chainOf(principal), tenant: principal.tenant }
@@ -25,6 +29,8 @@ export function whoOf(live: LiveSession | null, evidence: Evidence | null): Who 
 export const labelOf = (rule: Rule | null): Pick<Admitted, 'label'> => (rule?.label == null ? {} : { label: rule.label })
 
 export const externalOf = ({ external }: Pick<Exchange, 'external'>): Pick<Admitted, 'external'> => (external === null || external.last === null ? {} : { external: external.last.noted })
+
+export const calledOf = ({ place: { route: { mcp } }, evaluation: { action: { call } } }: Pick<Exchange, 'place' | 'evaluation'>): Pick<Admitted, 'mcp'> => (mcp == null || call == null ? {} : { mcp: calledBy(call, mcp) })
 
 /** Members without the braces around them. */
 const members = (part: Who | Where | What | Own): string => JSON.stringify(part).slice(1, -1)
@@ -37,13 +43,22 @@ export class AdmissionTexts {
   /** By the rule's name. */
   readonly #where = new WeakMap<Route, Map<string, string>>()
   readonly #what = new WeakMap<Elevation, { readonly schedules: readonly string[]; readonly text: string }>()
+  readonly #credentialOf: CredentialOf
+
+  constructor(credentialOf: CredentialOf = () => null) {
+    this.#credentialOf = credentialOf
+  }
 
   of(exchange: Exchange): Json<'exchange.opened'> {
     const { id, permit, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = exchange
     const own: Own = { source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, purposes, until: permit.until, would: permit.would }
     const { external } = externalOf(exchange)
+    const mcp = exchange.place.route.mcp == null ? undefined : calledOf(exchange).mcp
+    const called = mcp === undefined ? '' : `"mcp":${JSON.stringify(mcp)},`
     const said = external === undefined ? '' : `"external":${JSON.stringify(external)},` // most have none: a member that may be there makes every text slower
-    return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${said}${this.#whereTo(exchange)},${this.#standsOn(exchange)},"risk":${exchange.live === null ? 'null' : riskText(exchange.risk)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
+    const shown = exchange.place.route.brokered ? this.#credentialOf(exchange) : null
+    const goes = shown === null ? '' : `"upstreamCredential":"${shown}",`
+    return `{"exchange":"${id}",${this.#whoIs(exchange)},${members(own)},${called}${said}${goes}${this.#whereTo(exchange)},${this.#standsOn(exchange)},"risk":${exchange.live === null ? 'null' : riskText(exchange.risk)}}` as Json<'exchange.opened'> // all of it, exchange and session in front: what a run left open is read by them
   }
 
   #whoIs({ live, evaluation: { evidence } }: Exchange): string {

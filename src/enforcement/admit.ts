@@ -2,7 +2,9 @@
 // judge is asked again. Nothing else lets a relay go.
 // Elevated requests of one turn share one write: judged and registered, then written, then each dispatched after one more look at its gate.
 // SPEC: ENF2, AUD2, RULES 1
+import { carriesMany } from '../core/call.ts'
 import { type Decision, type Grant, grantName, type Refusal, refuse } from '../core/decision.ts'
+import { scopesNow } from '../core/effective.ts'
 import type { ElevationId } from '../core/elevation.ts'
 import { evaluate } from '../core/evaluate.ts'
 import type { Reason } from '../core/reason.ts'
@@ -76,6 +78,7 @@ export class Admission {
     if (this.#isFull(inquiry)) return refuse('limit_reached')
     const exchange = new Exchange(inquiry, decision, relay, this.#keeper, now)
     exchange.holds(spending)
+    if (inquiry.live !== null && carriesMany(inquiry.evaluation.action.call)) exchange.scopes = scopesNow(mirror.effective(inquiry.live, now))
     this.#inflight.add(exchange)
     relay.admitted(exchange)
     try {

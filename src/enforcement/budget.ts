@@ -1,5 +1,6 @@
 // The step of gather in which a request takes what the limits of its elevation ask for, from the store, before it is admitted: so much is had by nobody
 // else on any gateway, and is given back where the request is not dispatched. SPEC: LIM1, LIM2, RULES 1
+import { underOf } from '../core/call.ts'
 import { type Grant, grantName } from '../core/decision.ts'
 import type { Elevation, ElevationId } from '../core/elevation.ts'
 import type { Reason } from '../core/reason.ts'
@@ -46,13 +47,13 @@ export class Budget {
   async #take({ grant, inquiry, reserved }: Gathering): Promise<Reason | null> {
     reserved.spending?.back()
     reserved.spending = null
-    const { id, live, evaluation: { context: { body } } } = inquiry
+    const { id, live, evaluation: { action: { call }, context: { body } } } = inquiry
     const limited = limitedBy(grant)
     if (limited === null || live === null) return null
     const { metrics, reassessor, clock } = this.#ports
     const spending = new Spending(limited, `${id}.${reserved.attempts++}`, {
       takings: this.#takings, reached: limit => metrics.limitReached.inc({ limit }), spent: ({ id: elevation }) => this.#spent(live, elevation), end: (exchange, reason) => reassessor.end(exchange, reason, 'limit', null),
-    })
+    }, underOf(call) === limited.id ? 0 : 1)
     reserved.spending = spending
     return spending.take(body, clock.now())
   }

@@ -7,7 +7,7 @@ import type { Reason } from '../core/reason.ts'
 import type { Instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Metrics } from '../runtime/metrics.ts'
-import { AdmissionTexts, externalOf, labelOf, whoOf } from './admission-text.ts'
+import { AdmissionTexts, calledOf, type CredentialOf, externalOf, labelOf, whoOf } from './admission-text.ts'
 import type { Exchange, Inquiry } from './exchange.ts'
 import type { Hub } from './hub.ts'
 import type { Ended } from './reassess.ts'
@@ -24,11 +24,12 @@ export class ExchangeRecorder implements Recorder {
   readonly #metrics: Metrics
   readonly #clock: Clock
   readonly #hub: Hub
-  readonly #texts = new AdmissionTexts()
+  readonly #texts: AdmissionTexts
   /** Hears of each exchange that has ended, and whether whole. */
   onClosed: (exchange: Exchange, complete: boolean) => void = () => {}
 
-  constructor(trail: Trail, recording: Pick<Recording, 'tape'>, metrics: Metrics, clock: Clock, hub: Hub) {
+  constructor(trail: Trail, recording: Pick<Recording, 'tape'>, metrics: Metrics, clock: Clock, hub: Hub, credentialOf: CredentialOf) {
+    this.#texts = new AdmissionTexts(credentialOf)
     this.#trail = trail
     this.#recording = recording
     this.#metrics = metrics
@@ -56,7 +57,7 @@ export class ExchangeRecorder implements Recorder {
     const { id, live, risk, place: { route, rule }, evaluation: { resource: { host, path, query }, action: { method }, context: { source, workload, purposes, body }, evidence } } = inquiry
     this.#trail.intended({
       exchange: id, ...whoOf(live, evidence), source, proved: provedBy(evidence?.keyThumbprint ?? null, workload, evidence?.device ?? null), route: route.name, rule: rule?.name ?? '', ...labelOf(rule), method, host, path, queryDigest: queryDigest(query), bodyDigest: body?.digest ?? null, grant: grantName(grant),
-      elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile, schedules: grant.schedules } : null, purposes, until, upstream: route.upstream, would: null, risk: live === null ? null : noted(risk), ...externalOf(inquiry),
+      elevation: grant.is === 'elevation' ? { id: grant.elevation.id, profile: grant.elevation.profile, schedules: grant.schedules } : null, purposes, until, upstream: route.upstream, would: null, risk: live === null ? null : noted(risk), ...calledOf(inquiry), ...externalOf(inquiry),
     })
     await this.#trail.sync()
   }
@@ -69,7 +70,7 @@ export class ExchangeRecorder implements Recorder {
     const now = this.#clock.now()
     this.#closed(exchange, now, status, null)
     this.onClosed(exchange, true)
-    this.#metrics.requestDuration.of(exchange.place.route.name).observe((now - exchange.openedAt) / 1000)
+    if (exchange.kind !== 'task') this.#metrics.requestDuration.of(exchange.place.route.name).observe((now - exchange.openedAt) / 1000)
   }
 
   /** What is recorded stays so; what has to be from now on begins. @throws AuditWriteFailed likewise */

@@ -11,6 +11,7 @@ import type { Claims } from '../core/principal.ts'
 import type { Reason } from '../core/reason.ts'
 import { placeOf, type Place, routeOf } from '../core/route.ts'
 import type { Risked } from '../core/risk.ts'
+import type { Scope } from '../core/scope.ts'
 import { type Instant, instant } from '../core/time.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { RunningDigest } from '../runtime/running-digest.ts'
@@ -32,8 +33,8 @@ export interface Channel {
   tick(now: Instant): void
 }
 
-/** `request` until the response head is on its way, then what it turned out to be. */
-type ExchangeKind = 'request' | 'download' | 'upload' | 'sse' | 'websocket'
+/** `request` until the response head is on its way, then what it turned out to be; `task` for work of a server that goes on behind its answer. */
+type ExchangeKind = 'request' | 'download' | 'upload' | 'sse' | 'websocket' | 'task'
 
 /** The proof of freshness and the clocks every gate asks, and whether what proved a credential is still in the configuration. */
 export type GateKeeper = {
@@ -94,6 +95,8 @@ export class Exchange {
   whole = false
   /** Until when it may finish behind the end of its grant; null before that. */
   finishUntil: Instant | null = null
+  /** What its session might do when it was judged last, where it carries many actions; null elsewhere. */
+  scopes: Scope | null = null
   state: 'open' | 'frozen' | 'ended' = 'open'
   /** Why it is frozen or was ended. */
   reason: Reason | null = null

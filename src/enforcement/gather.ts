@@ -1,12 +1,16 @@
 // Everything that must be awaited between the preview and the admission, as one declared list under one deadline.
 // A step that needs nothing costs a look. After any await the judge is asked again at admit. SPEC: ENF2, RULES 1
+import type { UpstreamSettings } from '../config/settings.ts'
+import { staysHere } from '../core/call.ts'
 import { type Grant, grantName } from '../core/decision.ts'
 import type { Reason } from '../core/reason.ts'
 import type { StepUp, StepUpId } from '../core/step-up.ts'
 import type { Instant } from '../core/time.ts'
 import type { LiveSession } from '../sessions/live-session.ts'
-import type { About, ContextMinter } from '../upstream/context.ts'
+import { type About, transactionOf } from '../upstream/claims.ts'
+import type { ContextMinter } from '../upstream/context.ts'
 import type { Aftereffects } from './aftereffects.ts'
+import type { Broker } from './brokered/broker.ts'
 import type { Budget } from './budget.ts'
 import type { Asking } from './external/asking.ts'
 import type { Inquiry } from './exchange.ts'
@@ -28,9 +32,11 @@ export type GatherStep = {
 
 /** What goes upstream, as far as it is gathered for. */
 export interface Gathered {
-  readonly upstream: { readonly name: string }
+  readonly upstream: { readonly name: string; readonly settings: Pick<UpstreamSettings, 'transaction'> }
   /** Reads the body whole, in its own time. @returns why that failed, or null */
   inspect(): Promise<Reason | null>
+  /** The token that its caller showed and was known by; null where it showed none. */
+  bearer(): string | null
 }
 
 /** A request between preview and admission, and which steps were begun for it, by name, with the grant each was begun for. */
@@ -48,8 +54,8 @@ export type Gathering = {
 /** What the request took of the limits of the elevation that would carry it, and how often it did; and the step-up of which it took a use. */
 export type Reserved = { spending: Spending | null; attempts: number; stepUp: StepUpId | null }
 
-/** The declared list: the body where the rule wants it read, what its limits and its step-up ask for, what somebody outside says of it, the intent of an elevated request on stable storage where that is configured, what an allowed one leaves behind, and what the upstream is told of it. */
-export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: Budget, stepUps: StepUpUses, external: Asking, aftereffects: Aftereffects, fsync: () => boolean): readonly GatherStep[] {
+/** The declared list: the body where the rule wants it read, what its limits and its step-up ask for, what somebody outside says of it, the intent of an elevated request on stable storage where that is configured, what an allowed one leaves behind, the credential for its upstream where that is obtained for it, and what the upstream is told of it. */
+export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: Budget, stepUps: StepUpUses, external: Asking, broker: Pick<Broker, 'step'>, aftereffects: Aftereffects, fsync: () => boolean): readonly GatherStep[] {
   return [
     {
       name: 'inspect', failure: 'internal_error',
@@ -67,17 +73,27 @@ export function gatherSteps(recorder: Recorder, minter: ContextMinter, budget: B
       undo: ({ inquiry }, reason) => recorder.notDispatched(inquiry, reason),
     },
     aftereffects.step,
+    broker.step(request => wordOn(request, minter)),
     {
       name: 'context', failure: 'internal_error',
-      needed: request => request.inquiry.live !== null && !minter.isReady(aboutOf(request)),
+      needed: request => request.inquiry.live !== null && !staysHere(request.inquiry.evaluation.action.call) && !minter.isReady(aboutOf(request)),
       run: request => minter.mint(aboutOf(request)).then(() => null),
       undo: () => undefined,
     },
   ]
 }
 
-const aboutOf = ({ inquiry: { live }, grant, until, relay: { upstream } }: Gathering): About =>
-  ({ session: (live as LiveSession).record, grant, until, upstream: upstream.name }) // asked only for requests of a session
+function aboutOf({ inquiry: { live, place, evaluation }, grant, until, relay: { upstream: { name, settings } } }: Gathering): About {
+  const session = (live as LiveSession).record // asked only for requests of a session
+  return { session, grant, until, upstream: name, transaction: transactionOf(settings, evaluation, place) }
+}
+
+/** What the gateway itself says of it, for whoever exchanges that. */
+async function wordOn(request: Gathering, minter: ContextMinter): Promise<string | null> {
+  const about = aboutOf(request)
+  if (!minter.isReady(about)) await minter.mint(about)
+  return minter.ready(about)
+}
 
 /** Runs what is needed, in the list's order, all under one deadline in milliseconds, and the rule's own for the body. Returns why a step refused it or failed, or null. */
 export async function gather(steps: readonly GatherStep[], request: Gathering, deadline: number): Promise<Reason | null> {

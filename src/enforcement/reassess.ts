@@ -2,6 +2,7 @@
 // and when the proof of freshness lapses or returns. Works in slices, so that no loop of thousands holds up the others. SPEC: ENF3, ENF9
 import type { Anchor, AnchorRef } from '../core/anchor.ts'
 import { tieBroken } from '../core/footing.ts'
+import { scopesNow } from '../core/effective.ts'
 import type { Reason } from '../core/reason.ts'
 import { type Instant, instant } from '../core/time.ts'
 import type { StepUp } from '../core/step-up.ts'
@@ -169,6 +170,7 @@ export class Reassessor {
     exchange.stamp = stamp
     switch (verdict.kind) {
       case 'continue':
+      case 'narrow':
       case 'regrant': return this.#goOn(exchange, verdict, count)
       case 'freeze': return this.#freeze(exchange, verdict.reason, count)
       case 'finish': return this.#finish(exchange, verdict, count)
@@ -189,6 +191,7 @@ export class Reassessor {
     const inquiry = { id: exchange.id, policy: mirror.policy, place, evaluation: exchange.evaluation, live: exchange.live, claims: exchange.claims, vouchedUntil: exchange.vouchedUntil, external: exchange.external }
     const asked = caseOf(inquiry, this.#keeper, clock.now(), grant.is === 'elevation' ? grant.elevation.id : null, stepUp?.id ?? null)
     const verdict = judgeAgain(grant, asked, exchange)
+    if (exchange.scopes !== null && asked.standing !== null) exchange.scopes = scopesNow(asked.standing)
     return asked.external === 'ahead' ? unheard(verdict) : this.#unlessOwing(exchange, verdict, stepUp?.id ?? null)
   }
 
@@ -206,7 +209,8 @@ export class Reassessor {
       exchange.letGo()
       count.regranted++
       this.#witness.regranted(exchange)
-    } else count.continued++
+    } else if (verdict.kind === 'narrow') count.narrowed++
+    else count.continued++
     if (exchange.state !== 'frozen') return exchange.channel.resume()
     exchange.state = 'open'
     exchange.reason = null

@@ -2,7 +2,7 @@
 // time, ahead of use. The store counts, for all gateways together; nothing is counted here. SPEC: LIM1, LIM2
 import type { Counted } from '../audit/record.ts'
 import { amountIn } from '../core/amount.ts'
-import type { Budget, Elevation, Limits } from '../core/elevation.ts'
+import { type Budget, type Elevation, type Limits, NO_LIMITS } from '../core/elevation.ts'
 import type { Inspected } from '../core/evaluation.ts'
 import type { Reason } from '../core/reason.ts'
 import { after, duration, type Instant } from '../core/time.ts'
@@ -38,6 +38,7 @@ export class Spending implements Allowance {
   readonly #spender: Spender
   readonly #request: string
   readonly #limits: Limits
+  readonly #uses: 0 | 1
   #parts: Taken[] = []
   /** Bytes: oldest first; what is left of them lies in the newest. */
   #pieces: Taken[] = []
@@ -50,10 +51,11 @@ export class Spending implements Allowance {
   #movedBytes = false
   #sum: number | null = null
 
-  /** @param request names it in the store: never used for two */
-  constructor(elevation: Limited, request: string, spender: Spender) {
+  /** @param request names it in the store: never used for two @param uses 1, or 0 for what belongs to a use that was taken: only its bytes are its own */
+  constructor(elevation: Limited, request: string, spender: Spender, uses: 0 | 1 = 1) {
+    this.#uses = uses
+    this.#limits = uses === 1 ? elevation.limits : { ...NO_LIMITS, bytes: elevation.limits.bytes }
     this.elevation = elevation
-    this.#limits = elevation.limits
     this.#request = request
     this.#spender = spender
   }
@@ -114,7 +116,7 @@ export class Spending implements Allowance {
 
   // ---- once it is admitted
 
-  get counted(): Counted { return { uses: 1, sum: this.#sum } }
+  get counted(): Counted { return { uses: this.#uses, sum: this.#sum } }
 
   carries(exchange: Exchange): void {
     this.#exchange = exchange

@@ -15,6 +15,9 @@ import { caseOf, type GateKeeper, type Inquiry } from './exchange.ts'
 /** What it would show beside what it asks for. */
 export type Showing = Pick<Evaluation['context'], 'source' | 'secure' | 'workload' | 'body' | 'headers'> & Pick<Evaluation, 'evidence'> & { readonly purposes: Purposes }
 
+/** A message of MCP. `name` of a tool or a prompt, or a URI; without `args` what it is called with is left open. */
+export type SupposedMessage = { readonly method: string; readonly name?: string | undefined; readonly args?: { readonly [name: string]: unknown } | undefined }
+
 export function supposed(action: Evaluation['action'], resource: Evaluation['resource'], { evidence, source, secure, workload, body, headers, purposes }: Showing): Evaluation {
   return {
     evidence, action, resource,

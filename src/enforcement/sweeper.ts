@@ -78,7 +78,7 @@ export class Sweeper {
 
   /** Those frozen first make way: what is frozen keeps connections from those who may go on. What waits for an answer is held for a moment, and has its own end. */
   #share(): void {
-    const frozen = Map.groupBy(this.#those(({ state, reason }) => state === 'frozen' && reason !== 'stale'), ({ place }) => place.route.upstream)
+    const frozen = Map.groupBy(this.#those(({ state, reason, kind }) => state === 'frozen' && reason !== 'stale' && kind !== 'task'), ({ place }) => place.route.upstream)
     for (const [upstream, exchanges] of frozen) {
       const over = exchanges.length - this.#limits.frozen(upstream)
       if (over <= 0) continue

@@ -27,7 +27,7 @@ const TOKEN = /^[\w.~+/-]+=*$/
 /** A value as `application/x-www-form-urlencoded` has it (RFC 6749 §2.3.1). */
 const formEncoded = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1)
 
-const basicOf = (id: string, secret: string): string => `Basic ${Buffer.from(`${formEncoded(id)}:${formEncoded(secret)}`).toString('base64')}`
+export const basicOf = (id: string, secret: string): string => `Basic ${Buffer.from(`${formEncoded(id)}:${formEncoded(secret)}`).toString('base64')}`
 
 /** Does `aud`, one text or a list of texts, hold one of ours? */
 function audienceFault(aud: unknown, ours: readonly string[]): CredentialFault | null {

@@ -79,14 +79,17 @@ type Source = Extract<PurposeSource['from'], { is: 'signed' }>
 export class SignedPurposes {
   readonly kind: PurposeKind
   readonly header: string
+  /** The member of `_meta` that holds it on routes of MCP; null for none. */
+  readonly meta: string | null
   readonly #source: Source
   readonly #keys: Keys
   readonly #options: JWTVerifyOptions
   readonly #known = new BoundedMap<string, Known>(KNOWN_MAX)
   readonly #underway = new Map<string, Promise<SignedReading>>()
 
-  constructor(kind: PurposeKind, source: Source, keys: Keys, audience: string | null) {
+  constructor(kind: PurposeKind, source: Source, keys: Keys, audience: string | null, meta: string | null = null) {
     this.header = source.header
+    this.meta = meta
     this.kind = kind
     this.#source = source
     this.#keys = keys
@@ -174,7 +177,7 @@ export async function openSignedPurposes({ signedPurposes, policy }: Pick<Settin
   const all: SignedPurposes[] = []
   for (const [kind, settings] of signedPurposes) {
     const from = policy.purposes.get(kind)?.from
-    if (from?.is === 'signed') all.push(new SignedPurposes(kind, from, await keysAt(kind, settings), settings.audience))
+    if (from?.is === 'signed') all.push(new SignedPurposes(kind, from, await keysAt(kind, settings), settings.audience, settings.meta))
   }
   return all
 }

@@ -58,7 +58,7 @@ export function noticesOf(session: Session, facts: readonly SessionFact[], { pro
 }
 
 /** What a step-up is for, as far as it tells. */
-const coveredText = ({ covers: { rule, request } }: StepUp): string => (request !== null ? `${request.method} ${request.host}${request.path}` : rule !== null ? `rule ${rule}` : 'all of its session')
+const coveredText = ({ covers: { rule, request } }: StepUp): string => (request !== null ? `${request.call ?? request.method} ${request.host}${request.path}` : rule !== null ? `rule ${rule}` : 'all of its session')
 
 function stepUpLine(fact: SessionFact, stepUp: StepUp, who: string): Line | null {
   const what = coveredText(stepUp)

@@ -90,6 +90,8 @@ export interface Answer {
   heartbeat(now: Instant): void
   /** Ends it now: politely where the protocol can and nothing waits, else by a reset, which drops what waits. */
   cut(reason: Reason, politely: boolean): void
+  /** Ends it now: an event stream between two events, where nothing waits, with these bytes and a whole end within 250 ms; anything else by a reset, which drops what waits. */
+  farewell(words: Buffer): void
   /** The gateway's own answer in the protocol's form. @param close the connection is not to be used again */
   refuse(text: RefusalText, contentLength: number | null, close: boolean): void
   /** The connection is not used again behind this answer. */

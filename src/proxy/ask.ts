@@ -1,5 +1,7 @@
 // A request on its way through the steps, each filling in what it found; afterwards its relay's owner. SPEC: WIRE9
+import { calledBy } from '../audit/called.ts'
 import { NOBODY, noted, provedBy, type Refused } from '../audit/record.ts'
+import { SHOWS_TOKENS } from '../config/compile/credential.ts'
 import type { Drift } from '../core/binding.ts'
 import { chainOf, identityOf } from '../core/principal.ts'
 import { NO_PURPOSES, type Purposes } from '../core/purpose.ts'
@@ -11,6 +13,7 @@ import type { Place } from '../core/route.ts'
 import type { StepUp } from '../core/step-up.ts'
 import type { Instant } from '../core/time.ts'
 import type { Relay } from '../enforcement/admit.ts'
+import type { Held } from '../enforcement/brokered/held.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
 import type { Hearing } from '../enforcement/external/hearing.ts'
 import type { Short } from '../enforcement/rates.ts'
@@ -27,23 +30,32 @@ import { type BodyHolder, NO_BODY, type ReadBody } from './http/inspection.ts'
 import { isTooEarly } from './http/early-data.ts'
 import type { Head } from './http/head.ts'
 import { trailersUp } from './http/outgoing.ts'
-import { type Passing, type ResponseHead, responseHead } from './http/response-head.ts'
+import { type Passing, type ResponseHead, responseHead, withoutSecret } from './http/response-head.ts'
 import type { Arrival } from './arrival.ts'
 import type { Departing } from './departures.ts'
 import type { AnswerHead } from '../upstream/handler.ts'
 import type { RelayOwner } from './http/relay-owner.ts'
+import type { Returned } from './mcp/asking/eliciting.ts'
+import type { Message } from './mcp/message.ts'
+import type { Opened } from './mcp/lasting/opened.ts'
 import type { WebSocketOwner } from './websocket/relay.ts'
 import type { World } from './room.ts'
 import { isListed, plainAddress } from './trusted.ts'
 
 /** A relay, as far as its request asks. */
 export type Carried = { readonly exchange: Exchange | null; readonly status: number }
+/** One that writes a head. */
+export type Headed = Carried & { /** Path and query, as they are written. */ readonly path: string }
+
+/** What an upstream is shown in a header, for the gateway or for its caller. */
+export type Injected = { readonly header: string; readonly value: string }
 
 /** What is done for the requests that were let go. */
 export interface AskOwner {
   passing(ask: Ask): Passing
   vouch(ask: Ask, relay: Carried): string | null
-  outgoing(ask: Ask, relay: Carried): readonly string[]
+  outgoing(ask: Ask, relay: Headed): readonly string[]
+  injected(ask: Ask, relay: Carried): Injected | null
   doubt(exchange: Exchange): void
   end(exchange: Exchange, reason: Reason): void
   refuse(ask: Ask, reason: Reason): void
@@ -63,6 +75,9 @@ const NO_HEADERS: ReadonlySet<string> = new Set()
 /** Every line of a header, by its lower-case name. */
 const linesOf = (headers: readonly string[], name: string): readonly string[] => headers.filter((_, i) => i % 2 === 1 && (headers[i - 1] ?? '').length === name.length && (headers[i - 1] ?? '').toLowerCase() === name)
 
+/** In `Authorization`, by whichever scheme: one line, or none that counts. */
+const tokenIn = ([line = '', another]: readonly string[]): string | null => (another === undefined ? (/^(?:bearer|dpop) +([\w.~+/-]+=*) *$/i.exec(line)?.[1] ?? null) : null)
+
 export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolder {
   readonly arrival: Arrival
   /** The configuration it was placed under. */
@@ -81,6 +96,10 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
   purposes: Purposes = NO_PURPOSES
   /** The signed word on its standing, as it was admitted with it; null before, and on an anonymous rule. */
   context: string | null = null
+  /** The Txn-Token that goes with it; null where its upstream takes none. */
+  transaction: string | null = null
+  /** What it went upstream with, where that was obtained for its grant; null before, and elsewhere. */
+  credential: Held | null = null
   /** `performance.now()` at its arrival when this request is timed, else 0. */
   sampledAt = 0
   forwardedCertificates: ForwardedForm | null = null
@@ -107,6 +126,18 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
   external: Hearing | null = null
   showed = false
   readBody: ReadBody | null = null
+  /** On a route of MCP; null before it was read, and elsewhere. */
+  message: Message | null = null
+  /** What its headers become on their way upstream, names and values in turn, before they are signed; null leaves them. */
+  headersUp: ((headers: readonly string[]) => readonly string[]) | null = null
+  /** What the handles in that stand for; null likewise. */
+  opened: Opened | null = null
+  /** By what way a call came back that somebody was asked about; null where it is no such call. */
+  returned: Returned | null = null
+  /** What it is answered with in place of a refusal: a question for whoever uses its client. */
+  elicited: object | null = null
+  /** One more sentence for its refusal. */
+  detail: string | null = null
   /** The store was asked whether there is news. */
   asked = false
   readonly #owner: AskOwner
@@ -130,7 +161,7 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
     const fault = this.credentialFault ?? this.purposeFault
     const proved = verified === null ? null : provedBy(verified.evidence.keyThumbprint, this.workload, verified.evidence.device)
     const known = verified === null ? NOBODY : { subject: identityOf(verified.principal), actors: chainOf(verified.principal), tenant: verified.principal.tenant, credential: verified.evidence.credential }
-    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, query, bodyDigest: this.readBody?.inspected.digest ?? null, reason, purposes, risk: live === null ? null : noted(this.risk), ...(this.external?.last == null ? {} : { external: this.external.last.noted }) }
+    return { ...NOBODY, ...known, evaluation, session: live?.record.id ?? null, source, proved, fault, drift, route: place?.route.name ?? null, rule: place?.rule?.name ?? null, method, host, path, query, bodyDigest: this.readBody?.inspected.digest ?? null, reason, purposes, risk: live === null ? null : noted(this.risk), ...(this.external?.last == null ? {} : { external: this.external.last.noted }), ...(this.message === null || place?.route.mcp == null ? {} : { mcp: calledBy(this.message.call, place.route.mcp) }) }
   }
 
   get body(): Inspected | null { return this.readBody?.inspected ?? (this.head.contentLength === 0 ? NO_BODY : null) }
@@ -185,8 +216,25 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
 
   /** The signed word on its standing, null for nobody's; a session's request that has none is ended. Asked when it goes. */
   vouched(relay: Carried): string | null { return this.#owner.vouch(this, relay) }
-  outgoing(relay: Carried): readonly string[] { return this.#owner.outgoing(this, relay) }
-  responseHead(_relay: Carried, head: AnswerHead): ResponseHead | null { return responseHead(head, this.passing) }
+  outgoing(relay: Headed): readonly string[] { return this.#owner.outgoing(this, relay) }
+  /** What its upstream is shown beside that; where there is none of what has to be obtained, the exchange is ended. */
+  injected(relay: Carried): Injected | null { return this.#owner.injected(this, relay) }
+
+  responseHead(_relay: Carried, head: AnswerHead): ResponseHead | null {
+    const made = responseHead(head, this.passing)
+    return made === null || this.credential === null ? made : { ...made, headers: this.told(made.headers) }
+  }
+
+  /** Fields of its upstream's, but for those that tell what that was shown. */
+  told<F extends readonly string[]>(fields: F): F | string[] { return this.credential === null ? fields : withoutSecret(fields, this.credential.revocable.token) }
+
+  /** The token that its caller showed and is known by; that of a session of ours never leaves. */
+  bearer(): string | null {
+    const { verified, arrival: { headers }, world: { settings: { providers } } } = this
+    const provider = verified === null ? undefined : providers.get(verified.provider)
+    return provider !== undefined && SHOWS_TOKENS.some(is => is === provider.is) ? tokenIn(linesOf(headers, 'authorization')) : null
+  }
+
   doubt(exchange: Exchange): void { this.#owner.doubt(exchange) }
   end(exchange: Exchange, reason: Reason): void { this.#owner.end(exchange, reason) }
   refuse(_relay: Carried, reason: Reason): void { this.#owner.refuse(this, reason) }

@@ -6,7 +6,7 @@ import type { Relay } from '../enforcement/admit.ts'
 import type { Exchange } from '../enforcement/exchange.ts'
 import type { UpstreamFault } from '../upstream/handler.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import type { Ask, AskOwner, Carried, Carrier } from './ask.ts'
+import type { Ask, AskOwner, Carried, Carrier, Headed, Injected } from './ask.ts'
 import { type Departing, Departures } from './departures.ts'
 import { finallyLeft, isCall, withDeadline } from './grpc/deadline.ts'
 import { corsHeaders } from './http/cors.ts'
@@ -14,10 +14,17 @@ import { type Inbound, outgoingHeaders } from './http/outgoing.ts'
 import { InspectedBytes } from './http/inspected-bytes.ts'
 import { Inspection } from './http/inspection.ts'
 import { HttpRelay } from './http/relay.ts'
+import { Eliciting } from './mcp/asking/eliciting.ts'
+import { Mcp } from './mcp/mcp.ts'
+import { forwardedBody } from './mcp/meta.ts'
+import { OwnCalls } from './mcp/asking/own-calls.ts'
+import { OwnRelay } from './mcp/asking/own-relay.ts'
 import type { Passing } from './http/response-head.ts'
 import type { Refuser } from './refuser.ts'
 import { hostFor, pathFor } from './rewrite.ts'
 import type { ProxyRoom } from './room.ts'
+import { UpstreamIdentity } from './upstream-identity.ts'
+import type { OwnSide } from './self-service/own-side.ts'
 import { Vouching } from './vouching.ts'
 import { DialAgent } from './websocket/dial-agent.ts'
 import { type TunnelPlace, WebSocketRelay } from './websocket/relay.ts'
@@ -28,20 +35,32 @@ export class Forwarder implements AskOwner, Carrier {
   readonly #departures = new Departures()
   readonly #vouching: Vouching
   readonly #inspected: InspectedBytes
+  readonly #identity: UpstreamIdentity
+  readonly #own: OwnCalls
+  readonly eliciting: Eliciting
+  readonly mcp: Mcp
 
-  constructor(room: ProxyRoom, refuser: Refuser) {
+  constructor(room: ProxyRoom, refuser: Refuser, own: OwnSide) {
     this.#room = room
     this.#refuser = refuser
     this.#vouching = new Vouching(room)
+    this.#identity = new UpstreamIdentity(room)
+    this.#own = new OwnCalls(room, own)
+    this.eliciting = new Eliciting(room, own)
     this.#inspected = new InspectedBytes(() => room.world.settings.limits.inspectTotal, () => room.metrics.limitReached.inc({ limit: 'inspected_bytes' }))
+    this.mcp = new Mcp(room, this.#inspected, (ask, exchange) => this.#watch(ask, exchange))
   }
 
   /** What takes the request over once it is admitted, unless its upstream is not configured any more. */
   relayOf(ask: Ask, { route, rule }: Place): Relay | Reason {
     const { arrival, head, target, world: { upstreams, settings: { limits } } } = ask
+    if (ask.message !== null && ask.readBody !== null) ask.readBody = forwardedBody(ask.message, ask.readBody, ask.world.settings, ask.returned !== null)
+    const own = ask.message?.own ?? null
+    if (ask.message !== null && own !== null) return new OwnRelay(ask, ask.message, own, route.upstream, this.#own, error => this.#refuser.faultOf(error))
     const upstream = upstreams.get(route.upstream)
     if (upstream === undefined) return 'upstream_unavailable'
-    const path = pathFor(route, target)
+    const path = upstream.settings.endpoint === null ? pathFor(route, target) : upstream.settings.endpoint + target.query
+    if (ask.message !== null && route.mcp !== null) return this.mcp.relayOf(ask, ask.message, route, route.mcp, upstream, path)
     if (head.upgrade !== 'websocket') return new HttpRelay(arrival, head.contentLength, this.#inspectionOf(ask, rule), upstream, path, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
     const tunnels = { name: upstream.name, settings: upstream.settings, place: () => placeOf(upstream, ask.sourceAddress) }
     return new WebSocketRelay(arrival, tunnels, path, ask, { messages: rule?.messages ?? null, idle: 0, clock: this.#room.keeper.clock })
@@ -54,9 +73,15 @@ export class Forwarder implements AskOwner, Carrier {
 
   /** Whatever was there when it was admitted: one that waits for its record goes with the word it was admitted on. */
   admitted(ask: Ask, { exchange }: Carried): void {
-    ask.context ??= this.#context(ask, exchange)
+    this.#identity.note(ask, exchange)
     if (exchange === null) return
     exchange.meter = this.#room.rates.meterOf(exchange.place, exchange.live)
+    this.mcp.lasting.admitted(ask, exchange)
+    this.#watch(ask, exchange)
+  }
+
+  /** What its right hangs on outside is asked about while it is open. */
+  #watch(ask: Ask, exchange: Exchange): void {
     this.#vouching.watch(ask, exchange)
     if (exchange.external !== null) this.#room.external.watch(exchange)
   }
@@ -69,12 +94,12 @@ export class Forwarder implements AskOwner, Carrier {
 
   vouch(ask: Ask, { exchange }: Carried): string | null {
     if (ask.sampledAt > 0) this.#room.metrics.overhead.of(ask.place?.route.name ?? '').observe((performance.now() - ask.sampledAt) / 1000)
-    ask.context ??= this.#context(ask, exchange)
+    this.#identity.note(ask, exchange)
     if (ask.context === null && exchange?.live != null) this.end(exchange, 'internal_error') // ended before its connection takes a byte: nothing goes without its context
     return ask.context
   }
 
-  outgoing(ask: Ask, relay: Carried): readonly string[] {
+  outgoing(ask: Ask, relay: Headed): readonly string[] {
     const { source, arrival, place } = ask
     const { exchange } = relay
     const { via, keeper: { clock } } = this.#room
@@ -82,20 +107,34 @@ export class Forwarder implements AskOwner, Carrier {
     const context = this.vouch(ask, relay)
     const upstream = route === null ? undefined : ask.world.upstreams.get(route.upstream)
     const host = hostFor(route, upstream?.settings.origin ?? '')
-    const headers = outgoingHeaders({ ...inboundOf(ask), method: arrival.method, secure: arrival.secure, host, source, via, inject: upstream?.inject ?? null, context })
-    return exchange !== null && isCall(arrival) ? withDeadline(headers, finallyLeft(exchange, clock.now())) : headers
+    const headers = outgoingHeaders({ ...inboundOf(ask), method: arrival.method, secure: arrival.secure, host, source, via, inject: route?.brokered === true ? this.#obtained(ask, exchange) : (upstream?.inject ?? null), passthrough: route?.passthrough === true, context, transaction: ask.transaction })
+    const timed = exchange !== null && isCall(arrival) ? withDeadline(headers, finallyLeft(exchange, clock.now())) : headers
+    const edited = ask.headersUp?.(timed) ?? timed
+    return upstream === undefined ? edited : this.#identity.signed(ask, relay, edited, upstream)
   }
 
-  #context({ place }: Ask, exchange: Exchange | null): string | null {
-    if (exchange?.live == null || place === null) return null
-    return this.#room.minter.ready({ session: exchange.live.record, grant: exchange.permit.grant, upstream: place.route.upstream, until: exchange.permit.until })
+  injected(ask: Ask, { exchange }: Carried): Injected | null {
+    const { place, world } = ask
+    return place?.route.brokered === true ? this.#obtained(ask, exchange) : (world.upstreams.get(place?.route.upstream ?? '')?.inject ?? null)
+  }
+
+  /** For the very grant that it goes on; without that nothing goes. */
+  #obtained(ask: Ask, exchange: Exchange | null): Injected | null {
+    const { place } = ask
+    if (exchange === null || place === null) return null
+    ask.credential = this.#room.brokered.heldFor({ live: exchange.live, permit: exchange.permit, place })
+    if (ask.credential === null) this.end(exchange, 'credential_unavailable')
+    return ask.credential
   }
 
   // ---- what relays tell
 
   doubt(exchange: Exchange): void { this.#room.reassessor.doubt(exchange) }
 
-  end(exchange: Exchange, reason: Reason): void { this.#room.reassessor.end(exchange, reason, 'wire', null) }
+  end(exchange: Exchange, reason: Reason): void {
+    this.mcp.lasting.ended(exchange, reason)
+    this.#room.reassessor.end(exchange, reason, 'wire', null)
+  }
 
   refuse(ask: Ask, reason: Reason): void { this.#refuser.refuse(ask, refuse(reason)) }
 
@@ -107,6 +146,7 @@ export class Forwarder implements AskOwner, Carrier {
 
   completed({ arrival: { method, protocol } }: Ask, { exchange, status }: Carried): void {
     if (exchange === null) return
+    this.mcp.lasting.completed(exchange)
     this.#room.inflight.remove(exchange)
     exchange.state = 'ended'
     this.#room.completed(exchange, status)

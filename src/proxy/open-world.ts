@@ -1,4 +1,5 @@
 // Opens everything one configuration names, before anything of it is used: a reload that fails here changed nothing. SPEC: CFG1, CFG10
+import { headerOf } from '../core/policy.ts'
 import type { Settings } from '../config/settings.ts'
 import type { Route } from '../core/route.ts'
 import { openSignedPurposes } from '../identity/signed-purpose.ts'
@@ -13,18 +14,26 @@ async function upstreamsOf(settings: Settings, before: World | null, witness: Up
   const upstreams = new Map<string, Upstream>()
   for (const [name, wanted] of settings.upstreams) {
     const known = before?.upstreams.get(name)
-    const same = known !== undefined && wanted.tls?.caFile == null && wanted.tls?.certFile == null && wanted.inject === null && JSON.stringify(known.settings) === JSON.stringify(wanted)
+    const same = known !== undefined && wanted.tls?.caFile == null && wanted.tls?.certFile == null && wanted.inject === null && wanted.signature?.key.is !== 'file' && JSON.stringify(known.settings) === JSON.stringify(wanted)
     upstreams.set(name, same ? known : await Upstream.open(wanted, witness))
   }
   return upstreams
 }
 
+/** Ours alone, towards an upstream that believes them. */
+const SIGNATURES = ['signature', 'signature-input']
+
 function keptOn(route: Route, settings: Settings): ReadonlySet<string> {
   const kept = new Set<string>()
   for (const provider of settings.providers.values()) if (provider.is === 'apiKey') kept.add(dashed(provider.header))
-  for (const { from } of settings.policy.purposes.values()) if (from.is !== 'claim') kept.add(dashed(from.header))
-  const inject = settings.upstreams.get(route.upstream)?.inject
-  if (inject !== null && inject !== undefined) kept.add(dashed(inject.header))
+  for (const source of settings.policy.purposes.values()) {
+    const header = headerOf(source)
+    if (header !== null) kept.add(dashed(header))
+  }
+  const upstream = settings.upstreams.get(route.upstream)
+  const shown = upstream?.inject ?? upstream?.brokered ?? null
+  if (shown !== null) kept.add(dashed(shown.header))
+  if (settings.upstreams.get(route.upstream)?.signature != null) for (const name of SIGNATURES) kept.add(name)
   return kept
 }
 

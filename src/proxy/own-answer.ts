@@ -7,12 +7,12 @@ export const ownHead = (status: number, headers: readonly string[], length: numb
   status, text: '', headers: length === null ? [...headers] : [...headers, 'content-length', String(length)], delimitedByClose: false, eventStream: length === null, encoded: false, length,
 })
 
-/** A whole answer of JSON; what is left of the request's body is not kept. */
-export function answerJson({ answer, body }: Arrival, status: number, value: unknown): void {
+/** A whole answer of JSON; what is left of the request's body is not kept. @param cached what caches are told */
+export function answerJson({ answer, body }: Arrival, status: number, value: unknown, cached = 'no-store'): void {
   if (answer.gone || answer.status !== 0) return
   const bytes = Buffer.from(JSON.stringify(value))
   body.resume()
-  answer.sendWhole(ownHead(status, ['content-type', 'application/json', 'cache-control', 'no-store'], bytes.length), bytes)
+  answer.sendWhole(ownHead(status, ['content-type', 'application/json', 'cache-control', cached], bytes.length), bytes)
 }
 
 /** 204 with these headers, names and values in turn. */

@@ -2,13 +2,12 @@
 // (whose first look is the preview), what it wants gathered, admission again. While nothing proves that knowledge is fresh it is held.
 // Everything is synchronous for a caller already known; what must be awaited is awaited before the last look of the judge. SPEC: DEC1, DEC8, ENF2, WIRE1-WIRE9
 import { type Refusal, refuse } from '../core/decision.ts'
-import type { Evaluation } from '../core/evaluation.ts'
-import { type Evidence } from '../core/evidence.ts'
-import { NO_PURPOSES, type Shown } from '../core/purpose.ts'
+import { NO_PURPOSES, shownPlainly } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
+import type { McpRoute } from '../core/call.ts'
 import { methodFault } from '../core/method.ts'
 import { placeOf, type Route, routeOf } from '../core/route.ts'
-import { hearingOf, type Inquiry, NO_CLAIMS } from '../enforcement/exchange.ts'
+import { hearingOf, type Inquiry } from '../enforcement/exchange.ts'
 import type { Relay } from '../enforcement/admit.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
 import type { Identification } from '../identity/credential.ts'
@@ -19,17 +18,18 @@ import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
 import { Ask, type Carrier } from './ask.ts'
 import { answerEmpty } from './own-answer.ts'
+import { actionOf, methodOf } from './describe/action.ts'
+import { attemptOf, claimsOf, evaluationOf } from './describe/evaluation.ts'
 import { presentedIn } from './describe/presented.ts'
 import { describeTarget } from './describe/target.ts'
 import { purposesNow, settle } from './describe/signed-purposes.ts'
-import { Seen } from './describe/seen.ts'
 import { isPreflight, preflight } from './http/cors.ts'
-import { isTooEarly } from './http/early-data.ts'
-import { type Head, readHead } from './http/head.ts'
+import { readHead } from './http/head.ts'
+import { earlyReason } from './http/early-reason.ts'
 import { forwardsLeft, LAST_FORWARD } from './http/max-forwards.ts'
-import { loops } from './http/via.ts'
 import { Drifts } from './drifts.ts'
-import { Forwarder, inboundOf } from './forwarder.ts'
+import { Forwarder } from './forwarder.ts'
+import type { MessageFault } from './mcp/message.ts'
 import { Refuser } from './refuser.ts'
 import type { Door, ProxyRoom } from './room.ts'
 import { answerMetadata, isMetadata } from './self-service/protected-resource.ts'
@@ -60,7 +60,7 @@ export class Pipeline {
     this.#room = room
     this.#self = self
     this.#refuser = new Refuser(room)
-    this.#forwarder = new Forwarder(room, this.#refuser)
+    this.#forwarder = new Forwarder(room, this.#refuser, self.own)
     this.#drifts = new Drifts(room)
     this.#steppingUp = new SteppingUp(room)
   }
@@ -88,7 +88,7 @@ export class Pipeline {
     if (fault !== null) return this.#refuser.early(arrival, head.contentLength, fault, null)
     const described = describeTarget(arrival.target, head.authority)
     if (typeof described === 'string') return this.#refuser.early(arrival, head.contentLength, 'bad_request', described)
-    const early = isMisdirected(arrival.serverName, described.target.host) ? 'wrong_host' : this.#earlier(head, method)
+    const early = isMisdirected(arrival.serverName, described.target.host) ? 'wrong_host' : earlyReason(this.#room.via, head, method)
     if (early !== null) return this.#refuser.early(arrival, head.contentLength, early, null)
     if (this.#draining) arrival.answer.last()
     const { world } = this.#room
@@ -112,13 +112,6 @@ export class Pipeline {
     ask.encodedSlash = encodedSlash
     if (isReserved(ask.target.path) || isMetadata(ask.target.path)) this.#refuse(ask, 'no_route')
     else this.#route(ask)
-  }
-
-  /** Refused before anybody asks where it goes. */
-  #earlier({ via, earlyData, maxForwards, upgrade, contentLength }: Head, method: string): Reason | null {
-    if (loops(this.#room.via, via)) return 'loop_detected'
-    if (isTooEarly(earlyData, method, upgrade !== null)) return 'too_early'
-    return forwardsLeft(method, maxForwards) === 'malformed' || (upgrade !== null && contentLength !== 0 && contentLength !== null) ? 'bad_request' : null
   }
 
   #metadata(ask: Ask): void {
@@ -187,14 +180,15 @@ export class Pipeline {
     const { place, verified } = ask
     if (place === null) return this.#refuse(ask, 'no_route')
     if (this.#draining) return this.#refuse(ask, 'draining')
+    if (place.route.mcp !== null && ask.message === null) return ask.carrier === null ? this.#read(ask, live, place.route.mcp) : this.#refuse(ask, 'not_shown')
     const shown = purposesNow(this.#room, ask, live?.record.brokered?.purposes ?? NO_PURPOSES)
     if (shown === 'await') return void settle(this.#room, ask).then(() => this.#judge(ask, live)).catch(error => this.#failed(ask, error))
     if (shown === 'malformed') return this.#malformed(ask, 'a purpose header is malformed or stands twice')
     ask.purposes = shown.purposes
-    const claims = live?.knownClaims ?? verified?.claims ?? NO_CLAIMS
-    const evaluation = this.#describe(ask, verified?.evidence ?? null, shown)
+    const claims = claimsOf(ask, live)
+    const evaluation = evaluationOf(ask, shown)
     const id = newExchangeId()
-    if (live !== null) this.#attempt(ask, { id: ask.attempt?.id ?? id, live, claims, evaluation, place })
+    if (live !== null) this.#attempt(ask, attemptOf(ask, live, place, { id, evaluation }))
     const inquiry: Inquiry = { id, policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: vouchedUntil(verified?.knownUntil ?? null, this.#room.keeper.clock.now()), external: hearingOf(place), risk: ask.risk }
     ask.external = inquiry.external
     if (live !== null) this.#drifts.observe(inquiry, live)
@@ -204,6 +198,22 @@ export class Pipeline {
     const relay = (ask.carrier ?? this.#forwarder).relayOf(ask, place)
     if (typeof relay === 'string') return this.#refuse(ask, relay)
     this.#admit(ask, inquiry, relay, null)
+  }
+
+  /** Which rule has it shows in its message. */
+  #read(ask: Ask, live: LiveSession | null, mcp: McpRoute): void {
+    void this.#forwarder.mcp.read(ask, mcp).then(unread => unread ?? this.#forwarder.eliciting.returning(ask)).then(fault => {
+      if (fault !== null) return this.#unread(ask, live, mcp, fault)
+      if (ask.place !== null) ask.place = placeOf(ask.place.route, actionOf(ask), ask.target)
+      this.#judge(ask, live)
+    }).catch(error => this.#failed(ask, error))
+  }
+
+  /** What nobody could read was tried all the same. */
+  #unread(ask: Ask, live: LiveSession | null, mcp: McpRoute, fault: MessageFault): void {
+    const { place } = ask
+    if (live !== null && place !== null) this.#attempt(ask, attemptOf(ask, live, place, { id: newExchangeId(), evaluation: evaluationOf(ask, shownPlainly(NO_PURPOSES)) }))
+    this.#refuser.malformed(ask, mcp, fault)
   }
 
   /** Counted once, however often it is placed. */
@@ -261,6 +271,8 @@ export class Pipeline {
   /** What may turn it is asked for first, or was shown just now. */
   #turnAway(ask: Ask, inquiry: Inquiry, refusal: Refusal): void {
     const { verified } = ask
+    const eliciting = this.#forwarder.eliciting.refused(ask, refusal)
+    if (eliciting !== null) return void eliciting.then(again => (again ? this.#route(ask) : this.#refuser.refuse(ask, refusal))).catch(error => this.#failed(ask, error))
     if (refusal.reason !== 'step_up_required' || inquiry.live === null || verified === null) return this.#refuser.refuse(ask, refusal)
     void this.#steppingUp.refused(ask, inquiry, inquiry.live, verified).then(outcome => (outcome === 'again' ? this.#route(ask) : this.#refuser.refuse(ask, outcome))).catch(error => this.#failed(ask, error))
   }
@@ -268,11 +280,6 @@ export class Pipeline {
   /** What was done for a request that is not admitted now is taken back. */
   #abandon(gathered: Gathering | null, reason: Reason): void {
     if (gathered !== null) abandon(this.#room.steps, gathered, reason)
-  }
-
-  #describe(ask: Ask, evidence: Evidence | null, shown: Shown): Evaluation {
-    const { source: { address: source }, arrival: { secure } } = ask
-    return { evidence, action: actionOf(ask), resource: ask.target, context: new Seen(inboundOf(ask), ask, { source, secure, workload: ask.workload, shown }) }
   }
 
   // ---- refusals
@@ -289,7 +296,4 @@ export class Pipeline {
 
 /** Refusals that an elevation, a widening, a resumption or an answer turns. */
 const TURNED_BY_NEWS: ReadonlySet<Reason> = new Set<Reason>(['elevation_required', 'narrowed', 'frozen', 'time_up', 'step_up_required'])
-/** An extended CONNECT is the GET of an upgrade in another form (RFC 8441). */
-const methodOf = ({ method, connects }: Arrival): string => (connects === null ? method : 'GET')
 const isReserved = (path: string): boolean => path.startsWith(RESERVED) || path === RESERVED.slice(0, -1)
-const actionOf = ({ arrival, head: { upgrade } }: Ask): Evaluation['action'] => ({ method: methodOf(arrival), upgrade })

@@ -4,6 +4,7 @@ import { type Reason, REASONS } from '../core/reason.ts'
 import type { RelayedRequest } from '../enforcement/external/relayed-request.ts'
 import { newEvaluationId } from '../runtime/id.ts'
 import { challengesOf } from './challenge.ts'
+import { rpcBody, type RpcForm } from './mcp/rpc-refusal.ts'
 import type { StepUpTold } from './step-up-text.ts'
 
 export type RefusalText = {
@@ -23,12 +24,14 @@ export type RefusalText = {
   readonly retryAfter: number | null
   /** Further headers, names and values in turn. */
   readonly headers: readonly string[]
+  /** Told as JSON-RPC has it; null elsewhere. */
+  readonly rpc: RpcForm | null
 }
 
 const NO_HEADERS: readonly string[] = []
 
 export const refusalText = (reason: Reason, more: Partial<RefusalText> = {}): RefusalText =>
-  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, access: null, stepUp: null, challenges: more.challenges ?? challengesOf(reason), retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, ...more })
+  ({ reason, evaluation: newEvaluationId(), detail: null, session: null, access: null, stepUp: null, challenges: more.challenges ?? challengesOf(reason), retryAfter: REASONS[reason].status === 503 ? 1 : null, headers: NO_HEADERS, rpc: null, ...more })
 
 function body(text: RefusalText): Buffer {
   const { says, status } = REASONS[text.reason]
@@ -41,11 +44,16 @@ function body(text: RefusalText): Buffer {
   }))
 }
 
+function rpcProblem(text: RefusalText, form: RpcForm): { readonly status: number; readonly bytes: Buffer; readonly type: string } {
+  const { status, body: bytes } = rpcBody(text, form)
+  return { status, bytes, type: 'application/json' }
+}
+
 /** Status, headers (names and values in turn) and body of a refusal. */
 export function problem(text: RefusalText): { readonly status: number; readonly headers: string[]; readonly body: Buffer } {
-  const bytes = body(text)
-  const headers = ['content-type', 'application/problem+json', 'content-length', String(bytes.length), 'cache-control', 'no-store', ...text.headers]
-  for (const challenge of text.challenges) headers.push('www-authenticate', challenge)
+  const { status, bytes, type } = text.rpc === null ? { status: REASONS[text.reason].status, bytes: body(text), type: 'application/problem+json' } : rpcProblem(text, text.rpc)
+  const headers = ['content-type', type, 'content-length', String(bytes.length), 'cache-control', 'no-store', ...text.headers]
+  if (status >= 400) for (const challenge of text.challenges) headers.push('www-authenticate', challenge)
   if (text.retryAfter !== null) headers.push('retry-after', String(text.retryAfter))
-  return { status: REASONS[text.reason].status, headers, body: bytes }
+  return { status, headers, body: bytes }
 }

@@ -8,8 +8,12 @@ import { StoreFault } from '../sessions/store-fault.ts'
 import type { Arrival } from './arrival.ts'
 import type { Ask } from './ask.ts'
 import { nonceLines } from './challenge.ts'
+import type { McpRoute } from '../core/call.ts'
 import { corsHeaders } from './http/cors.ts'
 import { rateFields, retryAfter } from './http/rate-fields.ts'
+import type { MessageFault } from './mcp/message.ts'
+import { methodsOf } from './mcp/reading.ts'
+import { faultForm, rpcFormOf } from './mcp/rpc-form.ts'
 import { type RefusalText, refusalText } from './refusal.ts'
 import type { ProxyRoom } from './room.ts'
 import { challengesFor } from './self-service/protected-resource.ts'
@@ -49,6 +53,21 @@ export class Refuser {
     arrival.answer.refuse(text, head.contentLength, false)
   }
 
+  /** Its body is no message that could be judged. */
+  malformed(ask: Ask, mcp: McpRoute, fault: MessageFault): void {
+    const { arrival, head, place, live } = ask
+    const { reason, detail } = fault
+    const cors = place === null || place.route.cors === null ? NO_LINES : corsHeaders(place.route.cors, head.origin)
+    const text = refusalText(reason, {
+      detail, session: live?.record.id ?? null, headers: [...cors, ...(reason === 'method_refused' ? ['allow', methodsOf(mcp)] : NO_LINES)], challenges: challengesFor(ask, reason), rpc: faultForm(mcp, fault),
+      ...(ask.attempt === null ? {} : { evaluation: evaluationIdOf(ask.attempt.id) }),
+    })
+    this.#turnedDown(ask, reason)
+    this.#room.refused(ask.refused(text.evaluation, reason))
+    this.#count(place?.route.name ?? '', arrival.method, arrival.protocol, reason)
+    arrival.answer.refuse(text, ask.readBody === null ? head.contentLength : 0, false)
+  }
+
   /** What it is refused for may raise its principal's risk. */
   #turnedDown(ask: Ask, reason: Reason): void {
     const { attempt, live, risk: { before } } = ask
@@ -72,7 +91,7 @@ export class Refuser {
     return refusalText(reason, {
       session: live?.record.id ?? null, headers: [...cors, ...(ask.short === null ? NO_LINES : rateFields(ask.short)), ...nonceLines(ask.credentialFault, this.#room.identifier.nonce), ...nonceFor(ask, this.#room.identifier)], challenges: challengesFor(ask, reason), access,
       ...(ask.short === null ? {} : { retryAfter: retryAfter(ask.short) }),
-      stepUp: ask.stepUp === null ? null : stepUpTold(ask.stepUp),
+      stepUp: ask.stepUp === null ? null : stepUpTold(ask.stepUp), detail: ask.detail, rpc: rpcFormOf(ask),
       ...(ask.attempt === null ? {} : { evaluation: evaluationIdOf(ask.attempt.id) }), // a level that it crosses names it by that
     })
   }

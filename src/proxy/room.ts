@@ -5,6 +5,7 @@ import type { AnchorLookup } from '../approvals/task.ts'
 import type { Service, Settings } from '../config/settings.ts'
 import type { Route } from '../core/route.ts'
 import type { Admission } from '../enforcement/admit.ts'
+import type { Broker } from '../enforcement/brokered/broker.ts'
 import type { Exchange, GateKeeper } from '../enforcement/exchange.ts'
 import type { GatherStep } from '../enforcement/gather.ts'
 import type { Hold } from '../enforcement/hold.ts'
@@ -54,6 +55,8 @@ export type Door = {
 
 export type ProxyRoom = {
   world: World
+  /** Of the data set: what is signed with it counts on every gateway of it. */
+  readonly digestKey: Uint8Array
   readonly keeper: GateKeeper
   readonly mirror: Mirror
   readonly ledger: Ledger
@@ -77,6 +80,8 @@ export type ProxyRoom = {
   /** How far ordered purposes have come. */
   readonly progress: Progress
   readonly risk: Risk
+  /** What upstreams are shown that was obtained for one grant. */
+  readonly brokered: Pick<Broker, 'heldFor'>
   readonly minter: ContextMinter
   readonly via: Via
   readonly metrics: Metrics

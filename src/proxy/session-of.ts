@@ -2,7 +2,7 @@
 import { boundBy, NOT_BOUND } from '../core/binding.ts'
 import { boundDrift } from '../core/drift.ts'
 import { isNewer } from '../core/evidence.ts'
-import { locksOnRequest } from '../core/locks.ts'
+import { locksOnRequest, NO_CALL } from '../core/locks.ts'
 import { type Refusal, refuse } from '../core/decision.ts'
 import { type Reason, REASONS } from '../core/reason.ts'
 import { sessionRef } from '../core/record.ts'
@@ -65,7 +65,7 @@ export async function sessionOf(room: ProxyRoom, verified: Verified, route: stri
   const { mirror, ledger, timekeeper, keeper } = room
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const now = keeper.clock.now()
-    const lock = mirror.locks.size === 0 ? null : locksOnRequest(mirror.locks, route, { evidence: verified.evidence, context: shower }, verified.principal, now)
+    const lock = mirror.locks.size === 0 ? null : locksOnRequest(mirror.locks, route, { evidence: verified.evidence, action: NO_CALL, context: shower }, verified.principal, now)
     if (lock?.effect === 'deny') return refuse(lock.reason)
     const known = mirror.peek(verified.key)
     const live = known ?? (await mirror.load(verified.key))

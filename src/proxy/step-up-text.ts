@@ -18,7 +18,7 @@ export function stepUpAnswer(stepUp: StepUp) {
   const { covers, role, askedAt, because, uses, used, given, state } = stepUp
   const until = state.is === 'satisfied' ? state.until : null
   return {
-    ...stepUpTold(stepUp), state: state.is, because, role, rule: covers.rule, request: covers.request === null ? null : { method: covers.request.method, host: covers.request.host, path: covers.request.path },
+    ...stepUpTold(stepUp), state: state.is, because, role, rule: covers.rule, request: covers.request === null ? null : { method: covers.request.method, host: covers.request.host, path: covers.request.path, ...(covers.request.call === null ? {} : { call: covers.request.call }) },
     askedAt: isoOf(askedAt), given: given.map(({ means, at }) => ({ means, at: isoOf(at) })), usesLeft: uses === null ? null : Math.max(0, uses - used.length), until: until === null ? null : isoOf(until),
   }
 }

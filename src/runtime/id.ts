@@ -31,6 +31,7 @@ export const newLockId = (): LockId => `lck_${random()}` as LockId
 export const newSignalId = (): SignalId => `sig_${random()}` as SignalId
 export const newStepUpId = (): StepUpId => `stp_${random()}` as StepUpId
 export const newExchangeId = (): string => `exc_${random()}`
+export const newCredentialId = (): string => `cred_${random()}`
 export const newGatewayId = (): string => `gw_${random()}`
 export const newEvaluationId = (): string => `eval_${random()}`
 /** What names the judging of a request before anybody knows whether it is let through: its refusal says the same. */

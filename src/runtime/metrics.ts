@@ -153,6 +153,13 @@ export class Metrics {
   readonly configReloads = this.#counter('config_reloads_total', 'Reloads tried', ['outcome'])
   readonly configLoadedAt = this.#gauge('config_last_success_timestamp_seconds', 'When the running configuration was loaded', [], 'min')
   readonly configOk = this.#gauge('config_last_reload_success', '1 when the last reload succeeded', [], 'min')
+  readonly secretFileErrors = this.#counter('secret_file_errors_total', 'Times the file of a credential for an upstream could not be read again, and what was read last counted', ['upstream'])
+  readonly brokeredCredentials = this.#counter('brokered_credentials_total', 'Credentials for upstreams: obtained, or not and why not', ['upstream', 'outcome'])
+  readonly credentialRevocations = this.#counter('credential_revocations_total', 'What became of credentials for upstreams whose elevation or session is over', ['upstream', 'outcome'])
+  readonly credentialRevocationsPending = this.#gauge('credential_revocations_pending', 'Credentials for upstreams that are over and not confirmed to be taken back', [], 'sum')
+  readonly toolChanges = this.#counter('tool_changes_total', 'Definitions of tools that were not the accepted one any more', ['route'])
+  readonly mcpErrands = this.#counter('mcp_errands_total', 'What the gateway itself told MCP servers, that calls and tasks are cancelled, and what became of it', ['upstream', 'outcome'])
+  readonly mcpDropped = this.#counter('mcp_dropped_total', 'What MCP servers sent and callers did not get: entries of lists that have no name to be called by, name another one again, name a tool of the gateway or changed, and messages on streams', ['route', 'what'])
   readonly rateLimited = this.#counter('rate_limited_total', 'Requests refused by a rate of their route or rule', ['route'])
   readonly limitReached = this.#counter('limit_reached_total', 'Limits that were met', ['limit'])
   readonly store: StoreMetrics = {

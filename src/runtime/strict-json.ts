@@ -26,7 +26,7 @@ function decimalOf(text: string): string {
 }
 
 /** As a parser knows it that ignores case, width or composition. */
-const folded = (name: string): string => (ASCII.test(name) ? name.toLowerCase() : name.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC'))
+export const folded = (name: string): string => (ASCII.test(name) ? name.toLowerCase() : name.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC'))
 
 class Reading {
   readonly #text: string

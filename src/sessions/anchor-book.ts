@@ -51,8 +51,9 @@ function see(entry: Entry): void {
 export class AnchorBook implements AnchorView {
   readonly #store: SessionStore
   readonly #entries = new Map<string, Entry>()
-  #windows: Policy['windows'] = new Map()
   #streams: Policy['streams'] = []
+  /** Names of what the policy asks about, whether or not a session is tied to it. */
+  #standing: ReadonlySet<string> = new Set()
   readonly #learned: (sessions: readonly LiveSession[]) => void
 
   /** @param learned these sessions are tied to an anchor that is known now */
@@ -72,6 +73,8 @@ export class AnchorBook implements AnchorView {
     const entry = this.#entries.get(refName(ref))
     return entry?.known === true ? entry.anchor : null
   }
+
+  isKnown(ref: AnchorRef): boolean { return this.#entries.get(refName(ref))?.known === true }
 
   /** How many live sessions here stand on it. */
   countTied(ref: AnchorRef): number { return this.#entries.get(refName(ref))?.tied.size ?? 0 }
@@ -162,15 +165,16 @@ export class AnchorBook implements AnchorView {
     for (let i = 0; i < entries.length; i += READ_AT_ONCE) await Promise.all(entries.slice(i, i + READ_AT_ONCE).map(({ ref }) => this.#know(ref)))
   }
 
-  /** An operator's word on a window, and whether a stream was heard of, count for whoever asks about them, also where no session is tied to them. Never rejects. */
-  keepStanding({ windows, streams }: Pick<Policy, 'windows' | 'streams'>): Promise<unknown> {
-    this.#windows = windows
+  /** An operator's word on a window, whether a stream was heard of, and which definitions of tools count: for whoever asks, also where no session is tied to them. Never rejects. */
+  keepStanding({ windows, streams, routes }: Pick<Policy, 'windows' | 'streams' | 'routes'>): Promise<unknown> {
     this.#streams = streams
-    const refs = [...[...windows.keys()].map(name => ({ kind: 'window', name }) as const), ...streams.map(({ name }) => ({ kind: 'stream', name }) as const)]
+    const pinned = routes.filter(({ mcp }) => mcp !== null && mcp.onChange !== 'off')
+    const refs = [...[...windows.keys()].map(name => ({ kind: 'window', name }) as const), ...streams.map(({ name }) => ({ kind: 'stream', name }) as const), ...pinned.map(({ name }) => ({ kind: 'tools', name }) as const)]
+    this.#standing = new Set(refs.map(refName))
     return Promise.all(refs.map(ref => this.#entry(ref)).filter(({ known }) => !known).map(({ ref }) => this.#learn(ref)))
   }
 
-  #isIdle({ ref: { kind, name }, tied }: Entry): boolean { return tied.size === 0 && !(kind === 'window' && this.#windows.has(name)) && !(kind === 'stream' && this.#streams.some(stream => stream.name === name)) }
+  #isIdle({ ref, tied }: Entry): boolean { return tied.size === 0 && !this.#standing.has(refName(ref)) }
 
   /** Asks for anchors before a session tied to them is taken in. */
   async knowAll(refs: readonly RecordRef[]): Promise<void> {

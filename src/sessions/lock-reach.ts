@@ -14,6 +14,7 @@ export function concernedBy(selector: Selector, sessions: Iterable<LiveSession>)
   const those = (meets: (live: LiveSession) => boolean, anonymous = false): Concerned => ({ sessions: [...sessions].filter(meets), anonymous })
   if (kind === 'subject') return those(live => isOf(live, value))
   if (kind === 'session') return those(({ record: { id } }) => id === value)
+  if (kind === 'tool' || kind === 'definition') return those(({ pins }) => pins > 0) // no standing depends on it, only what is open
   if (kind === 'alias') return those(({ record: { aliases } }) => aliases.includes(value))
   const { subject } = kind === 'issuedBefore' ? cutOffOf(selector) : { subject: null }
   return subject === null ? null : those(live => isOf(live, subject), true) // of whom nothing is known it may be meant

@@ -79,7 +79,7 @@ export class Mirror {
   get evicted(): number { return this.#sessions.evicted }
   all(): Iterable<LiveSession> { return this.#sessions.all() }
   /** Those that something here stands on. */
-  get anchors(): Pick<AnchorBook, 'find' | 'known' | 'tied' | 'countTied'> { return this.#anchors }
+  get anchors(): Pick<AnchorBook, 'find' | 'known' | 'isKnown' | 'knowAll' | 'tied' | 'countTied'> { return this.#anchors }
 
   /** Begins to listen and reads every lock; once, before the first request. @param also what else a store has to tell that gateways share */
   start(also: Pick<Watcher, 'lost' | 'confirmed'> = LOCAL): Promise<unknown> {

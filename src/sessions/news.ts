@@ -20,5 +20,5 @@ export function stepOf({ kind, name }: RecordRef, news: Signal): Step {
 }
 
 /** What nobody waits for: it comes with requests, or with time. */
-const QUIET: ReadonlySet<SignalKind> = new Set<SignalKind>(['session.opened', 'binding.drifted', 'credential.renewed', 'session.lapsed', 'time.passed'])
+const QUIET: ReadonlySet<SignalKind> = new Set<SignalKind>(['session.opened', 'binding.drifted', 'credential.renewed', 'session.lapsed', 'tools.seen', 'time.passed'])
 export const isAwaited = ({ kind }: Signal): boolean => !QUIET.has(kind)

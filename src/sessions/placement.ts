@@ -32,6 +32,7 @@ export function placement(record: StoredRecord, now: Instant): Pick<Commit, 'ind
 function anchorForgetAt({ state, matter }: Anchor, now: Instant): Instant | null {
   if (matter?.is === 'order') return after(now, ENDED_ANCHOR_KEPT)
   if (matter?.is === 'event' && state === 'ended') return after(now, ACTED_ON_KEPT)
+  if (matter?.is === 'tools') return null // whatever was accepted of a route counts as long as somebody may configure it
   const taints = matter?.is === 'principal' ? matter.taints.filter(taint => isInForce(taint, now)) : []
   if (taints.some(({ until }) => until === null)) return null
   return taints.reduce((at, { until }) => later(at, until ?? at), after(now, state === 'open' ? OPEN_ANCHOR_KEPT : ENDED_ANCHOR_KEPT))

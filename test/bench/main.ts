@@ -9,22 +9,28 @@ import { authRequest } from './rows/auth-request.ts'
 import { httpProxy } from './rows/http-proxy.ts'
 import { profileFolder } from './rows/gateway.ts'
 import { narrowgateDpop } from './rows/narrowgate-dpop.ts'
+import { narrowgateMcp } from './rows/narrowgate-mcp.ts'
 import { narrowgateMtls } from './rows/narrowgate-mtls.ts'
 import { narrowgate } from './rows/narrowgate.ts'
+import { nginxMcp } from './rows/nginx-mcp.ts'
 import { nginxMtls } from './rows/nginx-mtls.ts'
 import { nginx } from './rows/nginx.ts'
 import type { Row } from './rows/row.ts'
+import { direct, ENDPOINT } from './rows/tool-call.ts'
 import { startUpstream } from './upstream.ts'
 import { Workbench } from './workbench.ts'
 
 const LARGE = { path: '/large', connections: 4, seconds: 3, warmupSeconds: 1, rounds: 3 } as const
+
+/** At most: the whole is to stay below a minute. */
+const CALLED = { seconds: 2, warmupSeconds: 1, rounds: 5 } as const
 
 /** At most: proofs are made before each load, and the whole is to stay below a minute. */
 const PROVED = { seconds: 2, warmupSeconds: 1, rounds: 5 } as const
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
-type Plan = { readonly small: readonly Row[]; readonly proved: readonly Row[]; readonly large: readonly Row[] }
+type Plan = { readonly small: readonly Row[]; readonly proved: readonly Row[]; readonly called: readonly Row[]; readonly large: readonly Row[] }
 
 /** Large bodies are a matter of nginx and the gateway: of those picked, or of both where `large` is picked alone. */
 function planOf(options: Options, profiled: string | null): Plan {
@@ -33,11 +39,12 @@ function planOf(options: Options, profiled: string | null): Plan {
   const large = (small.length === 0 ? all : small).filter(({ name }) => name === 'nginx' || name === 'narrowgate')
   const dpop = options.only.includes('dpop') ? [nginx, narrowgateDpop(profiled)] : []
   const mtls = options.only.includes('mtls') ? [nginxMtls, narrowgateMtls(profiled)] : []
-  return { small, proved: [...dpop, ...mtls], large: options.only.includes('large') ? large : [] }
+  const called = options.only.includes('mcp') ? [direct, nginxMcp, narrowgateMcp(profiled)] : []
+  return { small, proved: [...dpop, ...mtls], called, large: options.only.includes('large') ? large : [] }
 }
 
-function provedLoadingOf({ connections, seconds, warmupSeconds, rounds }: Options): Loading {
-  return { path: '/', connections, seconds: Math.min(seconds, PROVED.seconds), warmupSeconds: Math.min(warmupSeconds, PROVED.warmupSeconds), rounds: Math.min(rounds, PROVED.rounds) }
+function loadingOf(path: string, { connections, seconds, warmupSeconds, rounds }: Options, most: Pick<Loading, 'seconds' | 'warmupSeconds' | 'rounds'>): Loading {
+  return { path, connections, seconds: Math.min(seconds, most.seconds), warmupSeconds: Math.min(warmupSeconds, most.warmupSeconds), rounds: Math.min(rounds, most.rounds) }
 }
 
 async function startRows(bench: Workbench, rows: ReadonlySet<Row>): Promise<ReadonlyMap<string, Station>> {
@@ -51,16 +58,18 @@ async function startRows(bench: Workbench, rows: ReadonlySet<Row>): Promise<Read
 async function run(bench: Workbench, options: Options): Promise<string> {
   const profiled = options.profile ? profileFolder() : null
   const plan = planOf(options, profiled)
-  const stations = await startRows(bench, new Set([...plan.small, ...plan.proved, ...plan.large]))
+  const stations = await startRows(bench, new Set([...plan.small, ...plan.proved, ...plan.called, ...plan.large]))
   const load = async (rows: readonly Row[], loading: Loading): Promise<readonly Measured[]> =>
     rows.length === 0 ? [] : measure(bench, rows.map(({ name }) => stations.get(name)).filter(station => station !== undefined), loading, say)
   const small = await load(plan.small, { path: '/', ...options })
-  const provedLoading = provedLoadingOf(options)
+  const provedLoading = loadingOf('/', options, PROVED)
   const proved = await load(plan.proved, provedLoading)
+  const calledLoading = loadingOf(ENDPOINT, options, CALLED)
+  const called = { loading: calledLoading, rows: await load(plan.called, calledLoading), alone: await load(plan.called, { ...calledLoading, connections: 1 }) }
   const large = await load(plan.large, LARGE)
   const micros = options.only.includes('micro') ? await runMicros(bench) : null
   if (profiled !== null) say(`processor profiles of the gateways, written when they end: ${profiled}`)
-  const result = { machine: describeMachine(bench.programs), small, proved: { rows: proved, loading: provedLoading }, large, micros }
+  const result = { machine: describeMachine(bench.programs), small, proved: { rows: proved, loading: provedLoading }, called, large, micros }
   return options.json ? jsonLine(result) : markdown(result, options)
 }
 

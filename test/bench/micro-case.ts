@@ -21,7 +21,7 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const HOST = 'api.internal'
 
-const condition: Condition = { source: 'subject.kind == "ci" && request.method == "GET" && elevation.profile == "release"', readsElevation: true, readsBody: false, test: () => 'true' }
+const condition: Condition = { source: 'subject.kind == "ci" && request.method == "GET" && elevation.profile == "release"', readsElevation: true, readsBody: false, readsMcp: false, readsArguments: false, test: () => 'true' }
 
 const rule = (name: string, methods: readonly string[], paths: readonly string[], scope: string | null, asks: Condition | null): Rule => ({
   name, effect: 'allow', methods: new Set(methods), paths: paths.map(pathPattern), upgrade: null, anonymous: false, scope, condition: asks, messages: null, requireAuth: null, ...PLAIN_RULE,
@@ -122,7 +122,7 @@ function evaluation(i: number): Evaluation {
   const segments = ['v1', `service-${i}`, 'acme', 'releases', `${4_200 + i}`]
   return {
     evidence: { provider: 'login', fingerprint: 'f', credential: 'credential-1', issuer: principal.issuer, keyId: 'key-1', issuedAt: NOW, expiresAt: instant(NOW + HOUR), keyThumbprint: null, device: null, claimed: {} },
-    action: { method: 'GET', upgrade: null },
+    action: { method: 'GET', upgrade: null, call: null },
     resource: { host: HOST, path: `/${segments.join('/')}`, segments, query: '' },
     context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: { ticket: 'OPS-1' }, ...PLAIN_CONTEXT, headers: ['accept', 'application/json', 'user-agent', 'bench'] },
   }

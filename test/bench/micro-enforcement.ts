@@ -39,7 +39,7 @@ class SilentUpstream {
 }
 
 class SilentRelay implements Relay {
-  readonly upstream = { name: 'silent' }
+  readonly upstream = { name: 'silent', settings: { transaction: null } }
   readonly #silent: SilentUpstream
   readonly status = 0
   exchange: Exchange | null = null
@@ -54,6 +54,7 @@ class SilentRelay implements Relay {
 
   obstacle(): null { return null }
   inspect(): Promise<null> { return Promise.resolve(null) }
+  bearer(): null { return null }
 
   dispatch(): void {
     this.#silent.dispatch()

@@ -1,7 +1,7 @@
 // The command line of the bench.
 import { parseArgs } from 'node:util'
 
-export const ROW_NAMES = ['nginx', 'nginx-auth-request', 'http-proxy', 'narrowgate', 'dpop', 'mtls', 'large', 'micro'] as const
+export const ROW_NAMES = ['nginx', 'nginx-auth-request', 'http-proxy', 'narrowgate', 'dpop', 'mtls', 'mcp', 'large', 'micro'] as const
 export type RowName = (typeof ROW_NAMES)[number]
 
 export type Options = {

@@ -10,6 +10,8 @@ export type Result = {
   readonly small: readonly Measured[]
   /** Callers who prove a key at every request. */
   readonly proved: { readonly rows: readonly Measured[]; readonly loading: Loading }
+  /** Calls of a tool; `alone` one at a time. */
+  readonly called: { readonly rows: readonly Measured[]; readonly alone: readonly Measured[]; readonly loading: Loading }
   readonly large: readonly Measured[]
   readonly micros: Micros | null
 }
@@ -28,8 +30,8 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 const named = (rows: readonly Measured[], name: string): Measured | null => rows.find(row => row.name === name) ?? null
 
-/** nginx that asks the same of its callers, where that is within nginx's reach. */
-const peerOf = (rows: readonly Measured[], { name }: Measured): Measured | null => named(rows, name.endsWith('-mtls') ? 'nginx-mtls' : 'nginx')
+/** nginx that asks the same of its callers, or passes the same, where that is within nginx's reach. */
+const peerOf = (rows: readonly Measured[], { name }: Measured): Measured | null => named(rows, ['nginx-mtls', 'nginx-mcp'].find(peer => name.endsWith(peer.slice('nginx'.length))) ?? 'nginx')
 
 function timesPeer(rows: readonly Measured[], row: Measured): Spread | null {
   const peer = peerOf(rows, row)
@@ -76,9 +78,21 @@ function provedPart({ rows, loading: { rounds, seconds } }: Result['proved']): s
   return [how, requestTable('small GET, key proved', rows)].join('\n\n')
 }
 
-export function markdown({ machine, small, proved, large, micros: inProcess }: Result, { rounds, seconds, connections }: Options): string {
+/** How much longer a call takes than without a proxy. */
+function timesDirect(alone: readonly Measured[], row: Measured): Spread | null {
+  const without = named(alone, 'direct')
+  return without === null ? null : ratio(row, without, 'p50Ms')
+}
+
+function calledPart({ rows, alone, loading: { rounds, seconds } }: Result['called']): string {
+  const how = `Calls of an MCP tool (2026-07-28, POST, JSON answer): ${rounds} rounds of ${seconds} s. The gateway reads each message, judges it by tool and argument and has it on record; nginx passes it.`
+  const single = table(['one call at a time', 'p50 ms', 'p99 ms', '× direct'], alone.map(row => [row.name, shown(spread(row, 'p50Ms'), 3), shown(spread(row, 'p99Ms'), 3), times(timesDirect(alone, row))]))
+  return [how, requestTable('tool call', rows), single].join('\n\n')
+}
+
+export function markdown({ machine, small, proved, called, large, micros: inProcess }: Result, { rounds, seconds, connections }: Options): string {
   const how = `Median (least–most) of ${rounds} interleaved rounds of ${seconds} s, ${connections} keep-alive connections. Proxies on core ${PROXY_CORE}; load generator and upstream on core ${LOAD_CORE}. CPU is user and system time of all processes of a row.`
-  const tables = [small.length > 0 ? requestTable('small GET', small) : null, proved.rows.length > 0 ? provedPart(proved) : null, large.length > 0 ? largeTable(large) : null, inProcess === null ? null : microTable(inProcess)]
+  const tables = [small.length > 0 ? requestTable('small GET', small) : null, proved.rows.length > 0 ? provedPart(proved) : null, called.rows.length > 0 ? calledPart(called) : null, large.length > 0 ? largeTable(large) : null, inProcess === null ? null : microTable(inProcess)]
   return [machine, how, ...tables.filter(part => part !== null)].join('\n\n')
 }
 
@@ -95,11 +109,22 @@ const requestFigures = (row: Measured) => ({
   p99Ms: rounded(spread(row, 'p99Ms').median),
 })
 
+/** What a proxy adds to a call. */
+function callFigures({ rows, alone }: Result['called']): readonly object[] {
+  return rows.filter(({ name }) => name !== 'direct').map(row => {
+    const single = named(alone, row.name)
+    return {
+      ...requestFigures(row), ratioToNginx: rounded(timesPeer(rows, row)?.median ?? null),
+      aloneP50Ms: rounded(single === null ? null : spread(single, 'p50Ms').median), aloneToDirect: rounded(single === null ? null : (timesDirect(alone, single)?.median ?? null)),
+    }
+  })
+}
+
 /** One line. `proved` has its nginx rows too, and each row's ratio to its own. `ratioToNginx` is the gateway's CPU per request over nginx's, the median of the rounds; null where one of them did not run. */
-export function jsonLine({ small, proved, micros: inProcess }: Result): string {
+export function jsonLine({ small, proved, called, micros: inProcess }: Result): string {
   const narrowgate = named(small, 'narrowgate')
   const provedRows = proved.rows.map(row => ({ ...requestFigures(row), ratioToNginx: rounded(timesPeer(proved.rows, row)?.median ?? null) }))
   const ratioToNginx = narrowgate === null ? null : rounded(timesPeer(small, narrowgate)?.median ?? null)
   const { evaluateMicros, admitMicros, riskMicros, gateMicros } = inProcess ?? NOT_MEASURED
-  return JSON.stringify({ rows: small.map(requestFigures), proved: provedRows, ratioToNginx, evaluateMicros: rounded(evaluateMicros), admitMicros: rounded(admitMicros), riskMicros: rounded(riskMicros), gateMicros: rounded(gateMicros) })
+  return JSON.stringify({ rows: small.map(requestFigures), proved: provedRows, called: callFigures(called), ratioToNginx, evaluateMicros: rounded(evaluateMicros), admitMicros: rounded(admitMicros), riskMicros: rounded(riskMicros), gateMicros: rounded(gateMicros) })
 }

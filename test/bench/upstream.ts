@@ -1,6 +1,7 @@
 // The API behind every proxy of the bench: nginx with a constant answer, on the load generator's core.
 import { closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
+import { resultOf } from './rows/tool-call.ts'
 import { LOAD_CORE, type Workbench } from './workbench.ts'
 
 /** 105 bytes of JSON. */
@@ -24,7 +25,7 @@ export async function startUpstream(bench: Workbench): Promise<Upstream> {
   ftruncateSync(large, LARGE_BYTES)
   closeSync(large)
   const address = `127.0.0.1:${await bench.port()}`
-  const nginx = bench.startNginx('upstream', LOAD_CORE, 'upstream.conf', { LISTEN: address, ANSWER }, prefix)
+  const nginx = bench.startNginx('upstream', LOAD_CORE, 'upstream.conf', { LISTEN: address, ANSWER, RESULT: resultOf('$http_x_bench_call') }, prefix)
   await bench.ready(nginx, () => answers(`http://${address}/`, {}))
   return { address }
 }

@@ -31,6 +31,7 @@ import { aliasing } from '../../src/identity/aliases.ts'
 import { SessionTokens } from '../../src/identity/session-tokens.ts'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { newExchangeId, newSessionId } from '../../src/runtime/id.ts'
+import { supposedCall } from '../../src/proxy/describe/supposed-call.ts'
 import { describeTarget } from '../../src/proxy/describe/target.ts'
 import { openLog } from '../../src/runtime/log.ts'
 import { Metrics } from '../../src/runtime/metrics.ts'
@@ -154,7 +155,7 @@ export class AdminDesk {
     return {
       inbox: new Inbox({ ledger: this.ledger, store: this.store, mirror: this.mirror, clock: this.clock, risk, witness: { acted: () => {}, failed: () => {}, full: () => {}, unread: () => {} } }),
       naming: { alias: aliasing(Buffer.alloc(32, 7)), folds: issuer => issuer === null || issuer === 'https://people.test' },
-      risk: { view: live => this.views.get(live.record.id) ?? null, viewOfPrincipal: () => null, watched: () => [], ...risk }, describeTarget,
+      risk: { view: live => this.views.get(live.record.id) ?? null, viewOfPrincipal: () => null, watched: () => [], ...risk }, describeTarget, describeCall: supposedCall,
       intake: new Intake(this.ledger, this.store, this.clock, () => undefined), mirror: this.mirror, store: this.store, inflight: this.inflight, metrics: this.metrics, clock: this.clock, log, lookUp: ref => this.mirror.anchor(ref), unreviewed: () => 0, objection: async () => null, closing: this.closing.signal,
       authorizer: new Authorizer({ tokenFile: this.tokenFile, breakGlassTokenFile: this.breakGlassFile, first: null }, { clock: this.clock, log }),
       sessionTokens: new SessionTokens(Buffer.alloc(32, 7)), vouchedIssuer: issuer => issuer === 'https://idp.test', foldsSubjects: issuer => issuer === null || issuer === 'https://people.test',
@@ -209,7 +210,7 @@ export class AdminDesk {
     const route = routeOf(this.policy.table, resource)
     if (typeof route === 'string') throw new Error(route)
     const evidence = { provider: 'login', fingerprint: 'f', credential: live.record.credential.id, issuer: live.record.principal.issuer, keyId: null, issuedAt: live.record.credential.issuedAt, expiresAt: live.record.credential.expiresAt, keyThumbprint: null, device: null, claimed: {} }
-    const evaluation = { evidence, action: { method, upgrade: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: ticket === null ? {} : { ticket }, ...PLAIN_CONTEXT, headers: [] } } as const
+    const evaluation = { evidence, action: { method, upgrade: null, call: null }, resource, context: { protocol: 'http', source: '127.0.0.1', secure: false, workload: null, certified: null, purposes: ticket === null ? {} : { ticket }, ...PLAIN_CONTEXT, headers: [] } } as const
     const inquiry: Inquiry = { id: newExchangeId(), policy: this.policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: live.claims ?? {}, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
     const decision = evaluate(caseOf(inquiry, this.#keeper, now, null))
     if (decision.effect === 'refuse') return null

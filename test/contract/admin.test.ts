@@ -50,7 +50,7 @@ describe('who may do what', () => {
     'session.narrow': ['operator', 'admin'], 'session.widen': ['operator', 'admin'], 'session.freeze': ['operator', 'admin'], 'session.resume': ['operator', 'admin'],
     'session.terminate': ['operator', 'admin'], 'session.shorten': ['operator', 'admin'], 'lock.set': ['operator', 'admin'], 'lock.lift': ['operator', 'admin'], 'signal.tell': ['operator', 'admin'], 'anchor.word': ['operator', 'admin'],
     'config.validate': ['operator', 'admin'], 'config.reload': ['operator', 'admin'], 'elevation.request': ['operator', 'admin', 'broker'], 'elevation.withdraw': ['operator', 'admin', 'broker'],
-    'elevation.release': ['operator', 'admin', 'broker'], 'elevation.extend': ['operator', 'admin', 'broker', 'approver'], 'elevation.approve': ['approver', 'operator', 'admin'], 'window.override': ['operator', 'admin'], 'window.restore': ['operator', 'admin'], 'review.give': ['approver'],
+    'elevation.release': ['operator', 'admin', 'broker'], 'elevation.extend': ['operator', 'admin', 'broker', 'approver'], 'elevation.approve': ['approver', 'operator', 'admin'], 'tool.accept': ['operator', 'admin'], 'window.override': ['operator', 'admin'], 'window.restore': ['operator', 'admin'], 'review.give': ['approver'],
     'session.clearTaints': ['operator', 'admin'],
     'principal.clear': ['operator', 'admin'], 'principal.score': ['operator', 'admin', 'broker'], 'explain': ['viewer', 'approver', 'operator', 'broker', 'admin'],
     'stepUp.approve': ['approver', 'operator', 'admin'], 'stepUp.deny': ['approver', 'operator', 'admin'],

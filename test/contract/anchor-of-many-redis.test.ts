@@ -31,7 +31,7 @@ const route: Route = {
 }
 const policy = { ...policyOf(profile('fix', ['db:write'])), routes: [route], table: routeTable([route]) }
 const quiet = { regranted() {}, frozen() {}, finishing() {}, resumed() {}, cut() {} }
-const evaluation = { evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
+const evaluation = { evidence: null, action: { method: 'GET', upgrade: null, call: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
 
 test('[STORE-36R, STO6, ELV6, ENF3] the end of a ticket behind 100,000 sessions is one entry of the log, and all that stood on it is cut', { timeout: 120_000 }, async () => {
   const server = await RedisServer.start()

@@ -43,7 +43,7 @@ test('[ELV6, ENF3, STORE-36] the end of a ticket behind 100,000 sessions is one 
   for (let i = 0; i < SESSIONS; i++) {
     const live = await mirror.adopt({ ...SESSION, key: `key_${i}` as SessionKey, id: `ses_${i}` as SessionId, elevations: [fix] }, () => true) // test words
     if (live === null || i >= STREAMS) continue
-    const evaluation = { evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
+    const evaluation = { evidence: null, action: { method: 'GET', upgrade: null, call: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' }, context: { protocol: 'http', source: '', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
     const permit = { effect: 'permit', grant: { is: 'elevation', elevation: fix, schedules: [] }, until: at(600), would: null } as unknown as Permit // stands for one the judge made
     const channel = { status: 200, freeze() {}, resume() {}, tick() {}, cut: () => void cut++ }
     inflight.add(new Exchange({ id: `exc_${i}`, policy, place: { route, rule: route.rules[0] ?? null, params: {} }, evaluation, live, claims: NO_CLAIMS, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }, permit, channel, keeper, NOW))

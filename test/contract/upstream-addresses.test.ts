@@ -135,8 +135,8 @@ async function nowhere(): Promise<number> {
 async function open(ports: readonly number[], more: Partial<UpstreamSettings> = {}): Promise<Upstream> {
   const upstream = await Upstream.open({
     name: 'api', origin: 'http://127.0.0.1', addresses: ports.map(port => ({ host: '127.0.0.1', port, weight: 1 })), tls: null, protocol: 'http1', timeout: duration(2_000), connections: 100, streams: 100,
-    health: null, ejection: null, retries: { attempts: 1, on: ['connect', 'refused'] }, resolve: duration(50), proxyProtocol: false, inject: null, ...more,
-  }, { isOwn: () => false, ejected: name => counted.push(`ejected ${name}`), retried: (name, on) => counted.push(`retried ${name} ${on}`) })
+    health: null, ejection: null, retries: { attempts: 1, on: ['connect', 'refused'] }, resolve: duration(50), proxyProtocol: false, inject: null, transaction: null, signature: null, brokered: null, serves: 'http', endpoint: null, ...more,
+  }, { isOwn: () => false, ejected: name => counted.push(`ejected ${name}`), retried: (name, on) => counted.push(`retried ${name} ${on}`), unread: name => counted.push(`unread ${name}`) })
   closing.push(() => upstream.close())
   return upstream
 }

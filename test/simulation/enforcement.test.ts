@@ -71,7 +71,7 @@ const shownBy = (who: number) => SHOWS[who] ?? { device: null, workload: null, b
 const evidenceOf = (who: number, { id, keys: [keyId], issued, ends }: Shown): Evidence => ({ provider: 'login', fingerprint: `key ${who}`, credential: id, issuer: CALLERS[who]?.issuer ?? '', keyId: keyId ?? null, issuedAt: nullable(issued), expiresAt: nullable(ends), keyThumbprint: null, device: shownBy(who).device, claimed: {} })
 const evaluationOf = ({ who, path, ticket, credential }: Ask): Evaluation => ({
   evidence: credential === null || who === null ? null : evidenceOf(who, credential),
-  action: { method: 'GET', upgrade: null }, resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
+  action: { method: 'GET', upgrade: null, call: null }, resource: { host: 'api.test', path, segments: path.slice(1).split('/'), query: '' },
   context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: who === null ? null : shownBy(who).workload, certified: null, purposes: ticket === null ? {} : { ticket }, ...PLAIN_CONTEXT, headers: [] },
 })
 const nullable = (ms: number | null): Instant | null => (ms === null ? null : instant(ms))
@@ -395,7 +395,7 @@ const anchors = fc.tuple(fc.constantFrom(...TICKETS), fc.constantFrom('opened' a
 
 const SELECTED: { readonly [K in SelectorKind]: (caller: number, twin: Twin) => string } = {
   subject: caller => (caller === 1 ? 'bob' : `${CALLERS[caller]?.issuer}|ann`), session: (caller, twin) => twin.life(caller).id, tenant: caller => CALLERS[caller]?.tenant ?? '', credential: (caller, twin) => twin.life(caller).newest.id,
-  issuer: caller => CALLERS[caller]?.issuer ?? '', route: caller => (caller === 0 ? 'api' : 'other'), elevation: caller => `elv_nobody${caller}`, profile: caller => (caller === 0 ? 'fix' : 'hot'), keyId: (caller, twin) => twin.life(caller).newest.keys[caller === 1 ? 0 : 1] ?? '', device: caller => `laptop-${caller}`, workload: caller => `spiffe://test/${caller}`, alias: caller => `sid:${caller}`, parent: (caller, twin) => twin.life(caller).id, issuedBefore: (caller, twin) => [`${twin.model.now} https://one.test|ann`, String(twin.model.now), `${twin.model.now} ann`][caller] ?? '', all: () => '',
+  issuer: caller => CALLERS[caller]?.issuer ?? '', route: caller => (caller === 0 ? 'api' : 'other'), tool: caller => `${caller === 0 ? 'api' : 'other'}/read`, definition: caller => `api/read${caller}`, elevation: caller => `elv_nobody${caller}`, profile: caller => (caller === 0 ? 'fix' : 'hot'), keyId: (caller, twin) => twin.life(caller).newest.keys[caller === 1 ? 0 : 1] ?? '', device: caller => `laptop-${caller}`, workload: caller => `spiffe://test/${caller}`, alias: caller => `sid:${caller}`, parent: (caller, twin) => twin.life(caller).id, issuedBefore: (caller, twin) => [`${twin.model.now} https://one.test|ann`, String(twin.model.now), `${twin.model.now} ann`][caller] ?? '', all: () => '',
 }
 const selected = fc.tuple(fc.constantFrom(...SELECTOR_KINDS), who)
 const locks = fc.tuple(selected, fc.constantFrom(...LOCK_EFFECTS), maybe(seconds)).map(([[kind, caller], effect, span]) =>

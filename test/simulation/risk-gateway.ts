@@ -151,6 +151,6 @@ export class Gateway {
 const keyOf = ({ subject }: Principal): SessionKey => `key_${subject}` as SessionKey // a test word
 const evidenceOf = ({ issuer, subject }: Principal): Evidence => ({ provider: 'simulated', fingerprint: '', credential: subject, issuer, keyId: null, issuedAt: null, expiresAt: null, keyThumbprint: null, device: null, claimed: {} })
 const evaluationOf = (principal: Principal, { method, host, path, source }: Step): Evaluation => ({
-  evidence: evidenceOf(principal), action: { method, upgrade: null }, resource: { host, path, segments: path.slice(1).split('/'), query: '' },
+  evidence: evidenceOf(principal), action: { method, upgrade: null, call: null }, resource: { host, path, segments: path.slice(1).split('/'), query: '' },
   context: { protocol: 'http', source, secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] },
 })

@@ -19,7 +19,8 @@ export type Form = (typeof FORMS)[number]
 /** What a token is asked for (RFC 8707); its audience and its form follow from it. */
 const resourceOf = (form: Form, audience = AUDIENCE): string => `https://${audience}.example/${form}`
 
-const SECRET = 'a-secret-that-every-client-of-a-test-has'
+/** Of every client. */
+export const SECRET = 'a-secret-that-every-client-of-a-test-has'
 /** The gateway's own name there, by which it asks about opaque tokens. */
 const GATEWAY = 'gateway'
 const REDIRECT = 'https://app.example/callback'
@@ -80,7 +81,7 @@ async function wordsOf(aliases: { readonly [endpoint: string]: string }): Promis
         enabled: true,
         useGrantedResource: () => true,
         getResourceServerInfo: (_, resource) => {
-          const [, audience = '', form] = /^https:\/\/(.+)\.example\/(.+)$/.exec(resource) ?? []
+          const [, audience = resource, form = 'jwt'] = /^https:\/\/(.+)\.example\/(.+)$/.exec(resource) ?? [] // what has another address is an audience by it
           return { scope: SCOPE, audience, accessTokenTTL: LIFETIME, accessTokenFormat: form === 'jwt' ? 'jwt' : 'opaque' }
         },
       },
@@ -89,7 +90,7 @@ async function wordsOf(aliases: { readonly [endpoint: string]: string }): Promis
 }
 
 /** It warns of what is right for a test: a store in memory, and a Node newer than those it knows. */
-async function quietly(issuer: string, words: ProviderWords): Promise<Provider> {
+export async function quietly(issuer: string, words: ProviderWords): Promise<Provider> {
   const { warn } = console
   console.warn = () => {}
   try {

@@ -40,9 +40,11 @@ authn:
   login: { jwt: { issuer: "${issuer.issuer}", audience: narrowgate, jwksFile: ${directory}/jwks.json, dpop: optional, mtls: optional }, kind: agent }
   keys: { apiKey: { header: x-api-key, keysFile: ${directory}/keys.yaml }, kind: ci }
 sessions: { baseline: [{ scopes: [base:read] }] }
-upstreams: { api: { url: "${upstream.origin}", timeout: 5s, credential: { header: x-static, valueFile: ${directory}/static } } }
+upstreams: { api: { url: "${upstream.origin}", timeout: 5s, credential: { header: x-static, valueFile: ${directory}/static } }, told: { url: "${upstream.origin}", txnToken: { audience: prod.example }, sign: { keyFile: context } } }
 telemetry: { logs: { level: silent } }
 routes:
+  - { name: tools, match: { host: tools.test, path: /mcp }, upstream: { url: "${upstream.origin}/mcp", protocol: mcp }, rules: [{ allow: { tools: [a], mcp: ["*"] }, scope: base:read }] }
+  - { name: told, match: { host: told.test }, upstream: told, rules: [{ allow: {}, scope: base:read }] }
   - name: api
     match: { host: api.test }
     upstream: api
@@ -158,6 +160,7 @@ describe.each(PROXIES)('%s', proxy => {
     const asked = (place: string, more: Lines = []): Promise<Told> => ask(gate, proxy, { method: 'GET', path: fresh(place), lines: [...bearer(token), ...more] })
     for (const place of ['read', 'digests', 'bytes']) expect(await asked(place), place).toMatchObject({ status: 403, reason: 'not_shown' })
     expect(await asked('messages', WEBSOCKET)).toMatchObject({ status: 403, reason: 'not_shown' })
+    for (const method of ['GET', 'POST', 'DELETE']) expect(await ask(gate, proxy, { method, host: 'tools.test', path: '/mcp', lines: bearer(token) }), method).toMatchObject({ status: 403, reason: 'not_shown' })
     for (const profile of ['bounded', 'taped']) {
       const id = await gate.elevate(token, profile)
       expect(await asked('loud'), profile).toMatchObject({ status: 403, reason: 'not_shown' })
@@ -203,6 +206,15 @@ describe.each(PROXIES)('%s', proxy => {
     const removed = String(told.headers['x-envoy-auth-headers-to-remove'] ?? '').split(', ')
     const MUST_GO = ['authorization', 'dpop', 'narrowgate-context', 'narrowgate-elevation', 'narrowgate-session', 'txn-token', 'x-api-key', 'x-static', 'x-original-url', 'x-http-method-override', 'remote-user']
     expect(proxy === 'envoy' ? MUST_GO.filter(name => !removed.includes(name)) : removed).toEqual(proxy === 'envoy' ? [] : [''])
+  })
+
+  test('[CTX3, FWA3] an upstream that takes a Txn-Token gets it, and no signature of the caller\'s', async () => {
+    const told = await ask(gate, proxy, { path: fresh('base'), host: 'told.test', lines: [...bearer(await gate.token()), 'Signature', 'x=:AAAA:', 'Txn-Token', 'forged'] })
+    const keys = createLocalJWKSet((await gate.ask('GET', '/.narrowgate/jwks.json')).json as unknown as JSONWebKeySet) // what it serves there
+    const { payload } = await jwtVerify(String(told.headers['txn-token']), keys, { audience: 'prod.example', typ: 'txntoken+jwt' })
+    expect([payload['scope'], payload['rctx']]).toEqual(['base:read', { source: CALLER }])
+    const removed = String(told.headers['x-envoy-auth-headers-to-remove'] ?? '').split(', ')
+    expect(['signature', 'signature-input', 'txn-token'].map(name => removed.includes(name))).toEqual(proxy === 'envoy' ? [true, true, false] : [false, false, false])
   })
 
   test('[FWA3] an API key counts', async () => {

@@ -136,7 +136,7 @@ describe('the prefix', () => {
       for (const [method, path, status] of ENDPOINTS) {
         const answer = await gate.ask(method, `/.narrowgate/${path}`, { host, ...bearer(token) })
         expect(answer.status, `${method} ${path}: ${answer.text}`).toBe(status)
-        expect(answer.headers['cache-control']).toBe('no-store')
+        expect(answer.headers['cache-control']).toBe(path === 'jwks.json' ? 'public, max-age=60' : 'no-store')
       }
       expect(gate.upstream.requests).toEqual([])
     })

@@ -108,8 +108,9 @@ export class WebSocketHarness {
   #arrived(arrival: Http1Arrival, origin: string, plan: Plan): void {
     const { messages = null, timeout = 5_000, idle = 0, extra = [] } = plan
     const clock = new SystemClock()
-    const upstream: TunnelUpstream = { name: 'u', settings: { timeout }, place: () => ({ origin, agent: undefined, release: fault => void this.released.push(fault) }), ...plan.upstream }
+    const upstream: TunnelUpstream = { name: 'u', settings: { timeout: duration(timeout), transaction: null }, place: () => ({ origin, agent: undefined, release: fault => void this.released.push(fault) }), ...plan.upstream }
     const owner: WebSocketOwner = {
+      bearer: () => null,
       doubt: () => held.onDoubt(),
       end: (_, reason) => held.end(reason),
       refuse: (_, reason) => arrival.answer.refuse(refusalText(reason), 0, true),

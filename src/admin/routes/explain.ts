@@ -5,7 +5,7 @@ import { type Explained, explain, type Remedy } from '../../core/explain.ts'
 import type { Evaluation } from '../../core/evaluation.ts'
 import type { Purposes } from '../../core/purpose.ts'
 import { REASONS } from '../../core/reason.ts'
-import { type Place, placeOf, routeOf } from '../../core/route.ts'
+import { type Place, placeOf, type Route, routeOf } from '../../core/route.ts'
 import { FOREVER } from '../../core/time.ts'
 import { NO_CLAIMS } from '../../enforcement/exchange.ts'
 import { explanation, remedyView, supposed, supposedCase } from '../../enforcement/supposed.ts'
@@ -25,11 +25,22 @@ function targetOf({ describeTarget }: AdminRoom, { url }: Asked): Evaluation['re
   return described.target
 }
 
+/** The message it would carry, where its route serves MCP. */
+function calledOn(route: Route | string, { room, body: { mcp } }: Call<'explain'>): Evaluation['action']['call'] {
+  if (typeof route === 'string') return null
+  if (route.mcp === null && mcp !== undefined) throw new AdminFault('bad_request', `mcp: the route ${route.name} carries no messages of MCP`)
+  if (route.mcp === null) return null
+  if (mcp === undefined) throw new AdminFault('bad_request', `mcp: the route ${route.name} decides by the message: write its method, and what it names`)
+  const called = room.describeCall(mcp, route.mcp)
+  if (typeof called === 'string') throw new AdminFault('bad_request', `mcp: ${called}`)
+  return called
+}
+
 /** What it would show: its newest credential, and what it is bound to. */
 function evaluationOf({ room, body }: Call<'explain'>, live: LiveSession, purposes: Purposes): Evaluation {
   const { method, upgrade = null, url, source = '', headers = {} } = body
   const showing = { evidence: live.newest, source, secure: url.toLowerCase().startsWith('https:'), workload: live.record.bindings.workload, purposes, body: null, headers: Object.entries(headers).flat() }
-  return supposed({ method, upgrade }, targetOf(room, body), showing)
+  return supposed({ method, upgrade, call: null }, targetOf(room, body), showing)
 }
 
 /** What is taken for granted, for a request shows more than its address. */
@@ -40,6 +51,7 @@ function assumptions({ body }: Call<'explain'>, live: LiveSession, { rule }: Pla
     ...(live.record.bindings.workload === null ? [] : ['it comes from the workload the session is bound to']),
     ...(live.record.bindings.source !== null && body.source === undefined ? ['nobody said where it comes from: write `source`'] : []),
     ...(rule === null || rule.decision === null ? [] : [`the policy decision point '${rule.decision.pdp}' lets it: nobody asks it`]),
+    ...(condition !== null && condition.readsArguments && body.mcp?.args === undefined ? ['what the condition reads of the arguments is not judged: write `mcp.args`'] : []),
     ...(condition !== null && condition.readsBody ? ['what the condition reads of the body is not judged'] : []),
   ]
 }
@@ -69,8 +81,9 @@ export async function explained(call: Call<'explain'>): Promise<Answer> {
   const { room, directory, body } = call
   const { mirror, clock, store } = room
   const live = await directory.session(body.session)
-  const evaluation = evaluationOf(call, live, live.record.brokered?.purposes ?? purposesIn(body.purposes))
-  const route = routeOf(mirror.policy.table, evaluation.resource)
+  const bare = evaluationOf(call, live, live.record.brokered?.purposes ?? purposesIn(body.purposes))
+  const route = routeOf(mirror.policy.table, bare.resource)
+  const evaluation = { ...bare, action: { ...bare.action, call: calledOn(route, call) } }
   if (typeof route === 'string') return told({ session: live.record.id, route: null, rule: null, scope: null, decision: 'refuse', grant: null, until: null, would: null, reason: route, requestable: false, says: REASONS[route].says })
   const place = placeOf(route, evaluation.action, evaluation.resource)
   const keeper = { clock, mirror, confirmedUntil: () => store.confirmedUntil(), vouchesFor: () => true }

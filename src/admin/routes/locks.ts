@@ -4,6 +4,7 @@ import { cutOffOf, type Lock, type Selector } from '../../core/anchor.ts'
 import { standsAt } from '../../core/locks.ts'
 import type { Session } from '../../core/session.ts'
 import { after, type Instant } from '../../core/time.ts'
+import { toolOf } from '../../core/tools.ts'
 import { foldedName } from '../../identity/canonical-name.ts'
 import { newLockId } from '../../runtime/id.ts'
 import { type Answer, type Json, timeText, told } from '../answer.ts'
@@ -76,7 +77,7 @@ function unheard({ mirror: { policy }, foldsSubjects }: Call<'lock.set'>['room']
   const { kind, value } = selector
   const subject = kind === 'subject' ? value : kind === 'issuedBefore' ? cutOffOf(selector).subject : null
   if (subject !== null && isMisspelled(subject, foldsSubjects)) return { warning: `subjects ${subject.includes('|') ? 'of that issuer' : 'of some issuers'} are known in small letters: the lock meets none of them as ${subject}` }
-  const missing = (kind === 'route' && !policy.routes.some(({ name }) => name === value)) || (kind === 'profile' && !policy.profiles.has(value))
+  const missing = ((kind === 'tool' || kind === 'definition') && !policy.routes.some(({ name, mcp }) => mcp !== null && value.startsWith(toolOf(name, '')))) || (kind === 'route' && !policy.routes.some(({ name }) => name === value)) || (kind === 'profile' && !policy.profiles.has(value))
   return missing ? { warning: `no ${kind} ${value} is configured: the lock meets nothing now` } : {}
 }
 

@@ -24,7 +24,7 @@ function stepUpView(session: Session, stepUp: StepUp) {
   const { id, state, covers: { rule, request }, by, all, acr, role, askedAt, expiresAt, onTimeout, onDeny, uses, used, for: span, because, given } = stepUp
   return {
     id, session: session.id, principal: principalView(session), state: state.is, endedAt: 'at' in state ? timeText(state.at) : null, until: state.is === 'satisfied' ? timeText(state.until) : null, deniedBy: state.is === 'denied' ? state.by : null,
-    rule, request: request === null ? null : { method: request.method, host: request.host, path: request.path, queryDigest: request.query }, because, by, all, acr, role, askedAt: timeText(askedAt), expiresAt: timeText(expiresAt),
+    rule, request: request === null ? null : { method: request.method, host: request.host, path: request.path, queryDigest: request.query, ...(request.call === null ? {} : { call: request.call }) }, because, by, all, acr, role, askedAt: timeText(askedAt), expiresAt: timeText(expiresAt),
     onTimeout, onDeny, uses, used: used.length, for: span === null ? null : spanText(span), given: given.map(({ means, by: giver, at }) => ({ means, by: giver, at: timeText(at) })),
   }
 }

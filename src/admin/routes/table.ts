@@ -15,10 +15,11 @@ import { REVIEW_HANDLERS } from './reviews.ts'
 import { SESSION_HANDLERS } from './sessions.ts'
 import { SIGNAL_HANDLERS } from './signals.ts'
 import { STEP_UP_HANDLERS } from './step-ups.ts'
+import { TOOL_HANDLERS } from './tools.ts'
 import { WINDOW_HANDLERS } from './windows.ts'
 
 export const HANDLERS: Handlers<OperationName> = {
-  ...SESSION_HANDLERS, ...PRINCIPAL_HANDLERS, ...BROKERED_HANDLERS, ...ELEVATION_HANDLERS, ...LOCK_HANDLERS, ...SIGNAL_HANDLERS, ...ANCHOR_HANDLERS, ...WINDOW_HANDLERS, ...REVIEW_HANDLERS, ...STEP_UP_HANDLERS, ...REPORT_HANDLERS, ...CONFIGURATION_HANDLERS,
+  ...SESSION_HANDLERS, ...PRINCIPAL_HANDLERS, ...BROKERED_HANDLERS, ...ELEVATION_HANDLERS, ...LOCK_HANDLERS, ...SIGNAL_HANDLERS, ...ANCHOR_HANDLERS, ...WINDOW_HANDLERS, ...REVIEW_HANDLERS, ...STEP_UP_HANDLERS, ...TOOL_HANDLERS, ...REPORT_HANDLERS, ...CONFIGURATION_HANDLERS,
   'explain': explained,
   'event.watch': ({ streams }) => streams.answer(),
   'audit.checkpoint': ({ room }) => told({ ...room.head(), path: room.trailFile }),

@@ -21,6 +21,7 @@ const KINDS: { readonly [kind: string]: { readonly list: string; readonly column
   reviews: { list: 'reviews', columns: [['elevation', 'elevation'], ['verdict', 'verdict'], ['due', 'dueAt'], ['profile', 'profile'], ['subject', 'subject'], ['by', 'by'], ['session', 'session']] },
   'step-ups': { list: 'stepUps', columns: [['id', 'id'], ['state', 'state'], ['subject', 'principal.subject'], ['because', 'because'], ['by', 'by'], ['rule', 'rule'], ['path', 'request.path'], ['expires', 'expiresAt'], ['session', 'session']] },
   windows: { list: 'windows', columns: [['name', 'name'], ['open', 'open'], ['opens', 'opens'], ['closes', 'closes'], ['override', 'override'], ['time zone', 'timeZone'], ['version', 'version']] },
+  tools: { list: 'tools', columns: [['route', 'route'], ['tool', 'tool'], ['state', 'state'], ['locked', 'locked'], ['accepted', 'accepted'], ['seen', 'seen'], ['since', 'since'], ['by', 'by']] },
   routes: { list: 'routes', columns: [['name', 'name'], ['host', 'host'], ['path', 'path'], ['upstream', 'upstream'], ['authn', 'authn'], ['mode', 'mode'], ['rules', 'rules.length']] },
 }
 
@@ -37,7 +38,7 @@ function listing(terminal: Terminal, kind: keyof typeof KINDS, summary: string, 
   })
 }
 
-type QueryOptions = { readonly limit?: string; readonly state?: string; readonly session?: string; readonly level?: string; readonly subject?: string }
+type QueryOptions = { readonly limit?: string; readonly state?: string; readonly session?: string; readonly level?: string; readonly subject?: string; readonly route?: string }
 
 const NO = { params: {}, body: {}, query: {} } as const
 
@@ -54,6 +55,7 @@ export function getCommand(get: Command, terminal: Terminal): Command {
     .addCommand(listing(terminal, 'reviews', 'emergencies that wait for their review, or were missed', (client, { limit }) => client.ask('review.list', { ...NO, query: { limit } as QueryFor<'review.list'> })).addOption(LIMIT))
     .addCommand(listing(terminal, 'step-ups', 'callers that have to show anew that they may go on', (client, { limit, state }) => client.ask('stepUp.list', { ...NO, query: { limit, state } as QueryFor<'stepUp.list'> })).addOption(LIMIT).addOption(new Option('--state <state>', 'pending, satisfied, denied, expired or any').default('pending')))
     .addCommand(listing(terminal, 'windows', 'windows, and when they open and close', client => client.ask('window.list', NO)))
+    .addCommand(listing(terminal, 'tools', 'tools of MCP routes, and whether they are what was accepted', (client, { limit, state, route }) => client.ask('tool.list', { ...NO, query: { limit, ...(state === undefined ? {} : { state }), ...(route === undefined ? {} : { route }) } as QueryFor<'tool.list'> })).addOption(LIMIT).option('--state <state>', 'accepted or changed').option('--route <name>', 'of one route'))
     .addCommand(listing(terminal, 'routes', 'routes', client => client.ask('route.list', NO)))
 }
 

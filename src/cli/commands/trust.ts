@@ -38,7 +38,7 @@ export const scoreCommand = (terminal: Terminal): Command =>
       show(terminal, options, await (await openClient(terminal, options)).ask('principal.score', { params: { id }, body: { name, points, reason: options.reason ?? '' }, query: {} }))
     })
 
-type ExplainOptions = RemoteOptions & { readonly purpose: readonly string[]; readonly header: readonly string[]; readonly upgrade?: string; readonly source?: string }
+type ExplainOptions = RemoteOptions & { readonly purpose: readonly string[]; readonly header: readonly string[]; readonly upgrade?: string; readonly source?: string; readonly mcp?: string; readonly args?: string }
 
 const rowsIn = (answer: Json, list: string): readonly Json[] => (Array.isArray(answer[list]) ? (answer[list] as readonly Json[]) : []) // lists of objects by the contract
 const part = (answer: Json, list: string, columns: readonly string[]): string => {
@@ -60,12 +60,32 @@ function explainedText(answer: Json): string {
   ].join('')
 }
 
+const isArguments = (value: unknown): value is { readonly [name: string]: unknown } => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** `tools/call=restart_service`, and a JSON object. */
+function messageOf({ mcp, args }: ExplainOptions): Pick<BodyFor<'explain'>, 'mcp'> {
+  if (mcp === undefined && args !== undefined) throw new Failure('usage', '--args goes with --mcp')
+  if (mcp === undefined) return {}
+  const [method = '', ...name] = mcp.split('=')
+  const message = { method, ...(name.length === 0 ? {} : { name: name.join('=') }) }
+  if (args === undefined) return { mcp: message }
+  let value: unknown
+  try {
+    value = JSON.parse(args)
+  } catch {
+    value = null // no JSON is no object either
+  }
+  if (!isArguments(value)) throw new Failure('usage', 'expected --args as a JSON object')
+  return { mcp: { ...message, args: value } }
+}
+
 export const explainCommand = (terminal: Terminal): Command =>
   remoteCommand('explain', 'why a request of a session is let through or refused as things are now, and what would have to happen').argument('<session>', 'ses_…').argument('<method>', 'such as GET').argument('<url>', 'as its caller sees it')
     .option('--purpose <kind=value>', 'what it would show; may be repeated', collected, []).option('--header <name=value>', 'what conditions read; may be repeated', collected, [])
     .option('--upgrade <protocol>', 'such as websocket').option('--source <address>', 'where it would come from')
+    .option('--mcp <method=name>', 'on routes of MCP: the message, such as tools/call=restart_service').option('--args <json>', 'what it is called with')
     .action(async (session: string, method: string, url: string, options: ExplainOptions) => {
       const { upgrade, source } = options
-      const body = { session, method, url, purposes: purposesOf(options.purpose), headers: Object.fromEntries(options.header.map(pair).map(([name, value]) => [name.toLowerCase(), value])), ...(upgrade === undefined ? {} : { upgrade }), ...(source === undefined ? {} : { source }) }
+      const body = { session, method, url, purposes: purposesOf(options.purpose), headers: Object.fromEntries(options.header.map(pair).map(([name, value]) => [name.toLowerCase(), value])), ...(upgrade === undefined ? {} : { upgrade }), ...(source === undefined ? {} : { source }), ...messageOf(options) }
       show(terminal, options, await (await openClient(terminal, options)).ask('explain', { params: {}, body, query: {} }), explainedText)
     })

@@ -6,7 +6,7 @@ import type { Settings } from '../settings.ts'
 import { adminOf } from './admin.ts'
 import { brokersOf } from './brokers.ts'
 import { connectorsOf } from './connectors.ts'
-import { type Compilation, existingOrNone } from './context.ts'
+import type { Compilation } from './context.ts'
 import { decisionsOf } from './decisions.ts'
 import { listenersOf, trustedProxiesOf } from './listeners.ts'
 import { newsHooksOf } from './news-hooks.ts'
@@ -22,6 +22,7 @@ import { sessionRules } from './sessions.ts'
 import { logoutOf, ssfOf, streamsOf } from './ssf.ts'
 import { storeOf, workersOf } from './store.ts'
 import { transmitOf } from './transmit.ts'
+import { contextOf } from './upstream-identity.ts'
 import { namedUpstreams } from './upstreams.ts'
 import { warn } from './warnings.ts'
 import { windowsOf } from './windows.ts'
@@ -70,7 +71,7 @@ export function compile(c: Compilation, digest: string): Settings {
     admin: adminOf(c),
     notify: { channels: channelsOf(c), publicUrl: publicUrlOf(c) },
     store,
-    context: { keyFile: existingOrNone(c, ['context', 'keyFile'], config.context.keyFile), issuer: config.context.issuer },
+    context: contextOf(c),
     audit: auditOf(c, inState),
     logLevel: config.telemetry.logs.level,
   }

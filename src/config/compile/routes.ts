@@ -6,8 +6,10 @@ import type { Path } from '../source-map.ts'
 import { didYouMean } from '../spelling.ts'
 import { textExpression } from './conditions.ts'
 import type { Compilation } from './context.ts'
+import { isBrokered, passesThrough } from './credential.ts'
 import { corsOf, rewriteOf } from './facing.ts'
 import { hostKey, hostPattern } from './host.ts'
+import { mcpOf } from './mcp.ts'
 import { namesOf, overlap } from './path.ts'
 import { notAfterOf, onHitOf, ratesOf } from './risk.ts'
 import { pathAt, rulesOf } from './rules.ts'
@@ -40,7 +42,7 @@ function host({ report }: Compilation, path: Path, written: string | undefined, 
 
 function limits({ report }: Compilation, written: Written, path: Path, upstream: UpstreamSettings | null): void {
   if (written.staleness > 0 && written.rules.some(rule => rule.scope !== undefined)) report.error([...path, 'staleness'], '`staleness` above 0s is only for routes without a rule that has a `scope`')
-  if (written.mode === 'observe' && upstream?.inject != null) report.error([...path, 'mode'], '`observe` cannot be used with an upstream that is given a credential')
+  if (written.mode === 'observe' && (upstream?.inject != null || upstream?.brokered != null)) report.error([...path, 'mode'], '`observe` cannot be used with an upstream that is given a credential')
 }
 
 function route(c: Compilation, written: Written, i: number, providers: Providers, upstreams: Upstreams): Route {
@@ -48,6 +50,7 @@ function route(c: Compilation, written: Written, i: number, providers: Providers
   const own = pathAt(c, [...path, 'match', 'path'], written.match.path)
   const upstream = upstreamOf(c, upstreams, written, [...path, 'upstream'])
   limits(c, written, path, upstream)
+  const mcp = mcpOf(c, written, upstream, path)
   return {
     name: written.name,
     host: host(c, [...path, 'match', 'host'], written.match.host, i),
@@ -60,11 +63,14 @@ function route(c: Compilation, written: Written, i: number, providers: Providers
     upstreamFolds: { case: written.upstreamFolds.includes('case'), params: written.upstreamFolds.includes('params') },
     cors: corsOf(c, written, [...path, 'cors']),
     rewrite: rewriteOf(c, written, own, [...path, 'rewrite']),
+    brokered: isBrokered(c, written, path, upstream),
+    passthrough: passesThrough(c, written, path, upstream),
     onMiss: onHitOf(c, written.onMiss, [...path, 'onMiss']),
     notAfter: notAfterOf(c, written.notAfter, [...path, 'notAfter']),
     rates: ratesOf(c, written.rates, [...path, 'rates']),
     tenant: textExpression(c, [...path, 'tenant'], written.tenant, new Set(own === null ? [] : namesOf(own))),
-    rules: rulesOf(c, written, own, path),
+    mcp,
+    rules: rulesOf(c, written, own, mcp, path),
   }
 }
 

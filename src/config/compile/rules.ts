@@ -1,6 +1,7 @@
 // The rules of one route: selectors, what they need, and the combinations that would not mean what they say. SPEC: CFG3, DEC2, DEC4
 import { methodFault } from '../../core/method.ts'
 import type { RequiredAuthentication } from '../../core/authentication.ts'
+import type { McpRoute } from '../../core/call.ts'
 import type { Condition } from '../../core/condition.ts'
 import { type PathPattern, pathPattern } from '../../core/path-pattern.ts'
 import type { Rule } from '../../core/route.ts'
@@ -9,6 +10,7 @@ import { ruleCondition } from './conditions.ts'
 import type { Compilation } from './context.ts'
 import { decisionOf, routeDecision } from './pdps.ts'
 import { aftereffectOf, notAfterOf, onHitOf, ratesOf, stepUpOf } from './risk.ts'
+import { argumentFaults, callsOf } from './mcp-rules.ts'
 import { messagesOf } from './messages.ts'
 import { compilePath, namesOf } from './path.ts'
 
@@ -70,20 +72,22 @@ function grpcPaths({ report }: Compilation, selector: Selector, place: Path): re
   })
 }
 
-function inspectOf({ config, report }: Compilation, { inspect }: WrittenRule, { upgrade, grpc }: Selector, path: Path): Rule['inspect'] {
+function inspectOf({ config, report }: Compilation, { inspect }: WrittenRule, { upgrade, grpc }: Selector, servesMcp: boolean, path: Path): Rule['inspect'] {
   if (inspect === undefined) return null
   if (upgrade !== undefined || grpc !== undefined) report.errorAtKey([...path, 'inspect'], 'only bodies of plain requests are JSON that can be read whole')
+  if (servesMcp) report.errorAtKey([...path, 'inspect'], 'messages of MCP are always read', 'conditions read them as `mcp`')
   const { inspectBytes, inspectTimeout } = config.server.limits
   return { maxBytes: inspectBytes, timeout: inspectTimeout }
 }
 
-function conditionOf(c: Compilation, written: WrittenRule, path: Path, params: ReadonlySet<string>): Condition | null {
+function conditionOf(c: Compilation, written: WrittenRule, servesMcp: boolean, path: Path, params: ReadonlySet<string>): Condition | null {
   const condition = ruleCondition(c, [...path, 'if'], written.if, params)
   if (condition?.readsBody === true && written.inspect === undefined) c.report.errorAtKey([...path, 'if'], 'nobody reads the `body` that it asks for', 'add `inspect: json`')
+  if (condition?.readsMcp === true && !servesMcp) c.report.errorAtKey([...path, 'if'], 'there is no `mcp` on a route that does not serve it', 'write `mcp: {}` on the route')
   return condition
 }
 
-function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, ofRoute: Rule['decision'], written: WrittenRule, path: Path, position: number): Rule {
+function rule(c: Compilation, route: WrittenRoute, { own, ofRoute, mcp }: OfRoute, written: WrittenRule, path: Path, position: number): Rule {
   combinations(c, path, written, route)
   const effect = written.deny === undefined ? 'allow' : 'deny'
   const selector = written.deny ?? written.allow ?? {}
@@ -92,6 +96,8 @@ function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, ofRo
   const isGrpc = selector.grpc !== undefined
   const paths = isGrpc ? grpcPaths(c, selector, place) : selector.paths?.flatMap((text, i) => pathAt(c, [...place, 'paths', i], text) ?? []) ?? null
   const params = new Set([...(own === null ? [] : namesOf(own)), ...(paths ?? []).flatMap(namesOf)])
+  const calls = callsOf(c, selector, mcp !== null, place)
+  argumentFaults(c, written.if, calls, mcp, [...path, 'if'])
   return {
     name: `${route.name}#${position}`,
     effect, paths,
@@ -99,10 +105,11 @@ function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, ofRo
     upgrade: selector.upgrade ?? null,
     anonymous: written.anonymous,
     scope: written.scope ?? null,
-    condition: conditionOf(c, written, path, params),
+    calls,
+    condition: conditionOf(c, written, mcp !== null, path, params),
     messages: messagesOf(c, written, [...path, 'messages']),
     requireAuth: authenticationOf(c, written, [...path, 'requireAuth']),
-    inspect: inspectOf(c, written, selector, path),
+    inspect: inspectOf(c, written, selector, mcp !== null, path),
     atEnd: written.atEnd === 'cut' ? null : written.atEnd.finish,
     record: written.record, label: written.label ?? null,
     stepUp: stepUpOf(c, written, [...path, 'stepUp']),
@@ -114,7 +121,9 @@ function rule(c: Compilation, route: WrittenRoute, own: PathPattern | null, ofRo
   }
 }
 
-export function rulesOf(c: Compilation, route: WrittenRoute, own: PathPattern | null, path: Path): readonly Rule[] {
+type OfRoute = { readonly own: PathPattern | null; readonly ofRoute: Rule['decision']; readonly mcp: McpRoute | null }
+
+export function rulesOf(c: Compilation, route: WrittenRoute, own: PathPattern | null, mcp: McpRoute | null, path: Path): readonly Rule[] {
   const ofRoute = routeDecision(c, route, [...path, 'decision'], new Set(own === null ? [] : namesOf(own)))
-  return route.rules.map((written, i) => rule(c, route, own, ofRoute, written, [...path, 'rules', i], i + 1))
+  return route.rules.map((written, i) => rule(c, route, { own, ofRoute, mcp }, written, [...path, 'rules', i], i + 1))
 }

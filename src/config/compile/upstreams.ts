@@ -1,24 +1,36 @@
 // Upstreams, by name or written out in a route. Connects to nothing and looks up no name. SPEC: CFG3, WIRE20, WIRE21
+import type { Duration } from '../../core/time.ts'
 import { upstream as form } from '../schema/upstreams.ts'
-import type { UpstreamAddress, UpstreamSettings, UpstreamTls } from '../settings.ts'
+import type { UpstreamSettings } from '../settings.ts'
 import type { Path } from '../source-map.ts'
 import { didYouMean } from '../spelling.ts'
-import { type Compilation, existing, existingOrNone } from './context.ts'
+import { type Compilation, existingOrNone } from './context.ts'
+import { credentialOf } from './credential.ts'
 import { listenerAt } from './listeners.ts'
+import { toldTo } from './upstream-identity.ts'
 import { httpUrl } from './url.ts'
+
+/** Host in lower case, IPv6 without brackets. */
+export type UpstreamAddress = { readonly host: string; readonly port: number; /** Its share, from 1. */ readonly weight: number }
+
+/** With all of it null the system's authorities and the host's own name count. */
+export type UpstreamTls = { readonly caFile: string | null; readonly certFile: string | null; readonly keyFile: string | null; readonly serverName: string | null }
+
+/** Asked of each address; any answer of 200 to 299 within `timeout` counts as healthy. */
+export type HealthCheck = { readonly path: string; readonly every: Duration; readonly timeout: Duration; readonly healthyAfter: number; readonly unhealthyAfter: number }
+
+/** So many faults in a row, of connecting, by a reset or as 502 to 504, take an address out; `atMost` is a percentage of the addresses. */
+export type Ejection = { readonly failures: number; readonly for: Duration; readonly atMost: number }
 
 type Written = Compilation['config']['upstreams'][string]
 type WrittenRoute = Compilation['config']['routes'][number]
 /** One address as it is written, and where. */
 type Place = { readonly url: string; readonly weight: number; readonly at: Path }
 
-/** Headers that frame or route a message, or that only the gateway writes. */
-const NOT_INJECTABLE = /^(host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|keep-alive|proxy-.*|narrowgate-.*)$/
-
-/** Scheme, host and port alone; anything else is reported. */
-function originOf(c: Compilation, path: Path, text: string): URL | null {
+/** Scheme, host and port alone, and of an endpoint its path; anything else is reported. */
+function originOf(c: Compilation, path: Path, text: string, isEndpoint: boolean): URL | null {
   const url = httpUrl(text)
-  if (url !== null && url.pathname === '/' && !/[?#]/.test(text)) return url
+  if (url !== null && (url.pathname === '/' || (isEndpoint && PLAIN_PATH.test(url.pathname))) && !/[?#]/.test(text)) return url
   c.report.error(path, url === null ? 'expected an http or https URL without credentials' : 'an upstream has no path, query or fragment', 'such as http://deploy:8080')
   return null
 }
@@ -33,13 +45,16 @@ const hostIn = ({ hostname }: URL): string => hostname.replace(/^\[|\]$/g, '')
 
 const portIn = ({ port, protocol }: URL): number => (port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port))
 
-type Reached = { readonly origin: string; readonly secure: boolean; readonly addresses: readonly UpstreamAddress[] }
+/** One that every reader takes as it is. */
+const PLAIN_PATH = /^(?:\/[A-Za-z0-9._~-]+)+\/?$/
+
+type Reached = { readonly origin: string; readonly endpoint: string | null; readonly secure: boolean; readonly addresses: readonly UpstreamAddress[] }
 
 /** Empty where nothing could be read, which is reported. */
-function reached(c: Compilation, places: readonly Place[]): Reached {
+function reached(c: Compilation, places: readonly Place[], isEndpoint: boolean): Reached {
   const seen = new Map<string, URL>()
   const addresses = places.flatMap(({ url: text, weight, at }) => {
-    const url = originOf(c, at, text)
+    const url = originOf(c, at, text, isEndpoint)
     if (url === null) return []
     const [first = url] = seen.values()
     if (url.protocol !== first.protocol) c.report.error(at, `the addresses of an upstream have one scheme, and the first has ${first.protocol}//`, 'make two upstreams of them')
@@ -52,7 +67,8 @@ function reached(c: Compilation, places: readonly Place[]): Reached {
     return [{ host: hostIn(url), port, weight }]
   })
   const [first] = seen.values()
-  return { origin: first?.origin ?? '', secure: first?.protocol === 'https:', addresses }
+  const endpoint = isEndpoint && first !== undefined && first.pathname !== '/' ? first.pathname : null
+  return { origin: first?.origin ?? '', endpoint, secure: first?.protocol === 'https:', addresses }
 }
 
 function tlsOf(c: Compilation, { tls }: Written, { origin, secure }: Reached, path: Path): UpstreamTls | null {
@@ -70,19 +86,13 @@ function healthOf({ report }: Compilation, { health }: Written, path: Path): Ups
   return health
 }
 
-function injectOf(c: Compilation, { credential }: Written, path: Path): UpstreamSettings['inject'] {
-  if (credential === undefined) return null
-  const at = [...path, 'credential']
-  if (NOT_INJECTABLE.test(credential.header)) c.report.error([...at, 'header'], `the header '${credential.header}' cannot be set`)
-  return { header: credential.header, valueFile: existing(c, [...at, 'valueFile'], credential.valueFile) }
-}
-
 function upstream(c: Compilation, name: string, written: Written, path: Path, urlPath: Path = [...path, 'url']): UpstreamSettings {
-  const to = reached(c, placesOf(c, written, path, urlPath))
-  const protocol = written.protocol === 'http1' ? 'http1' : 'http2'
+  const to = reached(c, placesOf(c, written, path, urlPath), written.protocol === 'mcp')
+  const protocol = written.protocol === 'http1' || written.protocol === 'mcp' ? 'http1' : 'http2'
   if (written.proxyProtocol && protocol === 'http2') c.report.error([...path, 'proxyProtocol'], 'a PROXY header names one caller, but an HTTP/2 connection serves many', 'write `protocol: http1`, or leave `proxyProtocol` out')
   return {
-    name, protocol,
+    name, protocol, serves: written.protocol === 'mcp' ? 'mcp' : 'http',
+    endpoint: to.endpoint,
     origin: to.origin,
     addresses: to.addresses,
     tls: tlsOf(c, written, to, path),
@@ -94,7 +104,8 @@ function upstream(c: Compilation, name: string, written: Written, path: Path, ur
     retries: { attempts: written.retries.attempts, on: [...new Set(written.retries.on)] },
     resolve: written.resolve,
     proxyProtocol: written.proxyProtocol,
-    inject: injectOf(c, written, path),
+    ...credentialOf(c, written.credential, [...path, 'credential']),
+    ...toldTo(c, written, path),
   }
 }
 

@@ -6,6 +6,7 @@ import type { Route, Rule } from '../../core/route.ts'
 import type { StoreSettings, UpstreamSettings } from '../settings.ts'
 import type { Compilation } from './context.ts'
 import { isLoopback } from './listeners.ts'
+import { hidesCalls, mcpWarnings } from './mcp-warnings.ts'
 import { includes, overlap } from './path.ts'
 
 const methodsInclude = (a: Rule, b: Rule): boolean => {
@@ -22,8 +23,10 @@ const pathsInclude = (route: Route, a: Rule, b: Rule): boolean => {
 }
 
 /** Does an earlier rule match whatever a later one matches? Only what is plain to see: no unions of several rules. */
-const hides = (route: Route, earlier: Rule, later: Rule): boolean =>
-  (earlier.upgrade === later.upgrade || (earlier.effect === 'deny' && earlier.upgrade === null)) && methodsInclude(earlier, later) && pathsInclude(route, earlier, later)
+function hides(route: Route, earlier: Rule, later: Rule): boolean {
+  if (earlier.calls !== null && later.calls !== null) return hidesCalls(earlier.calls, later.calls)
+  return (earlier.upgrade === later.upgrade || (earlier.effect === 'deny' && earlier.upgrade === null)) && methodsInclude(earlier, later) && pathsInclude(route, earlier, later)
+}
 
 function ruleWarnings({ report, config }: Compilation, route: Route, i: number): void {
   route.rules.forEach((rule, k) => {
@@ -94,8 +97,9 @@ function scopeWarnings({ report, config }: Compilation, policy: Policy): void {
 
 function purposeWarnings({ report }: Compilation, policy: Policy): void {
   for (const { name, purposes } of policy.profiles.values()) {
-    const stated = purposes.length > 0 && purposes.every(kind => policy.purposes.get(kind)?.from.is === 'header')
-    if (stated) report.warn(['elevations', name, 'purpose'], 'the purpose is only stated in a header: the caller can write there what it likes')
+    const ways = new Set(purposes.map(kind => policy.purposes.get(kind)?.from.is))
+    const stated = purposes.length > 0 && [...ways].every(way => way === 'header' || way === 'meta')
+    if (stated) report.warn(['elevations', name, 'purpose'], `the purpose is only stated in ${ways.has('meta') ? '`_meta`' : 'a header'}: the caller can write there what it likes`)
   }
 }
 
@@ -127,6 +131,7 @@ export function warn(c: Compilation, policy: Policy, store: StoreSettings, upstr
     signInWarnings(c, route, i)
     grpcWarnings(c, route, i, upstreams)
     tenantWarnings(c, route, i)
+    mcpWarnings(c, route, i, policy)
   })
   brokerWarnings(c, policy)
   scopeWarnings(c, policy)

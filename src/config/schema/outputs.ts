@@ -1,9 +1,11 @@
 // `context`, `audit`, `telemetry`: what leaves the gateway about its work. SPEC: CFG2, AUD1
 import { z } from 'zod'
-import { filePath, size } from './scalar.ts'
+import { duration, filePath, size } from './scalar.ts'
 
 export const context = z.strictObject({
-  keyFile: filePath().optional().describe('Ed25519 key (PEM) that signs `Narrowgate-Context`; without it one is made and kept with the state'),
+  keyFile: filePath().optional().describe('Ed25519 key (PEM) that signs what upstreams are told; without it one is made and kept with the state. Read again when it changes: the new key is published at once and signs five minutes later'),
+  previousKeyFile: filePath().optional().describe('Another one that is published and never signs, beside `keyFile`: the one before, or the one that comes'),
+  rotate: z.union([z.literal(false), duration({ least: '1h' })]).optional().describe('Age at which the key kept with the state makes way for a new one; `false` keeps it. Default `30d`; not with `keyFile`'),
   issuer: z.string().min(1).prefault('narrowgate').describe('Its `iss` claim'),
 })
 

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { aftereffect, onHit, rate, ruleStepUp, taintName } from './risk.ts'
 import { condition, duration, headerName, list, name, named, scope, size } from './scalar.ts'
+import { calls, mcp } from './mcp.ts'
 import { upstream } from './upstreams.ts'
 
 const selector = z.strictObject({
@@ -9,6 +10,7 @@ const selector = z.strictObject({
   paths: list(z.string(), 64).optional().describe('Any of these patterns: literals, `{name}`, `*` for one segment, `**` last; without it every path of the route'),
   grpc: list(z.string(), 64).optional().describe('Any of these gRPC methods: `package.Service/Method`, or `package.Service/*` for all of a service; stands alone, for POST and those paths'),
   upgrade: z.enum(['websocket']).optional().describe('A protocol upgrade; never covered without it, and nothing else is covered with it'),
+  ...calls,
 })
 
 const messages = z.strictObject({
@@ -93,6 +95,8 @@ const route = z.strictObject({
   rates: list(rate, 4).optional().describe('As of a rule, for all requests of the route together'),
   tenant: condition().optional().describe('CEL that gives a text, such as `path.tenant`: whose things are touched; a session of another tenant is refused (`sessions.bind.tenant`)'),
   decision: decision.optional().describe('What rules without a `decision` of their own ask, but for `deny` and `anonymous`'),
+  mcp: mcp.optional().describe('The route serves MCP: its rules choose messages by `tools`, `prompts`, `resources` and `mcp`, and each is judged; also without it where the upstream has `protocol: mcp`'),
+  passthrough: z.boolean().prefault(false).describe('The caller’s own `Authorization` goes upstream as it came: whoever runs the upstream can then act as the caller elsewhere'),
   rewrite: rewrite.optional().describe('What the upstream reads in place of host and path; after the decision, which never sees it'),
   rules: list(rule, 256).describe('The first whose selector matches decides; none refuses'),
 })

@@ -32,8 +32,12 @@ export const sessions = z.strictObject({
   }), { error: 'expected a list' }).max(256).prefault([]).describe('What sessions may do without elevation: the union of all entries that hold'),
 })
 
+/** Of MCP, and of JSON-RPC: they mean something else. */
+const metaKey = () => z.string().regex(/^(?!(?:[^/]*\.)?(?:modelcontextprotocol|mcp)(?:\.[^/]*)?\/)(?!progressToken$|traceparent$|tracestate$|baggage$)[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?$/, { error: 'expected a name such as `acme/turn`, not one of MCP’s own' })
+
 const signed = z.strictObject({
   header: headerName().describe('A request header that holds a compact JWS'),
+  meta: metaKey().optional().describe('A member of `_meta` that holds it on routes of MCP, in place of the header'),
   jwksFile: filePath().describe('Public keys of the orchestrator that signs it, as a JSON Web Key Set'),
   claim: z.string().min(1).max(256).optional().describe('The claim that holds the value; default the kind, such as `turn`'),
   within: z.string().min(1).max(256).optional().describe('The claim within whose value turns or steps follow each other, such as `conversation_id`; default the session'),
@@ -42,6 +46,7 @@ const signed = z.strictObject({
 
 const purpose = z.strictObject({
   header: headerName().optional().describe('A request header (proof `stated`)'),
+  meta: metaKey().optional().describe('A member of `_meta` of messages on routes of MCP (proof `stated`), such as `acme/turn`; with `header`, either may show it, and both only the same'),
   claim: z.string().min(1).optional().describe('A claim of the token (proof `claimed`)'),
   signed: signed.optional().describe('A header that an orchestrator signed (proof `signed`): with `exp`, and with `seq` or a whole number as value where turns and steps follow each other; a later one ends what the earlier ones carry'),
   source: z.union([z.literal('manual'), name()]).optional().describe('Where news of its end comes from: `manual` takes an operator’s word, any other is a connector of `tickets` or `signals.webhooks`'),

@@ -1,20 +1,14 @@
 // Keys and values that belong to the agreed form but that this version does not serve: told apart from spelling mistakes.
 // `*` stands for one name or position. SPEC: CFG3
-const UPSTREAM = ['credential.exchange']
-
 const KEYS: ReadonlySet<string> = new Set([
   'include', 'tests',
   'admin.console',
-  ...UPSTREAM.flatMap(key => [`upstreams.*.${key}`, `routes.*.upstream.${key}`]),
-  'routes.*.mcp',
   ...['inspectBytes', 'recording'].map(key => `routes.*.rules.*.${key}`),
-  'routes.*.rules.*.allow.tools', 'routes.*.rules.*.deny.tools',
   'audit.trail.reserve', 'audit.sign', 'audit.onSinkFailure', 'telemetry.traces', 'introspection',
 ])
 
 const VALUES: readonly { readonly at: string; readonly value: RegExp }[] = [
   { at: 'elevations.*.endWhen.*', value: /^(device|key)\./ },
-  ...['upstreams.*.protocol', 'routes.*.upstream.protocol'].map(at => ({ at, value: /^mcp$/ })),
 ]
 
 /** Values that may be written as a map in later versions. */

@@ -1,7 +1,9 @@
 // `upstreams`: what can be reached, over what, and how its addresses are kept apart from those that fail. SPEC: CFG2, WIRE20, WIRE21
 import { z } from 'zod'
 import { RETRIABLE } from '../settings.ts'
-import { duration, filePath, headerName, list, named } from './scalar.ts'
+import { credential } from './credential.ts'
+import { duration, filePath, list, named } from './scalar.ts'
+import { sign, txnToken } from './upstream-identity.ts'
 
 const ADDRESSES_MAX = 64
 
@@ -39,7 +41,7 @@ const retries = z.strictObject({
 export const upstream = z.strictObject({
   url: z.string().optional().describe('`http://` or `https://`, host and port; no path (exactly one of `url` and `addresses`)'),
   addresses: list(address, ADDRESSES_MAX).optional().describe('Several that serve the same'),
-  protocol: z.enum(['http1', 'http2', 'grpc']).prefault('http1').describe('What is spoken to it; `http2` without TLS is h2c by prior knowledge; `grpc` is another word for `http2`'),
+  protocol: z.enum(['http1', 'http2', 'grpc', 'mcp']).prefault('http1').describe('What is spoken to it; `http2` without TLS is h2c by prior knowledge; `grpc` is another word for `http2`; `mcp` is `http1`, and makes its routes serve MCP'),
   tls: tls.optional().describe('How an https upstream is verified, and what it is shown'),
   timeout: duration({ least: '1ms' }).prefault('30s').describe('Longest wait for the response head'),
   connections: z.int().min(1).max(1_000_000).prefault(10_000).describe('Connections at most'),
@@ -49,10 +51,9 @@ export const upstream = z.strictObject({
   retries: retries.prefault({}).describe('Sending a request again where it is provably safe'),
   resolve: duration({ least: '1s', most: '1h' }).prefault('30s').describe('How often host names are looked up again'),
   proxyProtocol: z.boolean().prefault(false).describe('Begins every connection with a PROXY protocol v2 header that names the caller; such a connection serves one caller address; not with HTTP/2'),
-  credential: z.strictObject({
-    header: headerName().describe('Header that is set on every request'),
-    valueFile: filePath().describe('File with its value; never told to callers'),
-  }).optional().describe('A static credential for the upstream'),
+  credential: credential.optional().describe('What the upstream is shown; no caller is ever told. Exactly one of `valueFile`, `clientCredentials`, `exchange` and `lease`'),
+  txnToken: txnToken.optional().describe('Sends a `Txn-Token` beside `Narrowgate-Context`, for the trust domain behind the upstream (docs/upstream-identity.md)'),
+  sign: sign.optional().describe('Signs every request (RFC 9421)'),
 })
 
 export const upstreams = named(upstream)

@@ -1,5 +1,6 @@
 // The question to a policy decision point in AuthZEN's four parts (Authorization API 1.0, §5): what is asked where nothing else is configured, and what the
 // configuration puts in its place or beside it. Nothing of a credential, no header and no body unless an expression names it. SPEC: PEP1
+import { traitsOf } from '../../core/call.ts'
 import type { Case } from '../../core/checks/check.ts'
 import type { ConditionInput, ValueExpression } from '../../core/condition.ts'
 import type { Effective } from '../../core/effective.ts'
@@ -61,7 +62,7 @@ function partsOf(c: Case, standing: Effective, { subject, action, resource, cont
   const { session } = standing
   const { place: { route, params }, evaluation, claims } = c
   const { context: shown, resource: target, action: asked } = evaluation
-  const input: ConditionInput = { principal: session.principal, claims, session: session.id, evaluation, params, elevation: null }
+  const input: ConditionInput = { principal: session.principal, claims, session: session.id, evaluation, params, elevation: null, traits: route.mcp === null || asked.call === null ? null : traitsOf(route.mcp, asked.call) }
   const who = { type: named(subject.type, input, session.principal.kind), id: named(subject.id, input, session.principal.subject) }
   return {
     subject: who,

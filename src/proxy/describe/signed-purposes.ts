@@ -9,7 +9,8 @@ import { isSignedText, type PurposeFault, type SignedPurposes, type SignedReadin
 import type { Ask } from '../ask.ts'
 import { onlyValue } from '../http/head.ts'
 import type { ProxyRoom, World } from '../room.ts'
-import { purposesShown } from './purposes.ts'
+import { metaOf } from '../mcp/meta.ts'
+import { purposesShown, saidOnce, valueIn } from './purposes.ts'
 
 type Room = Pick<ProxyRoom, 'mirror' | 'world' | 'progress' | 'metrics' | 'keeper'>
 
@@ -24,8 +25,8 @@ const OVER = instant(0)
 const UNHEARD: Read = { is: 'fault', fault: 'purpose_unheard' }
 
 /** null where it is not shown, or nobody is known for whom it could be; false where it is malformed. */
-function textOf({ header }: SignedPurposes, { arrival: { headers } }: Ask): string | null | false {
-  const text = onlyValue(headers, header)
+function textOf({ header, meta }: SignedPurposes, { arrival: { headers }, message }: Ask): string | null | false {
+  const text = saidOnce(onlyValue(headers, header), meta === null ? null : valueIn(metaOf(message), meta))
   return typeof text === 'string' && !isSignedText(text) ? false : text
 }
 
@@ -63,7 +64,7 @@ function claimsOf({ verified, live }: Ask): Claims | null {
 
 /** @param own what its session was opened for @returns `await` where `settle` has to come first */
 export function purposesNow(room: Room, ask: Ask, own: Purposes): Shown | 'malformed' | 'await' {
-  const plain = purposesShown(room.mirror.policy, ask.arrival.headers, own, claimsOf(ask))
+  const plain = purposesShown(room.mirror.policy, ask.arrival.headers, own, claimsOf(ask), metaOf(ask.message))
   const { signedPurposes } = room.world
   if (plain === null) return 'malformed'
   if (signedPurposes.length === 0) return plain

@@ -50,6 +50,7 @@ export class ForwardAnswer implements Answer {
   }
 
   cut(): void { this.#response.destroy() }
+  farewell(): void { this.cut() }
   last(): void { this.#response.shouldKeepAlive = false }
 
   // ---- what only an upstream's answer has, or one of the gateway's own

@@ -54,6 +54,8 @@ export class ForwardArrival implements Arrival, Carrier {
     const upstream = upstreams.get(place.route.upstream)
     if (upstream === undefined || decisions?.forwardAuth == null) return 'upstream_unavailable'
     if (needsBytes(place)) return 'not_shown'
-    return new ForwardRelay(ask, this.answer, this.#proxy, upstream.name, decisions.forwardAuth.headers.inject ? upstream.inject : null)
+    const { inject } = decisions.forwardAuth.headers
+    if (place.route.brokered && !inject) return 'credential_unavailable' // what is obtained for it would never reach it
+    return new ForwardRelay(ask, this.answer, this.#proxy, upstream, inject)
   }
 }

@@ -7,12 +7,10 @@ import type { Place } from '../../core/route.ts'
 import type { Instant } from '../../core/time.ts'
 import type { Relay } from '../../enforcement/admit.ts'
 import type { Exchange } from '../../enforcement/exchange.ts'
-import type { Ask } from '../ask.ts'
+import type { Upstream } from '../../upstream/upstream.ts'
+import type { Ask, Injected } from '../ask.ts'
 import { MISLEADING } from '../http/header-names.ts'
 import type { ForwardAnswer } from './forward-answer.ts'
-
-/** What is handed over for the upstream. */
-type Inject = { readonly header: string; readonly value: string } | null
 
 const CONTEXT = 'narrowgate-context'
 const SESSION = 'narrowgate-session'
@@ -32,20 +30,21 @@ const grantNeedsBytes = (grant: Grant): boolean => grant.is === 'elevation' && (
 const takenAway = (given: readonly string[], kept: ReadonlySet<string>): string => [...new Set([...NEVER_PASSED, ...kept])].filter(name => !given.includes(name)).join(', ')
 
 export class ForwardRelay implements Relay {
-  readonly upstream: { readonly name: string }
+  readonly upstream: Pick<Upstream, 'name' | 'settings'>
   exchange: Exchange | null = null
   readonly #ask: Ask
   readonly #answer: ForwardAnswer
   readonly #proxy: ForwardProxy
-  readonly #inject: Inject
+  readonly #injects: boolean
   #over = false
 
-  constructor(ask: Ask, answer: ForwardAnswer, proxy: ForwardProxy, upstream: string, inject: Inject) {
-    this.upstream = { name: upstream }
+  /** @param injects hands over what the upstream is shown */
+  constructor(ask: Ask, answer: ForwardAnswer, proxy: ForwardProxy, upstream: Pick<Upstream, 'name' | 'settings'>, injects: boolean) {
+    this.upstream = upstream
     this.#ask = ask
     this.#answer = answer
     this.#proxy = proxy
-    this.#inject = inject
+    this.#injects = injects
   }
 
   get status(): number { return this.#answer.status }
@@ -55,6 +54,7 @@ export class ForwardRelay implements Relay {
   }
 
   inspect(): Promise<Reason | null> { return Promise.resolve('not_shown') }
+  bearer(): string | null { return this.#ask.bearer() }
 
   admitted(exchange: Exchange): void {
     this.exchange = exchange
@@ -67,7 +67,8 @@ export class ForwardRelay implements Relay {
     if (exchange === null || this.#over) return
     if (!exchange.open || exchange.finishUntil !== null) return this.#ask.end(exchange, exchange.reason ?? 'stale') // what only finishes begins nothing
     const context = this.#ask.vouched(this)
-    if (!this.#over) this.#answer.allow(this.#given(exchange, context))
+    const shown = this.#injects && !this.#over ? this.#ask.injected(this) : null
+    if (!this.#over) this.#answer.allow(this.#given(exchange, context, shown))
   }
 
   refused(reason: Reason): void {
@@ -93,12 +94,13 @@ export class ForwardRelay implements Relay {
     if (exchange !== null && !this.#over && this.status !== 0 && now - exchange.openedAt > this.#ask.world.settings.limits.idleTimeout) this.#ask.end(exchange, 'request_timeout')
   }
 
-  #given({ live, permit: { grant } }: Exchange, context: string | null): readonly string[] {
+  #given({ live, permit: { grant } }: Exchange, context: string | null, shown: Injected | null): readonly string[] {
     const lines: string[] = []
     if (context !== null) lines.push(CONTEXT, context)
+    if (this.#ask.transaction !== null) lines.push('txn-token', this.#ask.transaction)
     if (live !== null) lines.push(SESSION, live.record.id)
     if (grant.is === 'elevation') lines.push(ELEVATION, grant.elevation.id)
-    if (this.#inject !== null) lines.push(this.#inject.header, this.#inject.value)
+    if (shown !== null) lines.push(shown.header, shown.value)
     if (this.#proxy === 'envoy') lines.push('x-envoy-auth-headers-to-remove', takenAway(lines, this.#ask.kept))
     return lines
   }

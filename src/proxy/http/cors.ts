@@ -28,7 +28,7 @@ export function corsHeaders(cors: Cors, origin: string | null): readonly string[
 export function preflight(route: Route, cors: Cors, { segments }: Target, { origin, asksForMethod }: Asking): Preflight {
   const method = asksForMethod ?? ''
   if (origin === null || !cors.origins.includes(origin)) return { is: 'refused', reason: 'origin_refused' }
-  const rule = methodFault(method) === null ? firstRule(route, { method, upgrade: null }, segments) : null
+  const rule = methodFault(method) === null ? firstRule(route, { method, upgrade: null, call: null }, segments) : null
   if (rule?.effect !== 'allow') return { is: 'refused', reason: rule === null ? 'no_rule' : 'denied' }
   const headers = cors.headers.length === 0 ? [] : ['access-control-allow-headers', cors.headers.join(', ')]
   return { is: 'allowed', headers: [...readers(cors, origin), ...NOBODY, 'access-control-allow-methods', method, ...headers, 'access-control-max-age', String(Math.floor(cors.maxAge / 1_000))] }

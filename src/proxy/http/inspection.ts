@@ -47,7 +47,7 @@ function isJsonType(value: string): boolean {
 }
 
 /** Is the body announced as JSON that has one reading: in UTF-8, not encoded, and whole? */
-function isAnnouncedAsJson(headers: readonly string[]): boolean {
+export function isAnnouncedAsJson(headers: readonly string[]): boolean {
   let types = 0
   for (let i = 0; i < headers.length; i += 2) {
     const value = headers[i + 1] ?? ''

@@ -1,5 +1,5 @@
 // The head a request goes upstream with: the caller's end-to-end headers, then ours. Names the caller nominated, forged or authenticates with
-// are gone. Framing and connection headers are the upstream connection's own doing. SPEC: WIRE3-WIRE6, WIRE13, WIRE22
+// are gone. Framing and connection headers are the upstream connection's own doing. SPEC: WIRE3-WIRE6, WIRE13, WIRE22, CTX3
 import type { Arrival } from '../arrival.ts'
 import type { Source } from '../describe/source.ts'
 import type { Head } from './head.ts'
@@ -20,7 +20,10 @@ export type Forwarding = Inbound & Pick<Arrival, 'method' | 'secure'> & {
   readonly source: Source
   readonly via: Via
   readonly inject: { readonly header: string; readonly value: string } | null
+  /** The caller's own `Authorization` goes on. */
+  readonly passthrough: boolean
   readonly context: string | null
+  readonly transaction: string | null
 }
 
 /** A name that stays here stays under every spelling. */
@@ -50,12 +53,12 @@ function pushForwarded(to: string[], { source: { address, hops }, secure, head: 
 }
 
 export function outgoingHeaders(forwarding: Forwarding): readonly string[] {
-  const { headers, head, method, host, via, inject, context } = forwarding
+  const { headers, head, method, host, via, inject, passthrough, context, transaction } = forwarding
   const out: string[] = ['host', host ?? head.authority]
   for (let i = 0; i < headers.length; i += 2) {
     const spelling = headers[i] ?? ''
     const name = nameOf(spelling)
-    if (!stays(name, forwarding) && name.lower !== 'content-length') out.push(spelling, headers[i + 1] ?? '')
+    if ((!stays(name, forwarding) && name.lower !== 'content-length') || (passthrough && name.lower === 'authorization')) out.push(spelling, headers[i + 1] ?? '')
   }
   pushForwarded(out, forwarding)
   out.push('via', via.entries[head.version])
@@ -63,6 +66,7 @@ export function outgoingHeaders(forwarding: Forwarding): readonly string[] {
   const left = head.maxForwards === null ? null : forwardsLeft(method, head.maxForwards)
   if (typeof left === 'number' && left > 0) out.push('max-forwards', String(left - 1))
   if (context !== null) out.push('narrowgate-context', context)
+  if (transaction !== null) out.push('txn-token', transaction)
   if (inject !== null) out.push(inject.header, inject.value)
   return out
 }

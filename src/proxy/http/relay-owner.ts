@@ -12,6 +12,10 @@ export interface RelayOwner {
   isTooEarly(grant: Grant): boolean
   /** Of the request, those that may go on. */
   trailersUp(): readonly string[]
+  /** The token its caller showed. */
+  bearer(): string | null
+  /** Fields of the upstream's, but for those that tell what it was shown. */
+  told(fields: readonly string[]): readonly string[]
   doubt(exchange: Exchange): void
   /** Ends the exchange for a reason that came up on the wire. */
   end(exchange: Exchange, reason: Reason): void

@@ -25,7 +25,7 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
   exchange: Exchange | null = null
   readonly #answer: Answer
   readonly #owner: RelayOwner
-  readonly #path: string
+  readonly path: string
   readonly #inspection: Inspection | null
   readonly #announced: number | null
   readonly #limits: { readonly body: number; readonly idle: number }
@@ -50,7 +50,7 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
     this.#answer = arrival.answer
     this.#announced = contentLength
     this.#inspection = inspection
-    this.#path = path
+    this.path = path
     this.#owner = owner
     this.#limits = limits
   }
@@ -70,6 +70,7 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
   }
 
   inspect(): Promise<Reason | null> { return this.#inspection?.read() ?? Promise.resolve('internal_error') }
+  bearer(): string | null { return this.#owner.bearer() }
 
   admitted(exchange: Exchange): void {
     this.exchange = exchange
@@ -108,13 +109,13 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
         if (!this.#over) this.#upload ??= new Upload(this.#inspection?.stream ?? this.arrival.body, sending, this)
       })
     }
-    return { method: this.arrival.method, path: this.#path, headers, bodyLength: this.#contentLength }
+    return { method: this.arrival.method, path: this.path, headers, bodyLength: this.#contentLength }
   }
 
   drained(): void { this.#upload?.drained() }
 
   informed(head: AnswerHead): void {
-    if (!this.#over && !this.#answered && this.passes) this.#answer.inform(head.status, interimHead(head))
+    if (!this.#over && !this.#answered && this.passes) this.#answer.inform(head.status, this.#owner.told(interimHead(head)))
   }
 
   answered(head: AnswerHead): void {
@@ -143,7 +144,7 @@ export class HttpRelay implements Relay, UpstreamHandler, Departing {
 
   ended(trailers: readonly string[]): void {
     if (this.#over) return
-    this.#trailers = trailers.length === 0 ? NO_TRAILERS : trailersOf(trailers)
+    this.#trailers = trailers.length === 0 ? NO_TRAILERS : this.#owner.told(trailersOf(trailers))
     this.#sending = null
     if (this.exchange !== null && this.#frozenLately && this.#head?.delimitedByClose === true) return this.#owner.end(this.exchange, 'frozen_peer_closed')
     if (!this.#answered && this.#held.length === 1 && this.#isShort && this.#trailers.length === 0 && this.passes) return this.#owner.leaving(this)

@@ -105,6 +105,9 @@ export function interimHead({ headers: raw }: AnswerHead): readonly string[] {
   return dropped.length === 0 ? headers : without(headers, dropped)
 }
 
+/** Without those in which an upstream tells what it was shown. */
+export const withoutSecret = (headers: readonly string[], secret: string): string[] => headers.filter((_, i) => !`${headers[i - (i % 2)] ?? ''} ${headers[i - (i % 2) + 1] ?? ''}`.includes(secret))
+
 const NOTHING: ReadonlySet<string> = new Set()
 
 /** Trailers a caller may get. */

@@ -8,13 +8,16 @@ import { problem, type RefusalText } from '../refusal.ts'
 import { reset } from '../reset.ts'
 import { EventBoundary } from '../sse/event-boundary.ts'
 import type { AnswerOwner, Asked } from './answer-owner.ts'
-import { headLines, plainLines, statusLine } from './response-text.ts'
+import { framed, headLines, plainLines, statusLine } from './response-text.ts'
 
 const HEARTBEAT = 15_000
+/** Longest a polite end may take (RULES 17). */
+const POLITE = 250
 const DRAINED_BYTES = 65_536
 const CLOSE = 'Connection: close\r\n'
 const COMMENT: Buffer = Buffer.from(':\n\n')
 const NO_TRAILERS: readonly string[] = []
+const NO_WORDS: Buffer = Buffer.alloc(0)
 const LAST_CHUNK = '0\r\n\r\n'
 const ignore = (): void => {}
 
@@ -154,14 +157,20 @@ export class Http1Answer implements Answer {
     this.#beat = now
   }
 
-  /** A whole end where an event stream stands between two events and nothing waits; else a reset, which drops what waits. */
   cut(_reason: Reason, politely: boolean): void {
+    if (politely) this.farewell(NO_WORDS)
+    else if (!this.#over) reset(this.#owner.raw, this.#owner.socket)
+  }
+
+  farewell(words: Buffer): void {
     const { socket, raw } = this.#owner
     if (this.#over) return
-    if (politely && this.#events?.at === true && this.waiting === 0 && raw.writableLength === 0) {
-      this.release()
-      this.finish(NO_TRAILERS)
-    } else reset(raw, socket)
+    if (this.#events?.at !== true || this.waiting > 0 || raw.writableLength > 0) return reset(raw, socket)
+    this.release()
+    if (words.length > 0) this.#write(words)
+    this.finish(NO_TRAILERS)
+    const late = setTimeout(reset, POLITE, raw, socket)
+    this.onClose(() => clearTimeout(late))
   }
 
   last(): void {
@@ -287,8 +296,4 @@ export class Http1Answer implements Answer {
   }
 }
 
-const framed = (chunk: Buffer): string => (chunk.length === 0 ? '' : `${chunk.length.toString(16)}\r\n${chunk.toString('latin1')}\r\n`)
-
-function flushHead(answer: Http1Answer): void {
-  answer.flush()
-}
+function flushHead(answer: Http1Answer): void { answer.flush() }

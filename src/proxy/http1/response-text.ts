@@ -79,3 +79,6 @@ function dateLine(now: Instant): string {
   }
   return date
 }
+
+/** One chunk; nothing for nothing, which would be the last. */
+export const framed = (chunk: Buffer): string => (chunk.length === 0 ? '' : `${chunk.length.toString(16)}\r\n${chunk.toString('latin1')}\r\n`)

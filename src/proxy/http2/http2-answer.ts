@@ -9,6 +9,7 @@ import type { ResponseHead } from '../http/response-head.ts'
 import { problem, type RefusalText } from '../refusal.ts'
 import { EventBoundary } from '../sse/event-boundary.ts'
 import { fields, isTrailersOnly, linesOf } from './answer-fields.ts'
+import { closeStream } from './close-stream.ts'
 
 /** How this caller understands a refusal and a cut. */
 type Form = 'plain' | 'grpc'
@@ -152,6 +153,13 @@ export class Http2Answer implements Answer {
     else this.#reset(constants.NGHTTP2_CANCEL)
   }
 
+  farewell(words: Buffer): void {
+    if (this.waiting > 0 || this.#ended || this.#events?.at !== true) return this.#reset(constants.NGHTTP2_CANCEL)
+    this.#held = false
+    if (words.length > 0) this.send(words)
+    this.#endWith(NO_TRAILERS)
+  }
+
   /** Others use the connection too: it is told by the listener when it is not to be used again. */
   last(): void {}
 
@@ -263,8 +271,8 @@ export class Http2Answer implements Answer {
     this.#drop()
     this.#resets = true
     this.#overtook = this.#uploads
-    if (this.#trails) setImmediate(close, this.#stream, code)
-    else close(this.#stream, code)
+    if (this.#trails) setImmediate(closeStream, this.#stream, code)
+    else closeStream(this.#stream, code)
   }
 
   #drop(): void {
@@ -287,12 +295,4 @@ export class Http2Answer implements Answer {
       this.#reset(constants.NGHTTP2_INTERNAL_ERROR)
     }
   }
-}
-
-/**
- * Node aborts the process when a stream that waits for its trailers is reset from within an event of its session and its body was read to the end
- * (`Http2Stream::OnTrailers`, Assertion failed: !this->is_destroyed()): such a reset waits until the events are over.
- */
-function close(stream: ServerHttp2Stream, code: number): void {
-  if (!stream.closed && !stream.destroyed) stream.close(code)
 }

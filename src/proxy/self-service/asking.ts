@@ -1,9 +1,9 @@
 // What a caller may ask for, and its asking. SPEC: ADM1, ELV1, PUR3
 import { isEligible } from '../../core/policy.ts'
 import { identityOf } from '../../core/principal.ts'
-import { NO_PURPOSES } from '../../core/purpose.ts'
-import { type Asker, prepare } from '../../approvals/asking.ts'
-import { isDeclined } from '../../approvals/declined.ts'
+import { NO_PURPOSES, type Shown } from '../../core/purpose.ts'
+import { type Asker, prepare, type Prepared } from '../../approvals/asking.ts'
+import { type Declined, isDeclined } from '../../approvals/declined.ts'
 import { mayHoldNow } from '../../approvals/holding.ts'
 import { type Repeat, REPEAT_KEY, repeatable, statusOf, unrepeated } from '../../approvals/repeat.ts'
 import { requestElevation } from '../../approvals/requesting.ts'
@@ -12,7 +12,7 @@ import { purposesSettled } from '../describe/signed-purposes.ts'
 import { onlyValue } from '../http/head.ts'
 import type { ProxyRoom } from '../room.ts'
 import { elevationAnswer, profileAnswer } from './answers.ts'
-import { elevationAsk, parsed } from './asks.ts'
+import { elevationAsk, parsed, type Wanted } from './asks.ts'
 import { type Callers, type Known, wordOf } from './callers.ts'
 import { elevationReply, ok, reasonOf, type Reply, says } from './reply.ts'
 
@@ -41,28 +41,45 @@ export class Asking {
   }
 
   async request(ask: Ask, known: Known, body: string): Promise<Reply> {
-    const { live, verified } = known
     const asked = parsed(elevationAsk, body)
     if ('fault' in asked) return says('bad_request', asked.fault)
-    const shown = await purposesSettled(this.#room, ask, live.record.brokered?.purposes ?? NO_PURPOSES)
+    const shown = await this.shown(ask, known)
     if (shown === 'malformed') return says('bad_request', 'a purpose header is malformed or stands twice')
     const repeat = repeatOf(ask, known, { ...asked.value, shown: shown.purposes })
     if (repeat === 'malformed') return says('bad_request', '`Idempotency-Key` is one line of at most 255 visible characters')
+    return this.wanted(ask, known, asked.value, shown, repeat)
+  }
+
+  /** What the request that asks shows of its purposes. */
+  shown(ask: Ask, { live }: Known): Promise<Shown | 'malformed'> { return purposesSettled(this.#room, ask, live.record.brokered?.purposes ?? NO_PURPOSES) }
+
+  /** Asked once, and given or waited for; the same again is answered as the first one stands now. */
+  async wanted(ask: Ask, known: Known, wanted: Wanted, shown: Shown, repeat: Repeat): Promise<Reply> {
     const before = this.#callers.current(known).record.elevations.find(({ id, asked: same }) => id === repeat.id && same === repeat.asked)
     if (before !== undefined) return { status: statusOf(before), body: elevationAnswer(before, this.#callers.now) }
-    const { profile, for: span, purpose, params, reason, startAt, dryRun, hold } = asked.value
+    const prepared = await this.prepared(ask, known, wanted, shown, repeat)
+    if (isDeclined(prepared)) return says(reasonOf(prepared.declined), prepared.says)
+    return wanted.dryRun === true ? ok({ ...elevationAnswer(prepared.elevation, this.#callers.now), state: 'dry_run' }) : this.bring(known, wanted, prepared)
+  }
+
+  /** What it would become now, or why it cannot. Nothing is written. */
+  async prepared(ask: Ask, known: Known, { profile, for: span, purpose, params, reason, startAt, hold }: Wanted, shown: Shown, repeat: Repeat): Promise<Prepared | Declined> {
+    const { live, verified } = known
     const asker: Asker = { principal: verified.principal, claims: this.#callers.claims(known), keyThumbprint: verified.evidence.keyThumbprint, workload: ask.workload, shown, holds: live.record, filedBy: identityOf(verified.principal) }
     const prepared = await prepare({ profile, for: span ?? null, purposes: purpose ?? {}, params: params ?? {}, note: reason ?? '', startsAt: startAt ?? null, held: hold === true }, asker, { policy: this.#room.mirror.policy, look: this.#room.lookUp, now: this.#callers.now, unreviewed: this.#room.unreviewed }, repeat)
-    if (isDeclined(prepared)) {
-      this.#count(profile, prepared.declined)
-      return says(reasonOf(prepared.declined), prepared.says)
-    }
-    if (dryRun === true) return ok({ ...elevationAnswer(prepared.elevation, this.#callers.now), state: 'dry_run' })
-    if (hold === true && !(await this.#room.holders.expect(repeat.id, live.record))) return says('limit_reached', 'too many elevations are held')
-    const done = await requestElevation({ intake: this.#room.intake, now: this.#callers.now, sessionAt: async key => (await this.#room.mirror.load(key))?.record ?? null }, live.record.key, prepared, wordOf(known, reason ?? ''))
-    if (hold === true && done.rejected !== null && ![this.#callers.current(known).record, done.record].some(record => record?.elevations.some(({ id }) => id === repeat.id))) this.#room.holders.unexpect(repeat.id)
+    if (isDeclined(prepared)) this.#count(profile, prepared.declined)
+    return prepared
+  }
+
+  /** Into its session. */
+  async bring(known: Known, { profile, reason, hold }: Wanted, prepared: Prepared): Promise<Reply> {
+    const { record } = known.live
+    const { id } = prepared.elevation
+    if (hold === true && !(await this.#room.holders.expect(id, record))) return says('limit_reached', 'too many elevations are held')
+    const done = await requestElevation({ intake: this.#room.intake, now: this.#callers.now, sessionAt: async key => (await this.#room.mirror.load(key))?.record ?? null }, record.key, prepared, wordOf(known, reason ?? ''))
+    if (hold === true && done.rejected !== null && ![this.#callers.current(known).record, done.record].some(each => each?.elevations.some(({ id: there }) => there === id))) this.#room.holders.unexpect(id)
     this.#count(profile, done.rejected?.rejected ?? 'taken')
-    return elevationReply(done, prepared.elevation.id, statusOf, this.#callers.now)
+    return elevationReply(done, id, statusOf, this.#callers.now)
   }
 
   /** Labels are a closed set: a profile nobody configured is counted without its name. */

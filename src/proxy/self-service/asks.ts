@@ -24,6 +24,15 @@ export const elevationAsk = z.strictObject({
   hold: z.boolean().optional(),
 })
 
+/** What is asked for. */
+export type Wanted = z.output<typeof elevationAsk>
+
+/** As a tool takes it: now, and for as long as its time lasts. */
+export const toolAsk = elevationAsk.omit({ startAt: true, dryRun: true, hold: true })
+
+export const statusAsk = z.strictObject({ id: z.string().regex(/^elv_[a-z2-7]{26}$/, 'expected the id of an elevation').optional(), wait: z.number().min(0).max(30).optional() })
+export const releaseAsk = z.strictObject({ id: z.string().regex(/^elv_[a-z2-7]{26}$/, 'expected the id of an elevation'), reason: z.string().max(512).optional() })
+
 export const extensionAsk = z.strictObject({ for: span, reason: z.string().max(512).optional() })
 export const noteAsk = z.strictObject({ reason: z.string().max(512).optional() })
 

@@ -1,7 +1,7 @@
 // Who asks on its own behalf, in which session, and whether it may ask anything now: by knowledge that is proven fresh, asked again after everything
 // that was awaited. SPEC: ADM1, ADM2
 import { type Refusal, refuse } from '../../core/decision.ts'
-import { locksOnRequest } from '../../core/locks.ts'
+import { locksOnRequest, NO_CALL } from '../../core/locks.ts'
 import { overlaid } from '../../core/overlay.ts'
 import type { Policy } from '../../core/policy.ts'
 import { type Claims, identityOf } from '../../core/principal.ts'
@@ -67,7 +67,7 @@ export class Callers {
     if (state === 'refused') return reason ?? 'session_ended'
     if (this.left(known) <= 0) return 'credential_ended'
     const { locks } = this.#room.mirror
-    const lock = locks.size === 0 ? null : locksOnRequest(locks, '', { evidence, context: { workload, certified } }, principal, this.now)
+    const lock = locks.size === 0 ? null : locksOnRequest(locks, '', { evidence, action: NO_CALL, context: { workload, certified } }, principal, this.now)
     if (lock?.effect === 'deny') return lock.reason
     const frozen = state === 'frozen' || lock?.effect === 'freeze'
     if (isReading(path)) return null

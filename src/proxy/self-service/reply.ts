@@ -6,10 +6,11 @@ import type { Instant } from '../../core/time.ts'
 import type { Applied } from '../../sessions/doing.ts'
 import { elevationAnswer } from './answers.ts'
 
-export type Reply = { readonly status: number; readonly body: unknown } | { readonly reason: Reason; readonly says: string | null } | 'streaming'
+export type Told = { readonly status: number; readonly body: unknown } | { readonly reason: Reason; readonly says: string | null }
+export type Reply = Told | 'streaming'
 
-export const says = (reason: Reason, text: string | null = null): Reply => ({ reason, says: text })
-export const ok = (body: unknown): Reply => ({ status: 200, body })
+export const says = (reason: Reason, text: string | null = null): Told => ({ reason, says: text })
+export const ok = (body: unknown): Told => ({ status: 200, body })
 
 const REASON_OF: { readonly [word: string]: Reason } = { conflict: 'limit_reached', not_found: 'no_route' }
 export const reasonOf = (word: string): Reason => REASON_OF[word] ?? (word in REASONS ? (word as Reason) : 'denied') // checked by `in`

@@ -10,20 +10,21 @@ import type { ProxyRoom } from '../room.ts'
 import { answerJson } from '../own-answer.ts'
 import { nonceLines } from '../challenge.ts'
 import { refusalText } from '../refusal.ts'
-import { Acting } from './acting.ts'
 import { sessionAnswer } from './answers.ts'
-import { Asking } from './asking.ts'
-import { Callers, type Known } from './callers.ts'
+import type { Callers, Known } from './callers.ts'
+import { type OwnSide, ownSide } from './own-side.ts'
 import { challengesFor } from './protected-resource.ts'
 import { ok, type Reply } from './reply.ts'
 import { stepUpTold } from '../step-up-text.ts'
 import { nonceFor } from '../stepping-up.ts'
 import { OwnStepUps } from './step-ups.ts'
 import { readBody } from './request-body.ts'
-import { Waiting } from './waiting.ts'
+import { secondsAsked } from './waiting.ts'
 
 export const RESERVED = '/.narrowgate/'
 const KEYS = '/.well-known/jwks.json'
+/** Whoever keeps them for so long has a new one before it signs. */
+const KEYS_CACHED = 'public, max-age=60'
 /** Both places of our keys. */
 export const isKeySet = (path: string): boolean => path === KEYS || path === `${RESERVED}jwks.json`
 /** Nothing is announced: some clients never end what they do not send. */
@@ -34,13 +35,14 @@ const OF_ONE = /^(elevations(?=\/elv)|step-ups(?=\/stp))\/((?:elv|stp)_[a-z2-7]{
 type Handler = (ask: Ask, known: Known, id: ElevationId & StepUpId, body: string) => Reply | Promise<Reply>
 
 export class SelfService {
+  readonly own: OwnSide
   readonly #room: ProxyRoom
   readonly #callers: Callers
   readonly #handlers: ReadonlyMap<string, Handler>
 
   constructor(room: ProxyRoom, hub: Hub) {
-    const callers = new Callers(room)
-    const [asking, acting, waiting] = [new Asking(room, callers), new Acting(room, callers), new Waiting(room, hub, callers)]
+    this.own = ownSide(room, hub)
+    const { callers, asking, acting, waiting } = this.own
     const stepUps = new OwnStepUps(room, callers, waiting)
     this.#room = room
     this.#callers = callers
@@ -51,7 +53,7 @@ export class SelfService {
       ['GET step-ups/{id}', (ask, known, id) => stepUps.get(ask, known, id)],
       ['GET profiles', (_ask, known) => asking.profiles(known)],
       ['POST elevations', (ask, known, _id, body) => asking.request(ask, known, body)],
-      ['GET elevations/{id}', (ask, known, id) => waiting.elevation(ask, known, id)],
+      ['GET elevations/{id}', (ask, known, id) => waiting.elevation(ask, known, id, secondsAsked(ask))],
       ['POST elevations/{id}/release', (_ask, known, id, body) => acting.giveBack(known, id, body, 'release')],
       ['POST elevations/{id}/withdraw', (_ask, known, id, body) => acting.giveBack(known, id, body, 'withdraw')],
       ['POST elevations/{id}/extend', (_ask, known, id, body) => acting.extend(known, id, body)],
@@ -65,7 +67,7 @@ export class SelfService {
 
   serve(ask: Ask): void {
     const path = ask.target.path
-    if (isKeySet(path)) return answerJson(ask.arrival, 200, this.#room.minter.jwks)
+    if (isKeySet(path)) return answerJson(ask.arrival, 200, this.#room.minter.jwks, KEYS_CACHED)
     void this.#serve(ask, path.slice(RESERVED.length)).catch(error => this.#failed(ask, error))
   }
 

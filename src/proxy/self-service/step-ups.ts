@@ -7,7 +7,7 @@ import { shownBy } from '../stepping-up.ts'
 import { stepUpAnswer } from '../step-up-text.ts'
 import type { Callers, Known } from './callers.ts'
 import { ok, type Reply, says } from './reply.ts'
-import type { Waiting } from './waiting.ts'
+import { secondsAsked, type Waiting } from './waiting.ts'
 
 export class OwnStepUps {
   readonly #room: Pick<ProxyRoom, 'stepUps'>
@@ -26,7 +26,7 @@ export class OwnStepUps {
     if (first === undefined) return says('no_route')
     const path = `step-ups/${id}`
     const standing = (): Reason | null => this.#callers.standing(known, path)
-    const waited = isPending(first) ? await this.#waiting.for(ask, known, path, () => find()?.state.is !== first.state.is || standing() !== null) : null
+    const waited = isPending(first) ? await this.#waiting.for(ask, known, path, secondsAsked(ask), () => find()?.state.is !== first.state.is || standing() !== null) : null
     const now = find()
     return waited ?? (now === undefined ? says('no_route') : ok(stepUpAnswer(now)))
   }

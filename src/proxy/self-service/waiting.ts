@@ -15,6 +15,9 @@ type Room = Pick<ProxyRoom, 'metrics' | 'mirror' | 'holders'>
 
 const LONGEST_WAIT = 60
 
+/** `wait=30` in a query. */
+export const secondsAsked = ({ target: { query } }: Ask): number => Math.min(LONGEST_WAIT, Number(/[?&]wait=(\d{1,3})(?:&|$)/.exec(query)?.[1] ?? 0))
+
 export class Waiting {
   readonly #room: Room
   readonly #hub: Hub
@@ -26,21 +29,20 @@ export class Waiting {
     this.#callers = callers
   }
 
-  async elevation(ask: Ask, known: Known, id: ElevationId): Promise<Reply> {
+  /** @param seconds it may wait for an answer to a request, or for its start @param path by which it may ask that */
+  async elevation(ask: Ask, known: Known, id: ElevationId, seconds: number, path = `elevations/${id}`): Promise<Reply> {
     const find = (): Elevation | undefined => this.#callers.current(known).record.elevations.find(e => e.id === id)
     const first = find()
     if (first === undefined) return says('no_route')
-    const path = `elevations/${id}`
     const standing = (): Reason | null => this.#callers.standing(known, path)
     const isWaiting = first.state.is === 'requested' || first.state.is === 'scheduled'
-    const waited = isWaiting ? await this.for(ask, known, path, () => find()?.state.is !== first.state.is || standing() !== null) : null
+    const waited = isWaiting ? await this.for(ask, known, path, seconds, () => find()?.state.is !== first.state.is || standing() !== null) : null
     const elevation = find()
     return waited ?? (elevation === undefined ? says('no_route') : ok(elevationAnswer(elevation, this.#callers.now)))
   }
 
-  /** As long as the caller asked to wait (`wait=30`), for something to happen to its session. @returns why it may not be told; null where it may */
-  async for(ask: Ask, known: Known, path: string, happened: () => boolean): Promise<Reply | null> {
-    const seconds = Math.min(LONGEST_WAIT, Number(/[?&]wait=(\d{1,3})(?:&|$)/.exec(ask.target.query)?.[1] ?? 0))
+  /** As long as the caller asked to wait, for something to happen to its session. @returns why it may not be told; null where it may */
+  async for(ask: Ask, known: Known, path: string, seconds: number, happened: () => boolean): Promise<Reply | null> {
     if (seconds === 0) return null
     const full = await this.#change(ask, known, happened, seconds * 1000)
     if (full !== null) return this.#full(full)

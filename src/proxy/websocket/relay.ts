@@ -1,6 +1,7 @@
 // One WebSocket between a caller and an upstream, as an exchange: what admission sends, what enforcement tells it, its time limits. It decides
 // nothing; bytes are the tunnel's. SPEC: WIRE18, ENF2, ENF5, ENF6
 import type { Agent } from 'node:http'
+import type { UpstreamSettings } from '../../config/settings.ts'
 import type { Reason } from '../../core/reason.ts'
 import type { MessageRules } from '../../core/route.ts'
 import type { Instant } from '../../core/time.ts'
@@ -29,13 +30,15 @@ export type TunnelPlace = {
 export interface TunnelUpstream {
   readonly name: string
   /** Longest wait for the upstream's answer, in milliseconds. */
-  readonly settings: { readonly timeout: number }
+  readonly settings: Pick<UpstreamSettings, 'timeout' | 'transaction'>
   /** @returns why there is none */
   place(): TunnelPlace | UpstreamFault
 }
 
 /** What the pipeline does for its tunnels. */
 export interface WebSocketOwner {
+  /** The token its caller showed. */
+  bearer(): string | null
   doubt(exchange: Exchange): void
   end(exchange: Exchange, reason: Reason): void
   /** Answers with a refusal and closes; no head has begun. */
@@ -64,7 +67,7 @@ export class WebSocketRelay implements Relay, TunnelOwner {
   readonly upstream: TunnelUpstream
   exchange: Exchange | null = null
   readonly #owner: WebSocketOwner
-  readonly #path: string
+  readonly path: string
   readonly #settings: Settings
   readonly #offer: Offer | null
   #place: TunnelPlace | null = null
@@ -80,7 +83,7 @@ export class WebSocketRelay implements Relay, TunnelOwner {
   constructor(arrival: Arrival, upstream: TunnelUpstream, path: string, owner: WebSocketOwner, settings: Settings) {
     this.arrival = arrival
     this.upstream = upstream
-    this.#path = path
+    this.path = path
     this.#owner = owner
     this.#settings = settings
     this.#offer = offerOf(arrival, settings.messages !== null)
@@ -97,6 +100,7 @@ export class WebSocketRelay implements Relay, TunnelOwner {
 
   /** There is no body. */
   inspect(): Promise<Reason> { return Promise.resolve('body_malformed') }
+  bearer(): string | null { return this.#owner.bearer() }
 
   admitted(exchange: Exchange): void {
     this.exchange = exchange
@@ -115,7 +119,7 @@ export class WebSocketRelay implements Relay, TunnelOwner {
     if (this.#over) return
     const tunnel = new Tunnel(this, this.#offer, this.arrival.protocol === 'http1', this.#settings.messages !== null, this.#settings.clock)
     this.#tunnel = tunnel
-    dial({ origin: place.origin, agent: place.agent, path: this.#path, headers: upstreamHeaders(flat, this.#offer) }, tunnel)
+    dial({ origin: place.origin, agent: place.agent, path: this.path, headers: upstreamHeaders(flat, this.#offer) }, tunnel)
   }
 
   refused(reason: Reason): void {

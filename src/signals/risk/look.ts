@@ -13,7 +13,7 @@ const NOT_JUDGED: Outcome = { refused: false, reason: '' }
 
 /** What a rule reads that asks for no request. */
 const NO_REQUEST: Evaluation = {
-  evidence: null, action: { method: '', upgrade: null }, resource: { host: '', path: '', segments: [], query: '' },
+  evidence: null, action: { method: '', upgrade: null, call: null }, resource: { host: '', path: '', segments: [], query: '' },
   context: { protocol: 'http', source: '', secure: false, workload: null, certified: null, purposes: {}, purposesUntil: instant(0), positions: [], queryDigest: null, body: null, headers: [] },
 }
 

@@ -30,11 +30,11 @@ type Parts = {
 }
 
 /** Refusals for where the session stands, or for what its gateway cannot do: they say nothing of what was tried, and would make a level rise by itself. */
-const OF_STANDING: ReadonlySet<Reason> = new Set<Reason>(['risk', 'frozen', 'narrowed', 'locked', 'step_up_required', 'step_up_denied', 'max_reached', 'frozen_too_long', 'session_ended', 'parent_ended', 'credential_expired', 'credential_revoked', 'credential_ended', 'state_lost', 'ticket_unheard', 'signals_silent', 'revoked_outside', 'obligation_unmet', 'not_shown'])
+const OF_STANDING: ReadonlySet<Reason> = new Set<Reason>(['risk', 'frozen', 'narrowed', 'locked', 'step_up_required', 'step_up_denied', 'max_reached', 'frozen_too_long', 'session_ended', 'parent_ended', 'credential_expired', 'credential_revoked', 'credential_ended', 'state_lost', 'ticket_unheard', 'signals_silent', 'revoked_outside', 'obligation_unmet', 'not_shown', 'version_unsupported', 'method_refused', 'stream_unknown'])
 export const isConduct = (reason: Reason): boolean => !OF_STANDING.has(reason) && REASONS[reason].status < 500
 
 /** What the configuration says of a refusal. */
-export const hitOf = (reason: Reason, { route, rule }: Place): OnHit | null => (reason === 'denied' ? (rule?.onHit ?? null) : reason === 'no_rule' ? route.onMiss : null)
+export const hitOf = (reason: Reason, { route, rule }: Place): OnHit | null => (reason === 'denied' ? (rule?.onHit ?? null) : reason === 'no_rule' || reason === 'method_unknown' ? route.onMiss : null)
 
 export class Watch {
   readonly #parts: Parts
@@ -55,7 +55,8 @@ export class Watch {
     const shown = tenantOf(live, place, evaluation, claims)
     const tenant = seen.tenant.saw(shown, now)
     if (tenant || person.tenants.length === 0) person.tenant(shown)
-    const tool = seen.tool.saw(place.rule?.label ?? nameOf(place), now)
+    const used = toolOf(place, evaluation)
+    const tool = used !== null && seen.tool.saw(used, now)
     const source = seen.source.saw(evaluation.context.source, now)
     const isFirst = person.known && (tenant || tool || source)
     if (isFirst) person.first = { of: evaluation, tenant, tool, source }
@@ -136,8 +137,14 @@ export class Watch {
   }
 }
 
+/** What it works with: the rule's label, the tool of MCP, or the rule; null for what only keeps a protocol going. */
+function toolOf(place: Place, { action: { call } }: Evaluation): string | null {
+  if (call?.kind === 'protocol') return null
+  return place.rule?.label ?? (call?.kind === 'tool' ? call.name : nameOf(place))
+}
+
 /** Whose things it touches, as far as the route says. */
 function tenantOf(live: LiveSession, { route }: Place, evaluation: Evaluation, claims: Claims): string {
   const { principal, id } = live.record
-  return route.tenant === null ? principal.tenant : (route.tenant.read({ principal, claims, session: id, evaluation, params: paramsOf(route.path, evaluation.resource.segments), elevation: null }) ?? '')
+  return route.tenant === null ? principal.tenant : (route.tenant.read({ principal, claims, session: id, evaluation, params: paramsOf(route.path, evaluation.resource.segments), elevation: null, traits: null }) ?? '')
 }

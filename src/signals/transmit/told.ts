@@ -2,7 +2,7 @@
 import type { Outgoing } from '../../audit/record.ts'
 import type { ToldEvent } from '../../config/schema/signals.ts'
 import type { Elevation } from '../../core/elevation.ts'
-import type { AnchorFact, Fact, SessionFact } from '../../core/fact.ts'
+import type { AnchorFact, Fact, MatterFact, SessionFact } from '../../core/fact.ts'
 import { identityOf, type Principal } from '../../core/principal.ts'
 import type { RiskPolicy } from '../../core/risk.ts'
 import type { Session, SessionId } from '../../core/session.ts'
@@ -102,7 +102,7 @@ export function ofSession(outgoing: Outgoing, record: Session | null): Telling |
 export type RiskWord = 'LOW' | 'MEDIUM' | 'HIGH'
 
 /** News of a principal is of other things too. */
-export function isOfRisk(fact: Fact): fact is AnchorFact {
+export function isOfRisk(fact: Fact): fact is MatterFact {
   if (fact.what !== 'anchor.told' || fact.matter?.is !== 'principal') return false
   return /^sig_(rose|fell)_/.test(fact.because) || fact.matter.clearedAt === fact.at
 }
@@ -126,7 +126,7 @@ export function personNamed(who: string): Omit<Person, 'was'> | null {
 /** null where it is to others as it was. */
 export function ofRisk(outgoing: Outgoing, fact: AnchorFact, { issuer, subject, tenant, was }: Person, now: RiskWord): Telling | null {
   if (now === was) return null
-  const level = fact.matter?.is === 'principal' ? fact.matter.level : null
+  const level = 'matter' in fact && fact.matter?.is === 'principal' ? fact.matter.level : null
   const says = { event_timestamp: seconds(fact.at), initiating_entity: fact.by.includes('|') ? 'admin' : 'policy', principal: 'USER', current_level: now, ...(was === null ? {} : { previous_level: was }), ...(level === null ? {} : { risk_reason: level.name }) }
   return { event: 'risk-level-change', subject: { format: 'iss_sub', iss: issuer, sub: subject }, says, issuer, tenant, txn: fact.because, source: sourceOf(fact), mark: markOf(outgoing) }
 }

@@ -7,6 +7,7 @@ import { stringify } from 'yaml'
 import { answers, type Upstream } from '../upstream.ts'
 import { PROXY_CORE, type Workbench } from '../workbench.ts'
 import { makeOperator } from './operator.ts'
+import { ENDPOINT, TOOL } from './tool-call.ts'
 
 const MAIN = join(import.meta.dirname, '../../../src/main.ts')
 const HEAP = ['--max-semi-space-size=64', '--min-semi-space-size=64', '--no-allocation-site-pretenuring']
@@ -15,6 +16,7 @@ export const TICKETED = { 'narrowgate-ticket': TICKET } as const
 
 export type GatewayPlan = {
   readonly name: string
+  readonly serves: 'http' | 'mcp'
   /** `authn`'s one provider, without its kind. */
   readonly provider: { readonly [name: string]: unknown }
   /** Of the listener for callers; null for plain HTTP. */
@@ -33,7 +35,19 @@ type Ports = { readonly main: number; readonly admin: number; readonly ops: numb
 /** A folder that outlives the bench, for `--profile`. */
 export const profileFolder = (): string => mkdtempSync(join(tmpdir(), 'narrowgate-bench-profile-'))
 
-const configuration = (folder: string, ports: Ports, upstream: Upstream, tokenFile: string, { provider, tls }: GatewayPlan): unknown => ({
+const ROUTES: { readonly [serves in GatewayPlan['serves']]: (upstream: Upstream) => object } = {
+  http: ({ address }) => ({
+    upstream: `http://${address}`,
+    rules: [{ allow: { methods: ['GET'] }, scope: 'bench:read', if: 'subject.kind == "ci" && request.method == "GET" && elevation.profile == "bench"' }],
+  }),
+  mcp: ({ address }) => ({
+    upstream: { url: `http://${address}${ENDPOINT}`, protocol: 'mcp' },
+    mcp: { tools: [{ match: TOOL, class: 'read', args: { incident: 'string' } }] },
+    rules: [{ allow: { tools: [TOOL] }, scope: 'bench:read', if: 'subject.kind == "ci" && mcp.args.incident.startsWith("inc-") && elevation.profile == "bench"' }],
+  }),
+}
+
+const configuration = (folder: string, ports: Ports, upstream: Upstream, tokenFile: string, { serves, provider, tls }: GatewayPlan): unknown => ({
   version: 1,
   stateDir: join(folder, 'state'),
   server: {
@@ -50,8 +64,7 @@ const configuration = (folder: string, ports: Ports, upstream: Upstream, tokenFi
     {
       name: 'bench',
       match: { host: '127.0.0.1' },
-      upstream: `http://${upstream.address}`,
-      rules: [{ allow: { methods: ['GET'] }, scope: 'bench:read', if: 'subject.kind == "ci" && request.method == "GET" && elevation.profile == "bench"' }],
+      ...ROUTES[serves](upstream),
     },
   ],
   elevations: { bench: { adds: ['bench:read'], for: '1h', purpose: ['ticket'], approval: 'none' } },
@@ -90,10 +103,13 @@ async function elevate(name: string, origin: string, credential: Credential): Pr
   if (response.status !== 201) throw new Error(`${name}: the elevation was answered ${response.status}: ${text}`)
 }
 
+/** Asks with this purpose, or with none. */
+type Probe = (purpose: { readonly [header: string]: string }) => Promise<boolean>
+
+const gets = (uri: string, credential: Credential): Probe => purpose => answers(uri, { ...credential('GET', uri), ...purpose })
+
 /** Opens the ticket and elevates the caller's session; an error where the gateway answers without either, or does not answer with both. */
-export async function letIn({ name, openTicket, output }: RunningGateway, origin: string, credential: Credential): Promise<void> {
-  const uri = `${origin}/`
-  const asks = (purpose: { readonly [header: string]: string }): Promise<boolean> => answers(uri, { ...credential('GET', uri), ...purpose })
+export async function letIn({ name, openTicket, output }: RunningGateway, origin: string, credential: Credential, asks = gets(`${origin}/`, credential)): Promise<void> {
   if (await asks(TICKETED)) throw new Error(`${name} answers before the elevation`)
   await openTicket()
   await elevate(name, origin, credential)

@@ -18,7 +18,7 @@ export const narrowgateDpop = (profileDir: string | null): Row => ({
   start: async (bench, upstream) => {
     const folder = bench.folder('dpop-caller')
     const [caller, key] = [await makeCaller(folder), await makeProofKey()]
-    const gateway = await startGateway(bench, upstream, { name: NAME, provider: { jwt: { ...caller.jwt, dpop: 'required' } }, tls: null, profileDir })
+    const gateway = await startGateway(bench, upstream, { name: NAME, serves: 'http', provider: { jwt: { ...caller.jwt, dpop: 'required' } }, tls: null, profileDir })
     const origin = `http://127.0.0.1:${gateway.port}`
     const token = await caller.token({ cnf: { jkt: key.thumbprint } })
     const headers = { authorization: `DPoP ${token}`, ...TICKETED }

@@ -12,7 +12,7 @@ export const narrowgateMtls = (profileDir: string | null): Row => ({
     const certificates = await makeCertificates()
     const { server: { certFile, keyFile }, clientCaFile } = certificates
     const tls = { certFile, keyFile, clients: { caFile: clientCaFile } }
-    const gateway = await startGateway(bench, upstream, { name: NAME, provider: { mtls: { subjects: [`CN=${CALLER_NAME}`] } }, tls, profileDir })
+    const gateway = await startGateway(bench, upstream, { name: NAME, serves: 'http', provider: { mtls: { subjects: [`CN=${CALLER_NAME}`] } }, tls, profileDir })
     const origin = await startCallers(bench, NAME, gateway.port, certificates)
     await letIn(gateway, origin, () => ({}))
     if ((await statusForStranger(gateway.port, certificates, TICKETED)) !== 401) throw new Error(`${NAME} lets everybody through`)

@@ -8,7 +8,7 @@ export const narrowgate = (profileDir: string | null): Row => ({
   name: 'narrowgate',
   start: async (bench, upstream) => {
     const caller = await makeCaller(bench.folder('caller'))
-    const gateway = await startGateway(bench, upstream, { name: 'narrowgate', provider: { jwt: caller.jwt }, tls: null, profileDir })
+    const gateway = await startGateway(bench, upstream, { name: 'narrowgate', serves: 'http', provider: { jwt: caller.jwt }, tls: null, profileDir })
     const origin = `http://127.0.0.1:${gateway.port}`
     const bearer = { authorization: `Bearer ${await caller.token({})}` }
     await letIn(gateway, origin, () => bearer)

@@ -22,7 +22,7 @@ function caseOf(session: Session): Case {
     rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE, stepUp: { at: 0, rules: RULES } }],
   }
   const evaluation: Case['evaluation'] = {
-    evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' },
+    evidence: null, action: { method: 'GET', upgrade: null, call: null }, resource: { host: 'a', path: '/x', segments: ['x'], query: '' },
     context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] },
   }
   const standing = effective(session, [], { find: () => null }, NO_LOCKS, policyOf(), NOW, undefined, {})

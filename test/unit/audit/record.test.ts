@@ -17,7 +17,7 @@ describe('record', () => {
       expect(parseLine(JSON.stringify(bad))).toBeNull()
     }
     expect(parseLine('{"seq":1')).toBeNull()
-    expect(RECORD_KINDS).toHaveLength(25)
+    expect(RECORD_KINDS).toHaveLength(28)
   })
 
   test('[AUD3] a query is kept as its digest, never as text', () => {

@@ -123,12 +123,12 @@ test('[ADM10, ADM9] a start that fails says why in one line and the process ends
   expect(failing.told.err).not.toContain('    at ')
 })
 
-test('[CFG3, ADM10] validate finds every named file that a start would refuse', async () => {
+test('[CFG3, ADM10, CTX6, CTX8] validate finds every named file that a start would refuse', async () => {
   const junk = (name: string): string => put(name, 'junk\n')
   const more = `
 admin: { auth: { tokenFile: ${junk('operators.json')} }, breakGlassTokenFile: ${junk('break-glass.json')} }
-context: { keyFile: ${junk('context.key')} }
-upstreams: { crm: { url: https://crm:8443, tls: { caFile: ${junk('ca.crt')} } } }
+context: { keyFile: ${junk('context.key')}, previousKeyFile: ${junk('previous.key')} }
+upstreams: { crm: { url: https://crm:8443, tls: { caFile: ${junk('ca.crt')} } }, signed: { url: http://signed:8080, sign: { keyFile: ${junk('sign.key')} } } }
 `
   const file = configuration(0, more, `, tls: { certFile: ${junk('tls.crt')}, keyFile: ${junk('tls.key')} }`)
   const authn = `authn:\n  keyed: { apiKey: { keysFile: ${junk('keys.yaml')} } }\n  filed: { jwt: { issuer: a, audience: b, jwksFile: ${junk('jwks.json')} } }\n`
@@ -136,7 +136,7 @@ upstreams: { crm: { url: https://crm:8443, tls: { caFile: ${junk('ca.crt')} } } 
   const { ended, told } = begin(['validate', '-c', file])
   expect(await ended).toBe(3)
   const lines = told.err.split('\n').filter(line => !line.startsWith('warning') && !line.startsWith(' ') && line !== '')
-  for (const name of ['operators.json', 'break-glass.json', 'context.key', 'ca.crt', 'tls.crt', 'keys.yaml', 'jwks.json']) {
+  for (const name of ['operators.json', 'break-glass.json', 'context.key', 'previous.key', 'sign.key', 'ca.crt', 'tls.crt', 'keys.yaml', 'jwks.json']) {
     expect([name, lines.filter(line => line.startsWith(`${file}: `) && line.includes(at(name))).length]).toEqual([name, 1])
   }
   expect(existsSync(at('state'))).toBe(false)

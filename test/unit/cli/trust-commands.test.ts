@@ -68,5 +68,8 @@ test('[ADM10, EXP1] explain prints the decision first, then what it is made of a
   expect(refused.out).toMatch(/^refuse: elevation_required\. /)
   expect(refused.out).toContain('what would have to happen:\n  elevation profiles=fix,ticketed,approved\n')
   expect((await run(['explain', live.record.id, 'GET', '/things'])).exit).toBe(2)
+  const message = await run(['explain', live.record.id, 'POST', 'https://api.test/things', '--mcp', 'tools/call=restart', '--args', '{"a":1}'])
+  expect([message.exit, message.err]).toEqual([2, expect.stringContaining('carries no messages of MCP')])
+  for (const args of [['--args', '{}'], ['--mcp', 'tools/call=a', '--args', '[1]'], ['--mcp', 'tools/call=a', '--args', '{']]) expect((await run(['explain', live.record.id, 'POST', 'https://api.test/things', ...args])).exit).toBe(2)
   expect((await run(['explain', 'ses_aaaaaaaaaaaaaaaaaaaaaaaaaa', 'GET', 'https://api.test/'])).exit).toBe(6)
 })

@@ -90,7 +90,7 @@ describe('the examples', () => {
   })
 
   it('[CFG2] they show every key there is', () => {
-    const text = example('gateway.yaml') + example('redis.yaml') + example('protocols.yaml') + example('identity.yaml') + example('elevations.yaml') + example('risk.yaml') + example('signals.yaml')
+    const text = example('gateway.yaml') + example('redis.yaml') + example('protocols.yaml') + example('identity.yaml') + example('elevations.yaml') + example('risk.yaml') + example('signals.yaml') + example('examples/brokered.yaml') + example('examples/mcp.yaml')
     expect([...new Set(keysOf(jsonSchema()))].filter(key => !new RegExp(`\\b${key}\\b`).test(text))).toEqual([])
   })
 })

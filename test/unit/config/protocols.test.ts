@@ -52,7 +52,7 @@ describe('listeners', () => {
 
 describe('gRPC rules', () => {
   const route = routeWith('{ host: a }', '', '{ deny: { grpc: [vault.v1.KV/Write] } }, { allow: { grpc: ["vault.v1.KV/*", grpc.health.v1.Health/Check] } }')
-  const met = (method: string, path: string, upgrade: string | null = null): string => firstRule(route, { method, upgrade }, path.slice(1).split('/'))?.effect ?? 'none'
+  const met = (method: string, path: string, upgrade: string | null = null): string => firstRule(route, { method, upgrade, call: null }, path.slice(1).split('/'))?.effect ?? 'none'
 
   it.each<readonly [string, string]>([
     ['/vault.v1.KV/Read', 'allow'], ['/vault.v1.KV/Write', 'deny'], ['/grpc.health.v1.Health/Check', 'allow'],
@@ -81,7 +81,7 @@ describe('WebSocket rules', () => {
 
   it('[CFG3, WIRE18] a rule for a WebSocket covers no request, and a rule for GET no WebSocket', () => {
     const route = routeWith('{ host: a }', '', '{ allow: { upgrade: websocket, paths: [/ws] } }, { allow: { methods: [GET], paths: [/get] } }')
-    const met = (path: string, upgrade: string | null): string | undefined => firstRule(route, { method: 'GET', upgrade }, [path])?.name
+    const met = (path: string, upgrade: string | null): string | undefined => firstRule(route, { method: 'GET', upgrade, call: null }, [path])?.name
     expect([met('ws', 'websocket'), met('ws', null), met('get', 'websocket'), met('get', null)]).toEqual(['a#1', undefined, undefined, 'a#2'])
   })
 })
@@ -139,7 +139,7 @@ describe('upstreams', () => {
     expect(loaded(SMALL).upstreams.get('route:deploy')).toEqual({
       name: 'route:deploy', origin: 'http://deploy:8080', addresses: [{ host: 'deploy', port: 8080, weight: 1 }], tls: null, protocol: 'http1',
       timeout: 30_000, connections: 10_000, streams: 100, health: null, ejection: { failures: 5, for: 10_000, atMost: 50 }, retries: { attempts: 1, on: ['connect', 'refused'] },
-      resolve: 30_000, proxyProtocol: false, inject: null,
+      resolve: 30_000, proxyProtocol: false, inject: null, transaction: null, signature: null, brokered: null, serves: 'http', endpoint: null,
     })
   })
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { AdmissionTexts } from '../../../src/enforcement/admission-text.ts'
 import type { Exchange } from '../../../src/enforcement/exchange.ts'
+import { mcpRouteOf } from '../proxy/mcp/routes.ts'
 
 const ROUTE = { name: 'files', upstream: 'api' }
 const by = (rule: string, more: object = {}): Exchange => ({
@@ -23,6 +24,14 @@ describe('the text of an admission', () => {
     const noted = { pdp: 'main', evaluation: 'eval_1', outcome: 'permit' }
     expect(JSON.parse(new AdmissionTexts().of(by('list', { external: { last: { noted } } })))).toMatchObject({ external: noted })
     expect(new AdmissionTexts().of(by('list'))).not.toContain('external')
+  })
+
+  test('[MCP18] names what a message calls, on routes of MCP alone', () => {
+    const { mcp } = mcpRouteOf('{ record: { arguments: values } }')
+    const action = { method: 'POST', upgrade: null, call: { kind: 'tool', method: 'tools/call', name: 'write', args: new Map([['text', '"}'], ['token', 'hidden']]), digest: 'd' } }
+    const called = (route: object): Exchange => Object.assign(by('list'), { place: { route: { ...ROUTE, ...route }, rule: { name: 'list' } }, evaluation: { ...by('list').evaluation, action } }) as unknown as Exchange // as above
+    expect(JSON.parse(new AdmissionTexts(() => null).of(called({ mcp })))).toMatchObject({ mcp: { method: 'tools/call', name: 'write', arguments: 'd', values: { text: '"}', token: '[redacted]' } } })
+    expect(new AdmissionTexts(() => null).of(called({ mcp: null }))).not.toContain('"mcp"')
   })
 
   test.each([

@@ -36,7 +36,7 @@ afterEach(() => world.close())
 function admitted(channel: Channel = CHANNEL): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: '/x', segments: ['x'], query: '' }
-  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
+  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null, call: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
   const inquiry: Inquiry = { id: 'exc_1', policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)

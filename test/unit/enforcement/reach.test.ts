@@ -1,6 +1,7 @@
 // What a dry run tells of a lock is what the lock then does: for every kind of selector, over sessions and exchanges that differ in everything locks ask about.
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { cutOffFor, type LockEffect, type Selector, SELECTOR_KINDS } from '../../../src/core/anchor.ts'
+import type { Call } from '../../../src/core/call.ts'
 import { NOT_BOUND } from '../../../src/core/binding.ts'
 import { evaluate } from '../../../src/core/evaluate.ts'
 import type { Evidence } from '../../../src/core/evidence.ts'
@@ -25,7 +26,7 @@ const routeAt = (name: string, scope: string | null): Route => ({
   name, host: { is: 'any' }, path: pathPattern(`/${name}/**`), upstream: 'api', authn: ['login'], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: true, params: true }, cors: null, rewrite: null, tenant: null, ...PLAIN_ROUTE,
   rules: [{ name: `${name}#1`, effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: name === 'public', scope, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 })
-const ROUTES = { free: routeAt('free', null), db: routeAt('db', 'db:write'), public: routeAt('public', null) }
+const ROUTES = { free: routeAt('free', null), db: routeAt('db', 'db:write'), public: routeAt('public', null), mcp: routeAt('mcp', null) }
 const routes = Object.values(ROUTES)
 const policy: Policy = {
   ...POLICY, routes, table: routeTable(routes), sessions: { ...POLICY.sessions, bind: { key: 'off', workload: 'off', device: 'off', source: 'off', tenant: 'off' } },
@@ -52,11 +53,11 @@ async function opened(name: string, tenant: string, brokered: Brokered | null = 
   return world.live(name)
 }
 
-function open(id: string, route: Route, live: LiveSession | null, shown: Partial<Evidence> = {}): void {
+function open(id: string, route: Route, live: LiveSession | null, shown: Partial<Evidence> = {}, call: Call | null = null): void {
   const resource = { host: 'api.test', path: `/${route.name}/x`, segments: [route.name, 'x'], query: '' }
   const credential = live?.record.credential ?? null
   const own = live === null ? null : { ...evidence(credential?.id ?? '', credential?.issuedAt ?? null, null), issuer: live.record.principal.issuer, keyId: credential?.keyId ?? null, device: live.record.bindings.device, ...shown }
-  const evaluation = { evidence: own, action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: live?.record.bindings.workload ?? null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
+  const evaluation = { evidence: own, action: { method: 'GET', upgrade: null, call }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: live?.record.bindings.workload ?? null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
   const inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
   const decision = evaluate(caseOf(inquiry, keeper, world.clock.now(), null))
   if (decision.effect !== 'permit') throw new Error(`${id}: ${decision.reason}`)
@@ -77,20 +78,21 @@ beforeEach(async () => {
   open('a1', ROUTES.free, a)
   open('a2', ROUTES.db, a)
   open('a3', ROUTES.free, a, { credential: 'cred_old', keyId: 'k_old', issuedAt: instant(NOW - 5_000) })
+  open('m1', ROUTES.mcp, a, {}, { kind: 'tool', method: 'tools/call', name: 'write', args: null, digest: null })
   open('b1', ROUTES.free, b)
   open('c1', ROUTES.free, child)
   open('p1', ROUTES.public, null)
 })
 afterEach(() => world.close())
 
-const ALL_OF_A = ['a1', 'a2', 'a3', 'c1']
+const ALL_OF_A = ['a1', 'a2', 'a3', 'c1', 'm1']
 const before = (ms: number, subject: string | null = null): string => cutOffFor({ before: instant(NOW + ms), subject }).value
 
 const CASES: readonly (readonly [kind: Selector['kind'], value: string, sessions: number, meets: readonly string[]])[] = [
   ['subject', 'a', 2, ALL_OF_A], ['subject', 'https://idp.test|b', 1, ['b1']], ['subject', 'nobody', 0, []], ['session', 'ses_a', 2, ALL_OF_A], ['session', 'ses_c', 1, ['c1']],
   ['elevation', 'elv_a', 1, ['a2']], ['profile', 'fix', 1, ['a2']], ['profile', 'other', 0, []], ['tenant', 'acme', 2, ALL_OF_A], ['tenant', 'other', 1, ['b1']],
   ['credential', 'cred_b', 1, ['b1']], ['credential', 'cred_old', 1, ['a3']], ['keyId', 'k_b', 1, ['b1']], ['keyId', 'https://idp.test|k_old', 1, ['a3']], ['issuer', 'https://idp.test', 3, [...ALL_OF_A, 'b1']], ['issuer', 'broker:factory', 1, ['c1']],
-  ['device', 'device_b', 1, ['b1']], ['workload', 'pod/b', 1, ['b1']], ['alias', 'sid:b', 1, ['b1']], ['parent', 'ses_a', 1, ['c1']], ['route', 'free', 3, ['a1', 'a3', 'b1', 'c1']], ['route', 'public', 0, ['p1']], ['route', 'nowhere', 0, []],
+  ['device', 'device_b', 1, ['b1']], ['workload', 'pod/b', 1, ['b1']], ['alias', 'sid:b', 1, ['b1']], ['parent', 'ses_a', 1, ['c1']], ['tool', 'mcp/write', 1, ['m1']], ['tool', 'mcp/read', 0, []], ['tool', 'free/write', 0, []], ['definition', 'mcp/write', 1, ['m1']], ['route', 'free', 3, ['a1', 'a3', 'b1', 'c1']], ['route', 'public', 0, ['p1']], ['route', 'nowhere', 0, []],
   ['issuedBefore', before(1_000), 3, [...ALL_OF_A, 'b1']], ['issuedBefore', before(0), 2, ALL_OF_A], ['issuedBefore', before(-1), 1, ['a3']], ['issuedBefore', before(1_000, 'b'), 1, ['b1']], ['all', '', 3, [...ALL_OF_A, 'b1', 'p1']],
 ]
 
@@ -105,7 +107,7 @@ test('[ENF8] every kind of selector is among them', () => expect(new Set(CASES.m
 test.each(CASES)('[ENF8, ADM3] a lock on %s %j would meet %i sessions and %j, and the lock then cuts exactly those', async (kind, value, sessions, meets) => {
   const selector: Selector = { kind, value }
   expect(reachOf(selector, world.mirror, inflight, world.clock.now())).toEqual({ sessions, exchanges: meets.length })
-  expect([cut, inflight.size], 'nothing is set').toEqual([[], 6])
+  expect([cut, inflight.size], 'nothing is set').toEqual([[], 7])
   await set(selector, 'deny', null)
   expect(cut.toSorted()).toEqual(meets.toSorted())
 })

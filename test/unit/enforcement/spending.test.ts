@@ -31,7 +31,7 @@ const ROUTE: Route = {
   rules: [{ name: 'api#1', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE }],
 }
 const policy: Policy = { ...POLICY, routes: [ROUTE] }
-const RELAY = { upstream: { name: 'api' }, inspect: async () => null }
+const RELAY = { upstream: { name: 'api', settings: { transaction: null } }, inspect: async () => null, bearer: () => null }
 
 let world: World
 let live: LiveSession
@@ -69,7 +69,7 @@ class Desk {
   request(carriedBy: Elevation, body: unknown = null): Gathering {
     const resource = { host: 'api.test', path: '/x', segments: ['x'], query: '' }
     const context = { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [], body: body === null ? null : { value: body, digest: 'd' } } as const
-    const evaluation = { evidence: evidence('cred_1', world.clock.now(), null), action: { method: 'GET', upgrade: null }, resource, context } as const
+    const evaluation = { evidence: evidence('cred_1', world.clock.now(), null), action: { method: 'GET', upgrade: null, call: null }, resource, context } as const
     const inquiry: Inquiry = { id: `exc_${++made}`, policy, place: placeOf(ROUTE, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
     return { inquiry, grant: { is: 'elevation', elevation: carriedBy, schedules: [] }, stepUp: null, until: FOREVER, relay: RELAY, done: new Map(), reserved: { spending: null, stepUp: null, attempts: 0 } }
   }

@@ -67,7 +67,7 @@ afterEach(() => world.close())
 function admitted(id: string, route: Route = ROUTES.strict): Exchange {
   const now = world.clock.now()
   const resource = { host: 'api.test', path: `/${route.name}/x`, segments: [route.name, 'x'], query: '' }
-  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
+  const evaluation = { evidence: evidence('cred_1', now, null), action: { method: 'GET', upgrade: null, call: null }, resource, context: { protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, ...PLAIN_CONTEXT, headers: [] } } as const
   const inquiry: Inquiry = { id, policy, place: placeOf(route, evaluation.action, resource), evaluation, live, claims: {}, vouchedUntil: FOREVER, external: null, risk: NOT_RISKED }
   const decision = evaluate(caseOf(inquiry, keeper, now, null))
   if (decision.effect !== 'permit') throw new Error(decision.reason)
@@ -225,6 +225,18 @@ test('[ENF11] frozen exchanges hold their share of the connections and no more: 
   live.stamp = first.stamp // nothing of the session changed
   after(0)
   expect([standing(first), standing(second), standing(third), standing(running)]).toEqual([['ended', 'limit_reached'], ['frozen', 'frozen'], ['frozen', 'frozen'], ['open', null]])
+})
+
+test('[ENF11, MCP11] a task holds no connection, and takes none of the share of those that are frozen', () => {
+  share = 1
+  const all = [admitted('e'), admitted('f'), admitted('g')]
+  for (const exchange of all) {
+    exchange.state = 'frozen'
+    exchange.reason = 'frozen'
+  }
+  for (const exchange of all.slice(1)) exchange.kind = 'task'
+  sweeper.sweep()
+  expect(all.map(({ state }) => state)).toEqual(['frozen', 'frozen', 'frozen'])
 })
 
 test('[ENF11, SES16] what is held for an answer takes none of the share of those that are frozen', () => {

@@ -29,7 +29,7 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }))
 type Options = { readonly claim?: string; readonly line?: string | null; readonly audience?: string | null; readonly file?: string }
 async function opened(kind: PurposeKind, { claim = kind, line = null, audience = null, file = 'keys.json' }: Options = {}): Promise<SignedPurposes> {
   const source: PurposeSource = { kind, source: null, from: { is: 'signed', header: 'x-signed', claim, line } }
-  const [signed] = await openSignedPurposes({ signedPurposes: new Map([[kind, { jwksFile: join(directory, file), audience }]]), policy: { ...policyOf(), purposes: new Map([[kind, source]]) } })
+  const [signed] = await openSignedPurposes({ signedPurposes: new Map([[kind, { jwksFile: join(directory, file), audience, meta: null }]]), policy: { ...policyOf(), purposes: new Map([[kind, source]]) } })
   if (signed === undefined) throw new Error('it was not opened')
   return signed
 }

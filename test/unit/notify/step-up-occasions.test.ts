@@ -8,7 +8,7 @@ import { at, NOW, SESSION } from '../core/world.ts'
 
 const id = 'stp_a' as StepUpId // a word of the test, as below
 const STEP_UP: StepUp = {
-  id, covers: { rule: 'api#1', request: { method: 'POST', host: 'api.test', path: '/x', query: 'digest-of-the-query' } }, by: ['attest', 'approval'], all: true, acr: [], role: 'approver', askedAt: NOW, expiresAt: at(120), onTimeout: 'refuse', onDeny: 'refuse',
+  id, covers: { rule: 'api#1', request: { method: 'POST', host: 'api.test', path: '/x', query: 'digest-of-the-query', call: null } }, by: ['attest', 'approval'], all: true, acr: [], role: 'approver', askedAt: NOW, expiresAt: at(120), onTimeout: 'refuse', onDeny: 'refuse',
   uses: 1, for: null, because: 'high', barred: ['ops|boss'], notify: ['oncall'], given: [], used: [], state: { is: 'pending' },
 }
 const told = { at: NOW, because: 'sig_1' as SignalId, by: 'step-ups', note: '', version: 2 }

@@ -62,7 +62,7 @@ describe('methods', () => {
   })
 
   test('[WIRE19] one that is not common is let in by no rule but the one that names it, and kept out by any denial', () => {
-    const meets = (rules: readonly Rule[], method: string) => firstRule(routeWith(rules), { method, upgrade: null }, ['a'])?.name ?? null
+    const meets = (rules: readonly Rule[], method: string) => firstRule(routeWith(rules), { method, upgrade: null, call: null }, ['a'])?.name ?? null
     const [open, named, deny] = [rule({ name: 'open' }), rule({ name: 'named', methods: new Set(['QUERY']) }), rule({ name: 'deny', effect: 'deny' })]
     expect([meets([open], 'GET'), meets([open], 'QUERY'), meets([open, named], 'QUERY'), meets([named], 'GET'), meets([deny, named], 'QUERY'), meets([rule({ methods: new Set(['GET']) })], 'QUERY')]).toEqual(['open', null, 'named', null, 'deny', null])
   })

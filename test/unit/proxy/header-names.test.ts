@@ -34,7 +34,7 @@ describe('inbound names', () => {
 
 const VIA = viaOf('gw_abcdefghijklmnopqrstuvwxyz')
 const HEAD: Forwarding['head'] = { version: '1.1', authority: 'api.test', nominated: new Set<string>(), trailers: false, maxForwards: null }
-const FORWARDING: Forwarding = { headers: [], head: HEAD, kept: new Set<string>(), host: null, method: 'GET', source: { address: '192.0.2.1', hops: [] }, secure: false, via: VIA, inject: null, context: null }
+const FORWARDING: Forwarding = { headers: [], head: HEAD, kept: new Set<string>(), host: null, method: 'GET', source: { address: '192.0.2.1', hops: [] }, secure: false, via: VIA, inject: null, passthrough: false, context: null, transaction: null }
 const pairs = (list: readonly string[]): readonly (readonly [string, string])[] => list.flatMap((name, i) => (i % 2 === 0 ? [[name.toLowerCase(), list[i + 1] ?? ''] as const] : []))
 const valuesOf = (list: readonly string[], name: string): readonly string[] => pairs(list).filter(([known]) => known === name).map(([, value]) => value)
 

@@ -27,3 +27,18 @@ test.each([
 test('[PUR1] the longest and oddest that count', () => {
   for (const value of ['a'.repeat(200), '!', 'jira/acme/OPS-1', '~']) expect(shownPurposes(SOURCES, ['narrowgate-ticket', value])).toEqual({ ticket: value })
 })
+
+test('[MCP17] of what a header and `_meta` both may say, either counts, and both only alike', () => {
+  const sources = new Map<PurposeKind, PurposeSource>([
+    ['ticket', { kind: 'ticket', from: { is: 'meta', key: 'acme/ticket', header: 'narrowgate-ticket' }, source: 'manual' }],
+    ['run', { kind: 'run', from: { is: 'meta', key: 'acme/run', header: null }, source: null }],
+  ])
+  const shown = (headers: readonly string[], meta: object): Purposes | null => purposesShown({ ...policyOf(), purposes: sources }, headers, NO_PURPOSES, null, new Map(Object.entries(meta)))?.purposes ?? null
+  expect(shown([], { 'acme/ticket': 'T-1', 'acme/run': 7 })).toEqual({ ticket: 'T-1', run: '7' })
+  expect(shown(['narrowgate-ticket', 'T-1'], {})).toEqual({ ticket: 'T-1' })
+  expect(shown(['narrowgate-ticket', 'T-1'], { 'acme/ticket': 'T-1' })).toEqual({ ticket: 'T-1' })
+  expect(shown(['acme/run', '7'], {})).toEqual({})
+  for (const [headers, meta] of [[['narrowgate-ticket', 'T-1'], { 'acme/ticket': 'T-2' }], [['narrowgate-ticket', 'T-1', 'narrowgate-ticket', 'T-1'], { 'acme/ticket': 'T-1' }], [['narrowgate-ticket', 'T-1'], { 'acme/ticket': null }], [[], { 'acme/run': 1.5 }], [[], { 'acme/run': ['7'] }], [[], { 'acme/run': '' }]] as const) {
+    expect([headers, meta, shown(headers, meta)]).toEqual([headers, meta, null])
+  }
+})

@@ -8,7 +8,7 @@ import { signInAsked, stepUpAnswer, stepUpTold } from '../../../src/proxy/step-u
 import { readDetails } from '../../support/grpc-echo.ts'
 
 const STEP_UP: StepUp = {
-  id: 'stp_a' as StepUpId, covers: { rule: 'api#1', request: { method: 'GET', host: 'api.test', path: '/x', query: 'digest-of-the-query' } }, by: ['signIn', 'approval'], all: false, acr: ['gold'], role: 'approver', // an id of the test
+  id: 'stp_a' as StepUpId, covers: { rule: 'api#1', request: { method: 'GET', host: 'api.test', path: '/x', query: 'digest-of-the-query', call: null } }, by: ['signIn', 'approval'], all: false, acr: ['gold'], role: 'approver', // an id of the test
   askedAt: instant(1_000_000), expiresAt: instant(2_000_000), onTimeout: 'refuse', onDeny: 'refuse', uses: 2, for: null, because: 'high', barred: ['ops|boss'], notify: ['oncall'], given: [], used: ['exc_1'], state: { is: 'pending' },
 }
 

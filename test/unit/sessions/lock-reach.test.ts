@@ -33,9 +33,12 @@ test.each<readonly [Selector, readonly string[] | 'all', boolean]>([
   [cutOffFor({ before: NOW, subject: 'https://idp.test|ann' }), ['ann'], true],
   [cutOffFor({ before: NOW, subject: null }), 'all', true],
   [{ kind: 'tenant', value: 'acme' }, 'all', true],
+  [{ kind: 'tool', value: 'runbooks/write' }, ['bob'], false],
+  [{ kind: 'definition', value: 'runbooks/write' }, ['bob'], false],
   [{ kind: 'route', value: 'api' }, 'all', true],
   [{ kind: 'all', value: '' }, 'all', true],
 ])('[ENF8, STO6] %j has these judged again: %j', async (selector, sessions, anonymous) => {
+  ;(await world.live('bob')).pins = 1 // it has something open
   await set(selector)
   expect(whom()).toEqual([[sessions, anonymous]])
 })

@@ -32,7 +32,7 @@ const brokered: fc.Arbitrary<Session['brokered']> = orNull(fc.record({
 
 const stepUpState: fc.Arbitrary<StepUp['state']> = fc.oneof(fc.constant({ is: 'pending' } as const), fc.record({ is: fc.constant('satisfied'), at: time, until: orNull(time) }), fc.record({ is: fc.constant('denied'), at: time, by: text }), fc.record({ is: fc.constant('expired'), at: time }))
 const stepUp: fc.Arbitrary<StepUp> = fc.record({
-  id: text.map(id => id as StepUpId), covers: fc.record({ rule: orNull(text), request: orNull(fc.record({ method: text, host: text, path: text, query: text })) }), by: fc.subarray([...MEANS]), all: fc.boolean(), acr: scope, role: text, askedAt: time, expiresAt: time, // a word of the test
+  id: text.map(id => id as StepUpId), covers: fc.record({ rule: orNull(text), request: orNull(fc.record({ method: text, host: text, path: text, query: text, call: orNull(text) })) }), by: fc.subarray([...MEANS]), all: fc.boolean(), acr: scope, role: text, askedAt: time, expiresAt: time, // a word of the test
   onTimeout: fc.constantFrom('refuse', 'terminate'), onDeny: fc.constantFrom('refuse', 'terminate'), uses: orNull(fc.nat()), for: orNull(fc.nat().map(duration)), because: text, barred: scope, notify: scope,
   given: fc.array(fc.record({ means: fc.constantFrom(...MEANS), by: text, at: time, proof: text }), { maxLength: 2 }), used: scope, state: stepUpState,
 })

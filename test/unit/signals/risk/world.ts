@@ -34,7 +34,7 @@ export const place = (label: string | null = null, onHit: OnHit | null = null): 
 export const hit = (changes: Partial<OnHit>): OnHit => ({ addRisk: 0, strikes: 1, within: duration(600_000), act: 'none', for: null, ...changes })
 
 const evaluationOf = (path: string): Evaluation => ({
-  evidence: null, action: { method: 'GET', upgrade: null }, resource: { host: 'api.test', path, segments: path.split('/').slice(1), query: '' },
+  evidence: null, action: { method: 'GET', upgrade: null, call: null }, resource: { host: 'api.test', path, segments: path.split('/').slice(1), query: '' },
   context: { ...PLAIN_CONTEXT, protocol: 'http', source: '192.0.2.1', secure: true, workload: null, certified: null, purposes: {}, headers: [] },
 })
 
