@@ -141,9 +141,11 @@ export class Timekeeper {
     return this.#look(live, this.#clock.now()) // while one end was written the instant of another passed: nothing else would ever look
   }
 
+  /** Also what is refused by time alone has an end that is not written. */
   #isPastDue(live: LiveSession): boolean {
     const now = this.#clock.now()
-    return live.record.state.is === 'live' && this.#mirror.effective(live, now).until <= now
+    const { until, state } = this.#mirror.effective(live, now)
+    return live.record.state.is === 'live' && (until <= now || state === 'refused')
   }
 
   /** Last-seen instants that moved since they were last written, in one write; and what the store may forget. */

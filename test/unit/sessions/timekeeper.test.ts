@@ -1,6 +1,8 @@
 // Ends by time: when a session counts as idle, what is kept of one that made way in memory, and what a session without news is looked at for.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { duration, instant } from '../../../src/core/time.ts'
+import type { SessionNews } from '../../../src/core/signal.ts'
+import type { StepUpId } from '../../../src/core/step-up.ts'
 import type { LiveSession } from '../../../src/sessions/live-session.ts'
 import { NO_TALLY } from '../../../src/sessions/change.ts'
 import { asks, evidence, POLICY, World } from './world.ts'
@@ -146,6 +148,21 @@ describe('a look', () => {
     await pass(60_001, moves(live), 60_001)
     await pass(100, moves(live), 10)
     expect([written > 0, states()]).toEqual([true, ['ended', 'ended']])
+  })
+
+  test('[ENF4, STU3] also where that other one ends the session, which the judge refuses by then', async () => {
+    const live = await world.opened()
+    const asked = (id: string, onTimeout: 'refuse' | 'terminate', after: number): SessionNews => ({ kind: 'stepUp.asked', stepUp: {
+      id: `stp_${id}` as StepUpId, covers: { rule: id, request: null }, by: ['approval'], all: false, acr: [], role: 'approver', askedAt: world.clock.now(), expiresAt: instant(world.clock.now() + after), onTimeout, onDeny: 'refuse', uses: null, for: null,
+      because: id, barred: [], notify: [], given: [], used: [], state: { is: 'pending' },
+    } }) // a word of the test
+    await world.tell('a', asked('mild', 'refuse', 60_000))
+    await world.tell('a', asked('harsh', 'terminate', 60_002))
+    let written = 0
+    world.valve.onCommit = () => { if (written++ === 0) world.clock.pass(10) }
+    await pass(60_001, moves(live), 60_001)
+    await pass(100, moves(live), 10)
+    expect([written > 0, live.record.state.is]).toEqual([true, 'revoked'])
   })
 
   test('[ENF4, SES6] comes at the end of a credential that was seen and is not on record', async () => {
