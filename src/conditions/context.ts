@@ -1,6 +1,6 @@
 // What conditions read, as views over the judge's input: nothing is built before it is asked for, nothing is copied twice.
 // The getters are the whole vocabulary; the types beside them in vocabulary.ts are what load-time checking knows. SPEC: DEC5, CFG4
-import type { Call, ToolTraits } from '../core/call.ts'
+import { type Call, isTemplate, type ToolTraits } from '../core/call.ts'
 import type { ConditionInput, RiskInput, TaskInput } from '../core/condition.ts'
 import type { Elevation } from '../core/elevation.ts'
 import type { Evaluation } from '../core/evaluation.ts'
@@ -125,7 +125,11 @@ export class McpView {
   get method(): string { return this.#call.method }
   get tool(): string { return this.#call.kind === 'tool' ? this.#call.name : '' }
   get prompt(): string { return this.#call.kind === 'prompt' ? this.#call.name : '' }
-  get uri(): string { return this.#call.kind === 'resource' ? this.#call.name : '' }
+  /** Throws where it is a template, which is many: what reads it is then an evaluation error. */
+  get uri(): string {
+    if (isTemplate(this.#call)) throw new RangeError('a template is no one address')
+    return this.#call.kind === 'resource' ? this.#call.name : ''
+  }
   get class(): string { return this.#traits?.class ?? '' }
   get labels(): readonly string[] { return this.#traits?.labels ?? [] }
   /** Throws where they are forgotten: what reads them is then an evaluation error. */

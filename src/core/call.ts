@@ -53,6 +53,27 @@ export function coversName(glob: Glob, name: string, reading: Reading = 'exact')
   return at <= name.length - last.length
 }
 
+const BLANK = /\{[^{}]*\}/g
+/** What stands for a blank: no pattern has it. */
+const ANYTHING = '\0'
+
+/** Its name has blanks, such as `repo://{owner}/{path}`: it is about every address that fills them. */
+export const isTemplate = ({ kind, name }: Call): boolean => kind === 'resource' && name.includes('{')
+
+/** Does it cover some address of a template, as far as its ends tell? */
+function mayCover({ parts, lower }: Glob, template: string, reading: Reading): boolean {
+  const [own, its] = [reading === 'exact' ? parts : lower, template.replace(BLANK, ANYTHING).split(ANYTHING)]
+  const [[first = '', last = ''], [begin = '', end = '']] = [[own[0], own.at(-1)], [its[0], its.at(-1)]]
+  return (first.startsWith(begin) || begin.startsWith(first)) && (last.endsWith(end) || end.endsWith(last))
+}
+
+/** All addresses of a template, some of them, or none. */
+export function coverageOf(selector: CallSelector, { method, name }: Call, reading: Reading = 'exact'): 'all' | 'some' | 'none' {
+  const globs = selector.resources ?? []
+  if ((selector.methods !== null && isCovered(selector.methods, method, 'exact')) || isCovered(globs, name.replace(BLANK, ANYTHING), reading)) return 'all'
+  return globs.some(glob => mayCover(glob, name, reading)) ? 'some' : 'none'
+}
+
 const isCovered = (globs: readonly Glob[], name: string, reading: Reading): boolean => globs.some(glob => coversName(glob, name, reading))
 
 export const TOOL_CLASSES = ['read', 'write', 'irreversible', 'admin'] as const

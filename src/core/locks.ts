@@ -7,7 +7,8 @@ import type { Evidence } from './evidence.ts'
 import type { Principal } from './principal.ts'
 import type { Session } from './session.ts'
 import { FOREVER, type Instant, earlier } from './time.ts'
-import { toolOf } from './tools.ts'
+import { lowerCase } from './path-pattern.ts'
+import { toolOf, toolPartsOf } from './tools.ts'
 
 type Dated = { readonly lock: Lock; readonly before: Instant }
 /** Cut-offs of one effect for one subject, newest first, each lasting longer than all before it: those that last no longer never count. */
@@ -17,14 +18,17 @@ type CutOffsOfOne = { readonly dated: readonly Dated[]; readonly ladders: readon
 /** By the subject they are for; null is everybody. */
 type CutOffs = ReadonlyMap<string | null, CutOffsOfOne>
 
-export type LockIndex = { readonly size: number; readonly byName: ReadonlyMap<string, Lock>; readonly issuedBefore: CutOffs }
+/** Those on tools, by route and the tool's name in lower case: a server that makes no difference between cases is not talked into another name. */
+type ToolLocks = ReadonlyMap<string, readonly Lock[]>
 
-export const NO_LOCKS: LockIndex = { size: 0, byName: new Map(), issuedBefore: new Map() }
+export type LockIndex = { readonly size: number; readonly byName: ReadonlyMap<string, Lock>; readonly issuedBefore: CutOffs; readonly tools: ToolLocks }
+
+export const NO_LOCKS: LockIndex = { size: 0, byName: new Map(), issuedBefore: new Map(), tools: new Map() }
 
 export function lockIndex(locks: Iterable<Lock>): LockIndex {
   const byName = new Map<string, Lock>()
   for (const lock of locks) if (lock.state === 'set') byName.set(selectorName(lock.selector), lock)
-  return { size: byName.size, byName, issuedBefore: cutOffsAmong(byName.values()) }
+  return { size: byName.size, byName, issuedBefore: cutOffsAmong(byName.values()), tools: toolsAmong(byName.values()) }
 }
 
 // ---- cut-offs, read once each
@@ -72,8 +76,35 @@ export function moveCutOff(cutOffs: Map<string | null, CutOffsOfOne>, lock: Lock
   else cutOffs.set(subject, cutOffsOf(others.sort(newestFirst)))
 }
 
+// ---- locks on tools
+
+const isOnTool = ({ selector: { kind } }: Lock): boolean => kind === 'tool' || kind === 'definition'
+const inAnyCase = (route: string, tool: string): string => toolOf(route, lowerCase(tool))
+
+function toolIn({ selector: { value } }: Lock): string {
+  const { route, tool } = toolPartsOf(value)
+  return inAnyCase(route, tool)
+}
+
+export function toolsAmong(locks: Iterable<Lock>): Map<string, readonly Lock[]> {
+  const found = new Map<string, readonly Lock[]>()
+  for (const lock of locks) if (isOnTool(lock)) moveTool(found, lock)
+  return found
+}
+
+/** A lock on a tool that was set, changed or lifted; any other changes nothing. */
+export function moveTool(tools: Map<string, readonly Lock[]>, lock: Lock): void {
+  if (!isOnTool(lock)) return
+  const name = toolIn(lock)
+  const others = (tools.get(name) ?? []).filter(({ selector: { kind, value } }) => kind !== lock.selector.kind || value !== lock.selector.value)
+  if (lock.state === 'set') tools.set(name, [...others, lock])
+  else if (others.length > 0) tools.set(name, others)
+  else tools.delete(name)
+}
+
 // ---- on sessions and elevations
 
+const NONE: readonly Lock[] = []
 export const standsAt = (lock: Lock, now: Instant): boolean => lock.state === 'set' && (lock.until === null || lock.until > now)
 
 /** By who it is, by what others call it, by what it is bound to, and by the life it was delegated from. */
@@ -164,13 +195,9 @@ function addTooOld(found: Lock[], cutOffs: CutOffs, { issuedAt }: Evidence, whos
   addCutOffs(found, cutOffs.get(`${whose.issuer}|${whose.subject}`), issuedAt, now)
 }
 
-/** Whatever is called of it: also what is left of a call, such as its task. */
-const namesOfTool = (route: string, tool: string): readonly string[] => [`tool:${toolOf(route, tool)}`, `definition:${toolOf(route, tool)}`]
-
 /** Who has no session here meets a lock on everybody by the request; whose connection is another workload's than the credential is met as both. */
-function namesOfRequest(route: string, { evidence, action: { call }, context: { workload, certified } }: ShownToLocks, whose: Whose): readonly string[] {
+function namesOfRequest(route: string, { evidence, context: { workload, certified } }: ShownToLocks, whose: Whose): readonly string[] {
   const names = [`route:${route}`]
-  if (call?.kind === 'tool') names.push(...namesOfTool(route, call.name))
   if (evidence === null || whose === null) names.push('all:')
   if (workload !== null) names.push(`workload:${workload}`)
   if (certified !== null && certified !== workload) names.push(`workload:${certified}`)
@@ -182,8 +209,14 @@ function namesOfRequest(route: string, { evidence, action: { call }, context: { 
   return names
 }
 
+/** Whatever is called of it: also what is left of a call, such as its task. */
+function onTool({ tools }: LockIndex, route: string, { action: { call } }: ShownToLocks, now: Instant): readonly Lock[] {
+  return call?.kind !== 'tool' || tools.size === 0 ? NONE : (tools.get(inAnyCase(route, call.name)) ?? NONE).filter(lock => standsAt(lock, now))
+}
+
 function meeting(index: LockIndex, route: string, shown: ShownToLocks, whose: Whose, now: Instant): readonly Lock[] {
   const found = named(index, namesOfRequest(route, shown, whose), now)
+  found.push(...onTool(index, route, shown, now))
   const { evidence } = shown
   if (evidence !== null) addTooOld(found, index.issuedBefore, evidence, whose, now)
   return found
@@ -197,12 +230,10 @@ export const locksOnRequest = (index: LockIndex, route: string, shown: ShownToLo
 export const keptToBaseline = (index: LockIndex, route: string, shown: ShownToLocks, whose: Whose, now: Instant): boolean =>
   index.size > 0 && strongest(meeting(index, route, shown, whose, now))?.toBaseline === true
 
-const isOnTool = ({ selector: { kind, value } }: Lock, prefix: string): boolean => (kind === 'tool' || kind === 'definition') && value.startsWith(prefix)
-
 /** Those that stand on tools of a route. */
-export function toolLocks(index: LockIndex, route: string, now: Instant): readonly Lock[] {
+export function toolLocks({ tools }: LockIndex, route: string, now: Instant): readonly Lock[] {
   const prefix = toolOf(route, '')
-  return index.size === 0 ? [] : [...index.byName.values()].filter(lock => isOnTool(lock, prefix) && standsAt(lock, now))
+  return tools.size === 0 ? NONE : [...tools.values()].flat().filter(lock => lock.selector.value.startsWith(prefix) && standsAt(lock, now))
 }
 
 /** The first instant at which one of those lifts by itself. */

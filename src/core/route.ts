@@ -1,7 +1,7 @@
 // Routes and rules as compiled, and which of them a target meets: exact host before suffix before none, then the longer literal prefix.
 // No falling through to another route; within one, the first rule whose selector matches decides. SPEC: DEC2-DEC4
 import type { RequiredAuthentication } from './authentication.ts'
-import { type Call, type CallSelector, inLowerCase, type McpRoute, selectsCall, traitsOf } from './call.ts'
+import { type Call, type CallSelector, coverageOf, inLowerCase, isTemplate, type McpRoute, selectsCall, traitsOf } from './call.ts'
 import type { Condition, TextExpression } from './condition.ts'
 import type { Evaluation, Target } from './evaluation.ts'
 import type { RuleDecision } from './external.ts'
@@ -85,7 +85,7 @@ export type Rule = {
 export type HostPattern = { readonly is: 'exact'; readonly host: string } | { readonly is: 'suffix'; readonly suffix: string } | { readonly is: 'any' }
 
 /** Origins as browsers write them, compared exactly; header names in lower case. */
-export type Cors = { readonly origins: readonly string[]; readonly headers: readonly string[]; readonly maxAge: Duration; readonly credentials: boolean }
+export type Cors = { readonly origins: readonly string[]; readonly headers: readonly string[]; readonly maxAge: Duration; readonly credentials: boolean; /** What pages have to read of answers. */ readonly exposed: readonly string[] }
 
 /** What the upstream is told instead, after the decision. */
 export type Rewrite = {
@@ -189,9 +189,19 @@ function fits(rule: Rule, action: Evaluation['action'], segments: readonly strin
 export const firstRule = (route: Route, action: Evaluation['action'], segments: readonly string[], reading: Reading = 'exact'): Rule | null =>
   route.mcp !== null ? ruleOfCall(route.mcp, route.rules, action.call, 'exact') : (route.rules.find(rule => fits(rule, action, segments, reading)) ?? null)
 
+/** The first that means any of its addresses, where that means all of them: else it would tell of what another rule is about. */
+function ruleOfTemplate(rules: readonly Rule[], call: Call, reading: Reading): Rule | null {
+  for (const rule of rules) {
+    const covered = rule.calls === null ? 'none' : coverageOf(rule.calls, call, reading)
+    if (covered !== 'none') return covered === 'all' ? rule : null
+  }
+  return null
+}
+
 /** Until its message was read there is none. */
 function ruleOfCall(mcp: McpRoute, rules: readonly Rule[], call: Call | null, reading: Reading): Rule | null {
   if (call === null) return null
+  if (isTemplate(call)) return ruleOfTemplate(rules, call, reading)
   return rules.find(({ calls }) => calls !== null && selectsCall(calls, mcp, call, reading)) ?? (call.kind === 'protocol' ? mcp.protocol : null)
 }
 

@@ -18,6 +18,11 @@ export type ToolWord = 'tool.pinned' | 'tool.changed' | 'tool.accepted'
 /** As locks name a tool: names of routes have no slash. */
 export const toolOf = (route: string, tool: string): string => `${route}/${tool}`
 
+export function toolPartsOf(value: string): { readonly route: string; readonly tool: string } {
+  const slash = value.indexOf('/')
+  return { route: value.slice(0, slash), tool: value.slice(slash + 1) }
+}
+
 /** Where it is kept which definitions count on a route. */
 export const pinsRef = (route: string): AnchorRef => ({ kind: 'tools', name: route })
 /** What the gateway itself locks when a definition is another one. */

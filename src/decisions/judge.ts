@@ -81,6 +81,7 @@ export class Judge {
     const route = RESERVED.test(meant.target.path) ? 'no_route' : routeOf(mirror.policy.table, meant.target)
     if (typeof route === 'string') return this.#told(question, refuse(route), live, null, meant)
     if (pep.routes !== null && !pep.routes.has(route.name)) throw new DecisionFault('forbidden', 'you may not ask about this')
+    if (route.mcp !== null) return this.#told(question, refuse('not_shown'), live, null, meant) // what decides there is in a message, and nobody shows one
     const action = { method: meant.method, upgrade: null, call: null }
     const place = placeOf(route, action, meant.target)
     const purposes = this.#purposes(subject, meant)

@@ -100,6 +100,8 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
   transaction: string | null = null
   /** What it went upstream with, where that was obtained for its grant; null before, and elsewhere. */
   credential: Held | null = null
+  /** What of that, or of the credential in a file, no field of its answer tells; null before, and where nothing was shown. */
+  secret: string | null = null
   /** `performance.now()` at its arrival when this request is timed, else 0. */
   sampledAt = 0
   forwardedCertificates: ForwardedForm | null = null
@@ -117,8 +119,8 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
   risk: Risked = NOT_RISKED
   /** As its principal's conduct; null until it is counted. */
   attempt: Attempt | null = null
-  /** It was taken from the rates of its place; and that which has nothing left for it. */
-  rated = false
+  /** It was taken from the rates of its place, or of its route; and that which has nothing left for it. */
+  rated: 'not' | 'route' | 'all' = 'not'
   short: Short | null = null
   /** What it has to be stepped up for, and that what it shows was told as an answer to that. */
   stepUp: StepUp | null = null
@@ -222,11 +224,11 @@ export class Ask implements RelayOwner, WebSocketOwner, Circumstances, BodyHolde
 
   responseHead(_relay: Carried, head: AnswerHead): ResponseHead | null {
     const made = responseHead(head, this.passing)
-    return made === null || this.credential === null ? made : { ...made, headers: this.told(made.headers) }
+    return made === null || this.secret === null ? made : { ...made, text: made.text.includes(this.secret) ? '' : made.text, headers: this.told(made.headers) }
   }
 
   /** Fields of its upstream's, but for those that tell what that was shown. */
-  told<F extends readonly string[]>(fields: F): F | string[] { return this.credential === null ? fields : withoutSecret(fields, this.credential.revocable.token) }
+  told<F extends readonly string[]>(fields: F): F | string[] { return this.secret === null ? fields : withoutSecret(fields, this.secret) }
 
   /** The token that its caller showed and is known by; that of a session of ours never leaves. */
   bearer(): string | null {

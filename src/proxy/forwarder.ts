@@ -59,7 +59,7 @@ export class Forwarder implements AskOwner, Carrier {
     if (ask.message !== null && own !== null) return new OwnRelay(ask, ask.message, own, route.upstream, this.#own, error => this.#refuser.faultOf(error))
     const upstream = upstreams.get(route.upstream)
     if (upstream === undefined) return 'upstream_unavailable'
-    const path = upstream.settings.endpoint === null ? pathFor(route, target) : upstream.settings.endpoint + target.query
+    const path = upstream.settings.endpoint ?? pathFor(route, target)
     if (ask.message !== null && route.mcp !== null) return this.mcp.relayOf(ask, ask.message, route, route.mcp, upstream, path)
     if (head.upgrade !== 'websocket') return new HttpRelay(arrival, head.contentLength, this.#inspectionOf(ask, rule), upstream, path, ask, { body: limits.bodyBytes, idle: limits.idleTimeout })
     const tunnels = { name: upstream.name, settings: upstream.settings, place: () => placeOf(upstream, ask.sourceAddress) }
@@ -75,6 +75,7 @@ export class Forwarder implements AskOwner, Carrier {
   admitted(ask: Ask, { exchange }: Carried): void {
     this.#identity.note(ask, exchange)
     if (exchange === null) return
+    if (exchange.place.route.brokered) ask.credential ??= this.#room.brokered.heldFor(exchange) // as it is on record
     exchange.meter = this.#room.rates.meterOf(exchange.place, exchange.live)
     this.mcp.lasting.admitted(ask, exchange)
     this.#watch(ask, exchange)
@@ -107,7 +108,7 @@ export class Forwarder implements AskOwner, Carrier {
     const context = this.vouch(ask, relay)
     const upstream = route === null ? undefined : ask.world.upstreams.get(route.upstream)
     const host = hostFor(route, upstream?.settings.origin ?? '')
-    const headers = outgoingHeaders({ ...inboundOf(ask), method: arrival.method, secure: arrival.secure, host, source, via, inject: route?.brokered === true ? this.#obtained(ask, exchange) : (upstream?.inject ?? null), passthrough: route?.passthrough === true, context, transaction: ask.transaction })
+    const headers = outgoingHeaders({ ...inboundOf(ask), method: arrival.method, secure: arrival.secure, host, source, via, inject: this.injected(ask, relay), passthrough: route?.passthrough === true, context, transaction: ask.transaction })
     const timed = exchange !== null && isCall(arrival) ? withDeadline(headers, finallyLeft(exchange, clock.now())) : headers
     const edited = ask.headersUp?.(timed) ?? timed
     return upstream === undefined ? edited : this.#identity.signed(ask, relay, edited, upstream)
@@ -115,14 +116,19 @@ export class Forwarder implements AskOwner, Carrier {
 
   injected(ask: Ask, { exchange }: Carried): Injected | null {
     const { place, world } = ask
-    return place?.route.brokered === true ? this.#obtained(ask, exchange) : (world.upstreams.get(place?.route.upstream ?? '')?.inject ?? null)
+    if (place?.route.brokered === true) return this.#obtained(ask, exchange)
+    const inject = world.upstreams.get(place?.route.upstream ?? '')?.inject ?? null
+    ask.secret = inject?.secret ?? null
+    return inject
   }
 
   /** For the very grant that it goes on; without that nothing goes. */
   #obtained(ask: Ask, exchange: Exchange | null): Injected | null {
     const { place } = ask
     if (exchange === null || place === null) return null
-    ask.credential = this.#room.brokered.heldFor({ live: exchange.live, permit: exchange.permit, place })
+    const { brokered } = this.#room
+    ask.credential = ask.credential === null ? brokered.heldFor({ live: exchange.live, permit: exchange.permit, place }) : brokered.still(ask.credential)
+    ask.secret = ask.credential?.revocable.token ?? null
     if (ask.credential === null) this.end(exchange, 'credential_unavailable')
     return ask.credential
   }

@@ -6,7 +6,7 @@ import { NO_PURPOSES, shownPlainly } from '../core/purpose.ts'
 import type { Reason } from '../core/reason.ts'
 import type { McpRoute } from '../core/call.ts'
 import { methodFault } from '../core/method.ts'
-import { placeOf, type Route, routeOf } from '../core/route.ts'
+import { type Place, placeOf, type Route, routeOf } from '../core/route.ts'
 import { hearingOf, type Inquiry } from '../enforcement/exchange.ts'
 import type { Relay } from '../enforcement/admit.ts'
 import { abandon, gather, type Gathering } from '../enforcement/gather.ts'
@@ -29,7 +29,9 @@ import { earlyReason } from './http/early-reason.ts'
 import { forwardsLeft, LAST_FORWARD } from './http/max-forwards.ts'
 import { Drifts } from './drifts.ts'
 import { Forwarder } from './forwarder.ts'
+import { isStillFor } from './mcp/lasting/opened.ts'
 import type { MessageFault } from './mcp/message.ts'
+import { passesRates } from './rating.ts'
 import { Refuser } from './refuser.ts'
 import type { Door, ProxyRoom } from './room.ts'
 import { answerMetadata, isMetadata } from './self-service/protected-resource.ts'
@@ -103,8 +105,9 @@ export class Pipeline {
     if (!proxy && !(ask.keys && keySet)) return this.#refuse(ask, 'no_route')
     if (!proxy || isReserved(target.path)) return keySet && !ask.keys ? this.#refuse(ask, 'no_route') : this.#self.serve(ask)
     ask.encodedSlash = encodedSlash
-    if (isMetadata(target.path)) return this.#metadata(ask)
-    this.#route(ask)
+    if (!isMetadata(target.path)) return this.#route(ask)
+    const reason = answerMetadata(ask)
+    if (reason !== null) this.#refuse(ask, reason)
   }
 
   /** What the gateway answers itself is answered on its own listeners alone: here any answer of success would let the request through. */
@@ -112,11 +115,6 @@ export class Pipeline {
     ask.encodedSlash = encodedSlash
     if (isReserved(ask.target.path) || isMetadata(ask.target.path)) this.#refuse(ask, 'no_route')
     else this.#route(ask)
-  }
-
-  #metadata(ask: Ask): void {
-    const reason = answerMetadata(ask)
-    if (reason !== null) this.#refuse(ask, reason)
   }
 
   // ---- route and rule
@@ -180,7 +178,8 @@ export class Pipeline {
     const { place, verified } = ask
     if (place === null) return this.#refuse(ask, 'no_route')
     if (this.#draining) return this.#refuse(ask, 'draining')
-    if (place.route.mcp !== null && ask.message === null) return ask.carrier === null ? this.#read(ask, live, place.route.mcp) : this.#refuse(ask, 'not_shown')
+    if (place.route.mcp !== null && ask.message === null) return ask.carrier === null ? this.#read(ask, live, place, place.route.mcp) : this.#refuse(ask, 'not_shown')
+    if (ask.message !== null && !isStillFor(ask)) return this.#refuse(ask, 'stale')
     const shown = purposesNow(this.#room, ask, live?.record.brokered?.purposes ?? NO_PURPOSES)
     if (shown === 'await') return void settle(this.#room, ask).then(() => this.#judge(ask, live)).catch(error => this.#failed(ask, error))
     if (shown === 'malformed') return this.#malformed(ask, 'a purpose header is malformed or stands twice')
@@ -192,16 +191,15 @@ export class Pipeline {
     const inquiry: Inquiry = { id, policy: this.#room.mirror.policy, place, evaluation, live, claims, vouchedUntil: vouchedUntil(verified?.knownUntil ?? null, this.#room.keeper.clock.now()), external: hearingOf(place), risk: ask.risk }
     ask.external = inquiry.external
     if (live !== null) this.#drifts.observe(inquiry, live)
-    if (!ask.rated) ask.short = this.#room.rates.take(place, live)
-    ask.rated = true
-    if (ask.short !== null) return this.#refuse(ask, 'rate_limited')
+    if (!passesRates(this.#room, ask, place, live)) return this.#refuse(ask, 'rate_limited')
     const relay = (ask.carrier ?? this.#forwarder).relayOf(ask, place)
     if (typeof relay === 'string') return this.#refuse(ask, relay)
     this.#admit(ask, inquiry, relay, null)
   }
 
   /** Which rule has it shows in its message. */
-  #read(ask: Ask, live: LiveSession | null, mcp: McpRoute): void {
+  #read(ask: Ask, live: LiveSession | null, place: Place, mcp: McpRoute): void {
+    if (!passesRates(this.#room, ask, place, live)) return this.#tried(ask, live).#refuse(ask, 'rate_limited')
     void this.#forwarder.mcp.read(ask, mcp).then(unread => unread ?? this.#forwarder.eliciting.returning(ask)).then(fault => {
       if (fault !== null) return this.#unread(ask, live, mcp, fault)
       if (ask.place !== null) ask.place = placeOf(ask.place.route, actionOf(ask), ask.target)
@@ -209,11 +207,14 @@ export class Pipeline {
     }).catch(error => this.#failed(ask, error))
   }
 
-  /** What nobody could read was tried all the same. */
   #unread(ask: Ask, live: LiveSession | null, mcp: McpRoute, fault: MessageFault): void {
-    const { place } = ask
-    if (live !== null && place !== null) this.#attempt(ask, attemptOf(ask, live, place, { id: newExchangeId(), evaluation: evaluationOf(ask, shownPlainly(NO_PURPOSES)) }))
-    this.#refuser.malformed(ask, mcp, fault)
+    this.#tried(ask, live).#refuser.malformed(ask, mcp, fault)
+  }
+
+  /** What nobody could read, or did, was tried all the same. */
+  #tried(ask: Ask, live: LiveSession | null): this {
+    if (live !== null && ask.place !== null) this.#attempt(ask, attemptOf(ask, live, ask.place, { id: newExchangeId(), evaluation: evaluationOf(ask, shownPlainly(NO_PURPOSES)) }))
+    return this
   }
 
   /** Counted once, however often it is placed. */

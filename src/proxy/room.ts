@@ -81,7 +81,7 @@ export type ProxyRoom = {
   readonly progress: Progress
   readonly risk: Risk
   /** What upstreams are shown that was obtained for one grant. */
-  readonly brokered: Pick<Broker, 'heldFor'>
+  readonly brokered: Pick<Broker, 'heldFor' | 'still'>
   readonly minter: ContextMinter
   readonly via: Via
   readonly metrics: Metrics

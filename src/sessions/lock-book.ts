@@ -1,7 +1,7 @@
 // Every lock, in memory, by the name of its selector. Read once at start and again when what is known came into doubt; in between announcements
 // move it, and one that overtakes the reading wins. SPEC: ENF8, STO16
 import { type Lock, type Selector, selectorName } from '../core/anchor.ts'
-import { cutOffsAmong, type LockIndex, moveCutOff } from '../core/locks.ts'
+import { cutOffsAmong, type LockIndex, moveCutOff, moveTool, toolsAmong } from '../core/locks.ts'
 import { after, duration, type Instant } from '../core/time.ts'
 import type { SessionStore } from './store.ts'
 
@@ -17,6 +17,7 @@ export class LockBook {
   readonly #store: SessionStore
   #records = new Map<string, Lock>()
   #cutOffs = cutOffsAmong([])
+  #tools = toolsAmong([])
   /** Announced while all of them are read. */
   #overtaken: Map<string, Lock> | null = null
   #reading: Promise<void> = Promise.resolve()
@@ -60,6 +61,7 @@ export class LockBook {
       this.#round = this.#records.values()
       for (const [name, lock] of [...found, ...overtaken]) this.#keep(name, lock)
       this.#cutOffs = cutOffsAmong(this.#records.values())
+      this.#tools = toolsAmong(this.#records.values())
       this.index = this.#indexed()
     } finally {
       this.#overtaken = null
@@ -69,6 +71,7 @@ export class LockBook {
   #put(name: string, lock: Lock, assumed: boolean): boolean {
     if (!this.#keep(name, lock, assumed)) return false
     if (lock.selector.kind === 'issuedBefore') moveCutOff(this.#cutOffs, lock)
+    moveTool(this.#tools, lock)
     this.index = this.#indexed()
     return true
   }
@@ -94,11 +97,12 @@ export class LockBook {
       if (lock.until === null || after(lock.until, KEPT_OVER) > now) continue
       this.#records.delete(selectorName(lock.selector))
       if (lock.selector.kind === 'issuedBefore') moveCutOff(this.#cutOffs, { ...lock, state: 'lifted' })
+      moveTool(this.#tools, { ...lock, state: 'lifted' })
     }
   }
 
   /** The index is the records themselves; a new one tells that something changed. */
   #indexed(): LockIndex {
-    return { size: this.#records.size, byName: this.#records, issuedBefore: this.#cutOffs }
+    return { size: this.#records.size, byName: this.#records, issuedBefore: this.#cutOffs, tools: this.#tools }
   }
 }

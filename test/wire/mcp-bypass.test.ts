@@ -160,6 +160,11 @@ describe('one reading', () => {
     }
   })
 
+  test('[MCP1] an endpoint has no query, which no rule would read', async () => {
+    await refused(stage.raw(rpc('tools/call', { name: 'get_weather' }), OLD, { path: '/mcp?tool=delete_user' }), 400, -32_600)
+    await taken(stage.raw(rpc('tools/call', { name: 'get_weather' }), OLD, { path: '/mcp' }))
+  })
+
   test('[MCP1] what comes without a message, and methods that MCP does not know', async () => {
     for (const method of ['PUT', 'PATCH', 'HEAD', 'OPTIONS']) {
       const told = await refused(stage.raw('', OLD, { method }), 405)

@@ -28,6 +28,17 @@ describe.each(WAYS)('over %s, %s', (protocol, era) => {
     expect([status, got, headers['content-length']]).toEqual([200, text, String(Buffer.byteLength(text))])
   })
 
+  it('[MCP1] goes up without digests of the bytes that came: they are written anew', async () => {
+    const id = `digest-${++count}`
+    const { headers, body } = requestOf(era, id, 'tools/call', { name: 'look' })
+    const called = stage.send(protocol, { headers: { ...headers, 'content-digest': 'sha-256=:AAAA:', 'repr-digest': 'sha-256=:AAAA:', digest: 'x' }, body: JSON.stringify(body, null, 1) })
+    const tap = await stage.upstream.tap(id)
+    expect(tap.text).not.toContain('\n')
+    expect(Object.keys(tap.headers).filter(name => name.includes('digest'))).toEqual([])
+    tap.json(result(id))
+    expect((await (await called).whole()).status).toBe(200)
+  })
+
   it('[MCP6] a large whole answer arrives whole', async () => {
     const { id, called } = look(protocol, era)
     const answer = result(id, 'x'.repeat(200_000))

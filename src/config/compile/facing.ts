@@ -1,5 +1,6 @@
 // What a route shows to each side: to pages of other origins (CORS), and to its upstream in place of the host and path that were judged.
 // SPEC: CFG3, WIRE19, WIRE24
+import type { McpRoute } from '../../core/call.ts'
 import type { PathPattern } from '../../core/path-pattern.ts'
 import type { Cors, Rewrite } from '../../core/route.ts'
 import type { Path } from '../source-map.ts'
@@ -10,6 +11,10 @@ import { httpUrl } from './url.ts'
 
 type Written = Compilation['config']['routes'][number]
 type WrittenCors = NonNullable<Written['cors']>
+/** What pages need to read of a refusal for its next step (RFC 6750, RFC 9449 §8), and of the older protocol of MCP for every step. */
+const EXPOSED = ['www-authenticate', 'dpop-nonce']
+const EXPOSED_BY_MCP = [...EXPOSED, 'mcp-session-id']
+
 type WrittenPath = NonNullable<NonNullable<Written['rewrite']>['path']>
 
 /** As browsers write it (RFC 6454 §6.2): without a default port, path or slash; null where it is none. */
@@ -29,11 +34,11 @@ function originsOf({ report }: Compilation, { origins }: WrittenCors, path: Path
   return [...new Set(read)]
 }
 
-export function corsOf(c: Compilation, { cors }: Written, path: Path): Cors | null {
+export function corsOf(c: Compilation, { cors }: Written, mcp: McpRoute | null, path: Path): Cors | null {
   if (cors === undefined) return null
   const any = cors.headers.indexOf('*')
   if (any >= 0) c.report.error([...path, 'headers', any], '`*` does not stand for every header', 'name each of them')
-  return { origins: originsOf(c, cors, [...path, 'origins']), headers: [...new Set(cors.headers)], maxAge: cors.maxAge, credentials: cors.credentials }
+  return { origins: originsOf(c, cors, [...path, 'origins']), headers: [...new Set(cors.headers)], maxAge: cors.maxAge, credentials: cors.credentials, exposed: mcp === null ? EXPOSED : EXPOSED_BY_MCP }
 }
 
 function hostOf({ report }: Compilation, written: string, path: Path): Rewrite['host'] {

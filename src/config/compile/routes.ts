@@ -61,7 +61,7 @@ function route(c: Compilation, written: Written, i: number, providers: Providers
     staleness: written.staleness,
     encodedSlash: written.encodedSlash,
     upstreamFolds: { case: written.upstreamFolds.includes('case'), params: written.upstreamFolds.includes('params') },
-    cors: corsOf(c, written, [...path, 'cors']),
+    cors: corsOf(c, written, mcp, [...path, 'cors']),
     rewrite: rewriteOf(c, written, own, [...path, 'rewrite']),
     brokered: isBrokered(c, written, path, upstream),
     passthrough: passesThrough(c, written, path, upstream),

@@ -1,6 +1,6 @@
 // The question to a policy decision point in AuthZEN's four parts (Authorization API 1.0, §5): what is asked where nothing else is configured, and what the
 // configuration puts in its place or beside it. Nothing of a credential, no header and no body unless an expression names it. SPEC: PEP1
-import { traitsOf } from '../../core/call.ts'
+import { type Call, traitsOf } from '../../core/call.ts'
 import type { Case } from '../../core/checks/check.ts'
 import type { ConditionInput, ValueExpression } from '../../core/condition.ts'
 import type { Effective } from '../../core/effective.ts'
@@ -54,6 +54,10 @@ function standingOf({ session: { id, principal }, level, baseline, carriers }: E
 /** The pattern that the path meets, as the rule has it; where it names none, the path. */
 const patternOf = ({ place: { rule }, evaluation: { resource } }: Case): string => rule?.paths?.find(pattern => coversPath(pattern, resource.segments))?.source ?? resource.path
 
+/** What a message of MCP does and to what, as COAZ names both: a call by its tool, anything else by its method. */
+const THINGS: ReadonlySet<Call['kind']> = new Set<Call['kind']>(['tool', 'prompt', 'resource'])
+const actionOf = ({ method, name }: Call): string => (method === 'tools/call' ? name : method)
+
 const withDigest = (name: string, digest: string | null): Json => (digest === null ? {} : { [name]: digest })
 
 const entity = (type: string, id: string, properties: Json): Json => ({ type, id, properties })
@@ -63,14 +67,16 @@ function partsOf(c: Case, standing: Effective, { subject, action, resource, cont
   const { place: { route, params }, evaluation, claims } = c
   const { context: shown, resource: target, action: asked } = evaluation
   const input: ConditionInput = { principal: session.principal, claims, session: session.id, evaluation, params, elevation: null, traits: route.mcp === null || asked.call === null ? null : traitsOf(route.mcp, asked.call) }
+  const call = route.mcp === null ? null : asked.call
+  const thing = call !== null && THINGS.has(call.kind) ? call : null
   const who = { type: named(subject.type, input, session.principal.kind), id: named(subject.id, input, session.principal.subject) }
   return {
     subject: who,
     parts: {
       subject: entity(who.type, who.id, { ...standingOf(standing), ...members(subject.properties, input) }),
-      action: { name: named(action.name, input, asked.method), properties: { ...(asked.upgrade === null ? {} : { upgrade: asked.upgrade }), ...members(action.properties, input) } },
-      resource: entity(named(resource.type, input, 'route'), named(resource.id, input, patternOf(c)), {
-        route: route.name, host: target.host, path: target.path, ...withDigest('query_digest', shown.queryDigest), ...withDigest('body_digest', shown.body?.digest ?? null), ...members(resource.properties, input),
+      action: { name: named(action.name, input, call === null ? asked.method : actionOf(call)), properties: { ...(asked.upgrade === null ? {} : { upgrade: asked.upgrade }), ...(call === null ? {} : { mcp_method: call.method }), ...members(action.properties, input) } },
+      resource: entity(named(resource.type, input, thing?.kind ?? 'route'), named(resource.id, input, thing?.name ?? patternOf(c)), {
+        route: route.name, host: target.host, path: target.path, ...withDigest('query_digest', shown.queryDigest), ...(call === null ? withDigest('body_digest', shown.body?.digest ?? null) : withDigest('arguments_digest', call.digest)), ...members(resource.properties, input),
       }),
     },
     context: { source: shown.source, protocol: shown.protocol, purposes: shown.purposes, ...members(context, input) },

@@ -11,8 +11,6 @@ type Preflight = { readonly is: 'allowed'; /** Of a 204, names and values in tur
 
 export const isPreflight = (method: string, { origin, asksForMethod }: Asking): boolean => method === 'OPTIONS' && origin !== null && asksForMethod !== null
 
-/** What pages need to read of a refusal for its next step (RFC 6750, RFC 9449 §8). */
-const EXPOSED = 'www-authenticate, dpop-nonce'
 const NOBODY: readonly string[] = ['vary', 'origin']
 
 const readers = ({ origins, credentials }: Cors, origin: string | null): readonly string[] =>
@@ -21,15 +19,25 @@ const readers = ({ origins, credentials }: Cors, origin: string | null): readonl
 /** What every answer and refusal on the route says, names and values in turn. */
 export function corsHeaders(cors: Cors, origin: string | null): readonly string[] {
   const read = readers(cors, origin)
-  return read.length === 0 ? NOBODY : [...read, 'access-control-expose-headers', EXPOSED, ...NOBODY]
+  return read.length === 0 ? NOBODY : [...read, 'access-control-expose-headers', cors.exposed.join(', '), ...NOBODY]
+}
+
+/** Which rule a message of MCP has shows in its body; every one comes by these. */
+const MCP_METHODS: ReadonlySet<string> = new Set(['POST', 'GET', 'DELETE'])
+const NO_RULE: Preflight = { is: 'refused', reason: 'no_rule' }
+
+function objection(route: Route, method: string, segments: readonly string[]): Preflight | null {
+  if (route.mcp !== null) return MCP_METHODS.has(method) ? null : NO_RULE
+  const rule = methodFault(method) === null ? firstRule(route, { method, upgrade: null, call: null }, segments) : null
+  return rule?.effect === 'allow' ? null : rule === null ? NO_RULE : { is: 'refused', reason: 'denied' }
 }
 
 /** Answers for the method that is asked for, where a rule would match it at this path; whether the caller holds the right is not asked here. */
 export function preflight(route: Route, cors: Cors, { segments }: Target, { origin, asksForMethod }: Asking): Preflight {
   const method = asksForMethod ?? ''
   if (origin === null || !cors.origins.includes(origin)) return { is: 'refused', reason: 'origin_refused' }
-  const rule = methodFault(method) === null ? firstRule(route, { method, upgrade: null, call: null }, segments) : null
-  if (rule?.effect !== 'allow') return { is: 'refused', reason: rule === null ? 'no_rule' : 'denied' }
+  const refused = objection(route, method, segments)
+  if (refused !== null) return refused
   const headers = cors.headers.length === 0 ? [] : ['access-control-allow-headers', cors.headers.join(', ')]
   return { is: 'allowed', headers: [...readers(cors, origin), ...NOBODY, 'access-control-allow-methods', method, ...headers, 'access-control-max-age', String(Math.floor(cors.maxAge / 1_000))] }
 }

@@ -1,5 +1,6 @@
 // A body read to its end, within a size, a time and what all such bodies may hold. What was read is given back when the answer is over. SPEC: INS1
 import type { Reason } from '../../core/reason.ts'
+import { GatheredBytes } from '../../runtime/gathered-bytes.ts'
 import type { Arrival } from '../arrival.ts'
 import { type InspectedBytes, roomFor } from './inspected-bytes.ts'
 
@@ -8,8 +9,8 @@ type Limits = { readonly maxBytes: number; /** In milliseconds. */ readonly time
 /** @param session whose share of the memory it takes @returns the body, or why there is none */
 export function readWhole({ body, answer }: Pick<Arrival, 'body' | 'answer'>, { maxBytes, timeout }: Limits, memory: InspectedBytes, session: string): Promise<Buffer | Reason> {
   return new Promise(resolve => {
-    let chunks: Buffer[] = []
-    let [size, held] = [0, 0]
+    const gathered = new GatheredBytes()
+    let held = 0
     let over = false
     const hold = (bytes: number): boolean => {
       if (!memory.take(bytes, session, maxBytes)) return false
@@ -21,7 +22,7 @@ export function readWhole({ body, answer }: Pick<Arrival, 'body' | 'answer'>, { 
       over = true
       clearTimeout(timer)
       body.off('data', take)
-      chunks = []
+      gathered.take()
       resolve(read)
     }
     const give = (): void => {
@@ -30,14 +31,13 @@ export function readWhole({ body, answer }: Pick<Arrival, 'body' | 'answer'>, { 
       held = 0
     }
     const take = (chunk: Buffer): void => {
-      if (size + chunk.length > maxBytes) return finish('body_too_large')
+      if (gathered.size + chunk.length > maxBytes) return finish('body_too_large')
       if (!hold(chunk.length)) return finish('limit_reached')
-      size += chunk.length
-      chunks.push(chunk)
+      gathered.add(chunk)
     }
     const whole = (): void => {
       if (over) return
-      const read = Buffer.concat(chunks, size)
+      const read = gathered.take()
       finish(hold(roomFor(read)) ? read : 'limit_reached')
     }
     const timer = setTimeout(finish, timeout, 'request_timeout')

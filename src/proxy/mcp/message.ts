@@ -60,6 +60,8 @@ const INVALID_PARAMS = -32_602
 const NOTIFICATIONS = 'notifications/'
 /** Of a request; beyond that nobody needs them. */
 const ID_LENGTH = 256
+/** Resources that one subscription names. */
+const SUBSCRIPTIONS_MAX = 1_000
 const NO_PARAMS: Params = new Map()
 export const NO_ARGUMENTS: ReadonlyMap<string, unknown> = new Map()
 
@@ -102,7 +104,7 @@ function completion(params: Params): Call | string {
 function listening(method: string, params: Params): Call | string {
   const asked = params.get('notifications')
   const uris = isMap(asked) ? (asked.get('resourceSubscriptions') ?? []) : []
-  if (!Array.isArray(uris)) return 'resources are subscribed to in a list'
+  if (!Array.isArray(uris) || uris.length > SUBSCRIPTIONS_MAX) return `resources are subscribed to in a list of at most ${SUBSCRIPTIONS_MAX}`
   const fault = uris.map(uri => (typeof uri === 'string' ? uriFault(uri) : 'is no text')).find(each => each !== null) ?? null
   return fault === null ? plainCall('protocol', method) : `the URI ${fault}`
 }

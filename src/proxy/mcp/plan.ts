@@ -28,6 +28,8 @@ export type RelayPlan = {
 /** Of the older protocol; the newer one knows nothing that outlives a request. */
 const OLD: ReadonlySet<string> = new Set(['mcp-session-id', 'last-event-id'])
 const ENCODING = 'accept-encoding'
+/** Of its body as it came (RFC 9530): what goes up is written anew. */
+const DIGESTS: ReadonlySet<string> = new Set(['content-digest', 'repr-digest', 'digest', 'content-md5'])
 
 /** What every message goes up with: an answer that can be read, and nothing of a protocol that is not its own. */
 export function headersUp({ era }: Message, headers: readonly string[]): readonly string[] {
@@ -35,7 +37,7 @@ export function headersUp({ era }: Message, headers: readonly string[]): readonl
   for (let i = 0; i < headers.length; i += 2) {
     const name = headers[i] ?? ''
     const { dashed } = nameOf(name)
-    if (dashed !== ENCODING && !(era === 'modern' && OLD.has(dashed))) out.push(name, headers[i + 1] ?? '')
+    if (dashed !== ENCODING && !DIGESTS.has(dashed) && !(era === 'modern' && OLD.has(dashed))) out.push(name, headers[i + 1] ?? '')
   }
   out.push(ENCODING, 'identity')
   return out

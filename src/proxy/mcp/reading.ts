@@ -64,8 +64,9 @@ function withoutBody({ arrival: { method }, head: { contentLength } }: Ask, mcp:
 
 /** What its head says already. */
 function headFault(ask: Ask, mcp: McpRoute): MessageFault | null {
-  const { head, place } = ask
+  const { head, place, target } = ask
   if (place === null || isForeign(ask, place.route, mcp)) return fault('origin_refused', 'the route does not serve pages of this origin')
+  if (target.query !== '') return fault('message_malformed', 'an endpoint of MCP has no query') // no rule reads it
   return head.upgrade === null ? null : fault('message_malformed', 'messages of MCP come in plain requests')
 }
 
@@ -86,6 +87,7 @@ export async function readMessage(ask: Ask, mcp: McpRoute, memory: InspectedByte
   if ((head.contentLength ?? 0) > mcp.messageBytes) return fault('body_too_large', 'the message is larger than the limit')
   if (head.contentLength === 0) return fault('message_malformed', 'there is no message', null, PARSE_ERROR)
   if (live === null) return fault('no_credential', 'messages belong to a session')
+  if (ask.readBody !== null) return ask.readBody.size > mcp.messageBytes ? fault('body_too_large', 'the message is larger than the limit') : take(ask, mcp, lines, ask.readBody.bytes) // its route was none of MCP until a reload
   if (arrival.expectsContinue) arrival.answer.proceed()
   const bytes = await readWhole(arrival, { maxBytes: mcp.messageBytes, timeout: mcp.messageTimeout }, memory, live.record.key)
   if (typeof bytes === 'string') return fault(bytes, 'the message could not be read')

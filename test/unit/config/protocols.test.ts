@@ -125,7 +125,7 @@ describe('rewriting', () => {
 describe('CORS', () => {
   it('[CFG3, WIRE19] origins are brought to the form in which browsers send them', () => {
     expect(routeWith('{ host: a }', 'cors: { origins: ["HTTPS://App.Example:443", "http://[::1]:5173", "https://müller.example"] }', '{ allow: {} }').cors).toEqual({
-      origins: ['https://app.example', 'http://[::1]:5173', 'https://xn--mller-kva.example'], headers: ['authorization', 'content-type'], maxAge: 600_000, credentials: false,
+      origins: ['https://app.example', 'http://[::1]:5173', 'https://xn--mller-kva.example'], headers: ['authorization', 'content-type'], maxAge: 600_000, credentials: false, exposed: ['www-authenticate', 'dpop-nonce'],
     })
   })
 

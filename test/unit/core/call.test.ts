@@ -70,6 +70,33 @@ describe('rules of messages', () => {
     expect(firstRule(ROUTE, { method: 'POST', upgrade: null, call: null }, ['mcp'])).toBeNull()
   })
 
+  test.each<readonly [template: string, rules: readonly string[], rule: string | null]>([
+    ['repo://{owner}/{path}', ['{ deny: { resources: ["repo://secret/*"] } }', '{ allow: { resources: ["repo://*"] } }'], null],
+    ['repo://public/{path}', ['{ deny: { resources: ["repo://secret/*"] } }', '{ allow: { resources: ["repo://*"] } }'], 'tools#2'],
+    ['repo://secret/{path}', ['{ deny: { resources: ["repo://secret/*"] } }', '{ allow: { resources: ["repo://*"] } }'], 'tools#1'],
+    ['repo://{owner}/a', ['{ deny: { resources: ["repo://secret/b"] } }', '{ allow: { resources: ["repo://*"] } }'], 'tools#2'],
+    ['repo://{owner}/a', ['{ deny: { resources: ["*/a"] } }', '{ allow: { resources: ["repo://*"] } }'], 'tools#1'],
+    ['repo://{owner}/x', ['{ allow: { resources: ["repo://public/*"] } }'], null],
+    ['repo://{owner}/x', ['{ allow: { resources: ["other://*"] } }'], null],
+    ['repo://{owner}/x', ['{ allow: { resources: ["repo://a/x"] }, scope: a:b }', '{ allow: { resources: ["*"] } }'], null],
+    ['repo://{owner}{/path*}', ['{ allow: { mcp: ["completion/*"] } }', '{ deny: { resources: ["repo://secret/*"] } }'], 'tools#1'],
+  ])('[MCP2] a completion for %j under %j: %s', (name, rules, rule) => {
+    const route = mcpRouteOf('{}', rules)
+    expect(firstRule(route, action(callOf('resource', name, { method: 'completion/complete' })), ['mcp'])?.name ?? null).toBe(rule)
+  })
+
+  test('[MCP2] the rule of a template is that of each of its addresses', () => {
+    const piece = fc.string({ unit: fc.constantFrom('a', 'b', '*'), maxLength: 4 })
+    const globs = fc.array(fc.tuple(fc.constantFrom('allow', 'deny'), piece.map(text => `x:${text}`)), { minLength: 1, maxLength: 4 })
+    const filling = fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 3 })
+    fc.assert(fc.property(globs, filling, filling, filling, filling, (written, begin, first, between, second) => {
+      const route = mcpRouteOf('{}', written.map(([effect, glob]) => `{ ${effect}: { resources: ["${glob}"] } }`))
+      const rule = (name: string, method: string): string | null => firstRule(route, action(callOf('resource', name, { method })), ['mcp'])?.name ?? null
+      const decided = rule(`x:${begin}{one}${between}{two}`, 'completion/complete')
+      if (decided !== null) expect(rule(`x:${begin}${first}${between}${second}`, 'resources/read')).toBe(decided)
+    }))
+  })
+
   test('[MCP2] whatever the rules are, the first that means the message decides, and no other', () => {
     const glob = fc.string({ unit: fc.constantFrom('a', 'b', '*'), minLength: 1, maxLength: 4 })
     const written = fc.record({ effect: fc.constantFrom('allow', 'deny'), key: fc.constantFrom('tools', 'prompts', 'resources', 'mcp'), glob })

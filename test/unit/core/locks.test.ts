@@ -5,7 +5,7 @@ import { cutOffFor, cutOffOf, type Lock, LOCK_EFFECTS, type LockEffect, type Loc
 import type { Call } from '../../../src/core/call.ts'
 import type { ElevationId } from '../../../src/core/elevation.ts'
 import type { Evidence } from '../../../src/core/evidence.ts'
-import { cutOffsAmong, keptToBaseline, type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, moveCutOff, NO_CALL, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
+import { cutOffsAmong, keptToBaseline, type LockIndex, lockIndex, lockOnElevation, locksOnRequest, locksOnSession, moveCutOff, moveTool, NO_CALL, NO_LOCKS, standsAt } from '../../../src/core/locks.ts'
 import type { Session, SessionId, SessionKey } from '../../../src/core/session.ts'
 import { FOREVER, type Instant, instant } from '../../../src/core/time.ts'
 import { NOW, SESSION } from './world.ts'
@@ -140,7 +140,7 @@ describe('on a request', () => {
     test('[ENF8] one that is changed counts as it is now, and leaves nothing when it is lifted', () => {
       const set = lock('issuedBefore', `${NOW} agent`, 'freeze')
       const cutOffs = cutOffsAmong([set])
-      const effectNow = (): string | null => onRequest({ size: 1, byName: new Map(), issuedBefore: cutOffs })
+      const effectNow = (): string | null => onRequest({ size: 1, byName: new Map(), issuedBefore: cutOffs, tools: new Map() })
       moveCutOff(cutOffs, { ...set, effect: 'deny' })
       expect(effectNow()).toBe('deny')
       moveCutOff(cutOffs, { ...set, effect: 'baseline' })
@@ -242,9 +242,20 @@ describe('on tools', () => {
 
   test.each<readonly [string, string, Call | null, string | null]>([
     ['tool', 'runbooks/write', call('write'), 'deny'], ['definition', 'runbooks/write', call('write'), 'deny'], ['tool', 'runbooks/write', call('write', 'tool', 'tasks/get'), 'deny'],
-    ['tool', 'runbooks/write', call('Write'), null], ['tool', 'runbooks/write', call('write2'), null], ['tool', 'other/write', call('write'), null], ['tool', 'runbooks/write', call('write', 'prompt', 'prompts/get'), null], ['tool', 'runbooks/', call(''), 'deny'],
+    ['tool', 'runbooks/write', call('Write'), 'deny'], ['definition', 'runbooks/deployProd', call('deployprod'), 'deny'], ['tool', 'runbooks/Write', call('write'), 'deny'], ['tool', 'runbooks/write', call('write2'), null], ['tool', 'other/write', call('write'), null], ['tool', 'runbooks/write', call('write', 'prompt', 'prompts/get'), null], ['tool', 'runbooks/', call(''), 'deny'],
     ['tool', 'runbooks/write', call('', 'protocol', 'tools/list'), null], ['tool', 'runbooks/write', null, null], ['route', 'runbooks', call('write'), 'deny'],
   ])('[MCP14, ENF8] %s %j on %j: %s', (kind, value, asked, effect) => expect(effectOn(asked, lock(kind as Selector['kind'], value))).toBe(effect)) // kinds as written above
+
+  test('[MCP14, ENF8] a lock that is set, changed and lifted is found, and gone, by any case of its name', () => {
+    const tools = new Map<string, readonly Lock[]>()
+    const effects = (): readonly (string | null)[] => ['write', 'WRITE'].map(name => locksOnRequest({ ...lockIndex([lock('tenant', 'other')]), tools }, 'runbooks', { evidence: EVIDENCE, action: { call: call(name) }, context: { workload: null, certified: null } }, SESSION.principal, NOW)?.effect ?? null)
+    const [first, other] = [lock('tool', 'runbooks/Write', 'freeze'), lock('tool', 'runbooks/write')]
+    for (const [each, effect] of [[first, 'freeze'], [other, 'deny'], [{ ...other, state: 'lifted' }, 'freeze'], [{ ...first, effect: 'deny' }, 'deny'], [{ ...first, state: 'lifted' }, null]] as const) {
+      moveTool(tools, each)
+      expect(effects()).toEqual([effect, effect])
+    }
+    expect(tools.size).toBe(0)
+  })
 
   test('[MCP14, ENF8] an operator’s word and the gateway’s own stand beside each other', () => {
     const both = [lock('tool', 'runbooks/write', 'deny'), lock('definition', 'runbooks/write', 'freeze')]

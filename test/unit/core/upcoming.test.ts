@@ -12,7 +12,7 @@ const stepUp = (id: string, state: StepUp['state'], expiresAt = at(90)): StepUp 
 const taint = (name: string, until: number | null) => ({ name, since: NOW, until: until === null ? null : at(until), rule: 'api#1', exchange: 'exc_1' })
 
 function ends(changes: Partial<Session>, cutsAtEnd = true, now = NOW): readonly string[] {
-  const standing = effective({ ...SESSION, ...changes }, [], { find: () => null }, { size: 0, byName: new Map(), issuedBefore: new Map() }, policyOf(profile('fix', ['db:write'])), now)
+  const standing = effective({ ...SESSION, ...changes }, [], { find: () => null }, { size: 0, byName: new Map(), issuedBefore: new Map(), tools: new Map() }, policyOf(profile('fix', ['db:write'])), now)
   return upcoming(standing, cutsAtEnd, now).map(({ at: when, what, name }) => `${(when - now) / 1_000} ${what} ${name}`)
 }
 

@@ -47,7 +47,7 @@ test('[AZ-018, WIRE22] early data that could do something, or stands on an eleva
 })
 
 const rule = (changes: Partial<Rule> = {}): Rule => ({ name: 'r', effect: 'allow', methods: null, paths: null, upgrade: null, anonymous: false, scope: null, condition: null, messages: null, requireAuth: null, ...PLAIN_RULE, ...changes })
-const CORS: Cors = { origins: ['https://app.test', 'https://other.test:8443'], headers: ['authorization', 'content-type'], maxAge: duration(600_000), credentials: false }
+const CORS: Cors = { origins: ['https://app.test', 'https://other.test:8443'], headers: ['authorization', 'content-type'], maxAge: duration(600_000), credentials: false, exposed: ['www-authenticate', 'dpop-nonce'] }
 const routeWith = (rules: readonly Rule[]): Route => ({
   name: 'api', host: { is: 'any' }, path: pathPattern('/**'), upstream: 'api', authn: [], mode: 'enforce', staleness: duration(0), encodedSlash: 'reject', upstreamFolds: { case: false, params: false }, cors: CORS, rewrite: null, tenant: null, ...PLAIN_ROUTE, rules,
 })

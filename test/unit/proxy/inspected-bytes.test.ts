@@ -40,6 +40,16 @@ describe('bodies that are read whole', () => {
     expect(roomFor(Buffer.from('{"a":[{},{}]}'))).toBeGreaterThan(600)
   })
 
+  test('[INS1] nothing of what a body was read from is kept, so that one sent byte by byte fills no more room', async () => {
+    const { body, answer } = caller()
+    const reading = readWhole({ body, answer }, LIMITS, memoryOf(1024 * KIB), 'one')
+    const from = Buffer.from(padded(KIB))
+    for (let at = 0; at < from.length; at++) body.emit('data', from.subarray(at, at + 1))
+    from.fill(0)
+    body.emit('end')
+    expect((await reading).toString()).toBe(padded(KIB))
+  })
+
   test('[INS1] all that it took is given back when the answer is over, and nothing is taken behind that', async () => {
     const memory = memoryOf(64 * KIB)
     const { body, answer, close } = caller()

@@ -60,7 +60,7 @@ test('[STO13, ENF6, ENF7] from its first instant to its last it takes whatever t
   const no = { find: (): null => null }
   const may = (session: Session, lock: Lock | null, now: Instant) => {
     const byName = new Map(lock === null ? [] : [[`${lock.selector.kind}:${lock.selector.value}`, lock]])
-    return effective(session, ['db:read'], no, { size: byName.size, byName, issuedBefore: new Map() }, policy, now)
+    return effective(session, ['db:read'], no, { size: byName.size, byName, issuedBefore: new Map(), tools: new Map() }, policy, now)
   }
   fc.assert(fc.property(fc.constantFrom(END, freeze(null), freeze(at(300)), ended('elv_1')), fc.nat(3_599), (news, second) => {
     const found = ahead(news)?.record

@@ -13,7 +13,12 @@ const KEPT = duration(300_000)
 
 /** `take` makes room for all that is kept of its request. */
 export type Room = { readonly take: () => boolean; readonly give: () => void }
-type Broken = { readonly exchange: Exchange; readonly sieves: readonly Sieve[]; readonly room: Room; readonly at: number }
+type Broken = { readonly exchange: Exchange; readonly sieves: readonly Sieve[]; readonly room: Room; readonly at: number; /** Keeps all of it until it is cleared. */ readonly timer: NodeJS.Timeout }
+
+function letGo({ room, timer }: Broken): void {
+  clearTimeout(timer)
+  room.give()
+}
 
 export class BrokenCalls {
   readonly #keeper: GateKeeper
@@ -27,24 +32,25 @@ export class BrokenCalls {
 
   /** @param name of its request, in its session of the protocol */
   broke(live: LiveSession, name: string, exchange: Exchange, sieves: readonly Sieve[], room: Room): void {
-    const book = this.#books.get(live) ?? new BoundedMap<string, Broken>(CALLS_MAX, (_, { room: left }) => this.#evicted(left))
+    const book = this.#books.get(live) ?? new BoundedMap<string, Broken>(CALLS_MAX, (_, oldest) => this.#evicted(oldest))
     this.#books.set(live, book)
     this.forget(live, name)
     if (!room.take()) return
-    const broken: Broken = { exchange, sieves, room, at: this.#keeper.clock.elapsed() }
-    book.set(name, broken)
-    setTimeout(() => { if (book.get(name) === broken) this.forget(live, name) }, KEPT).unref()
+    const timer = setTimeout(() => this.forget(live, name), KEPT).unref()
+    book.set(name, { exchange, sieves, room, at: this.#keeper.clock.elapsed(), timer })
   }
 
-  #evicted(room: Room): void {
-    room.give()
+  #evicted(oldest: Broken): void {
+    letGo(oldest)
     this.#full()
   }
 
   /** Its name is another request's now. */
   forget(live: LiveSession, name: string): void {
     const book = this.#books.get(live)
-    book?.get(name)?.room.give()
+    const broken = book?.get(name)
+    if (broken === undefined) return
+    letGo(broken)
     book?.delete(name)
   }
 

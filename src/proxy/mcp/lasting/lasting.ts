@@ -96,7 +96,9 @@ export class Lasting {
   }
 
   /** @param sieves all that its answer passes */
-  carries(ask: Ask, sieves: readonly Sieve[], relay: RelayOf): void { this.#carried.set(ask, { sieves, relay }) }
+  carries(ask: Ask, sieves: readonly Sieve[], relay: RelayOf): void {
+    if (ask.message?.era === 'legacy') this.#carried.set(ask, { sieves, relay }) // nothing of the newer protocol outlives its request, and what is kept by it in a map outlives young collections
+  }
 
   admitted(ask: Ask, exchange: Exchange): void {
     const { message, opened, live } = ask

@@ -103,6 +103,9 @@ function sessionIn({ arrival }: Ask, { era, id }: Message, owner: Owner, handles
   return handles.sessionIn(owner, handle) ?? fault('stream_unknown', 'this session of the protocol is not one of the caller, or is over: initialize anew', id)
 }
 
+/** Was its message read for the life and the route that it stands on now? A reload may have come meanwhile, or another life of its session. */
+export const isStillFor = ({ opened, live, place }: Ask): boolean => opened !== null && place?.route.mcp != null && opened.owner.route === place.route.name && opened.owner.session === (live?.record.id ?? '')
+
 /** Reads the handles of a message that was read, once. @returns why it goes no further */
 export function openHandles(ask: Ask, handles: Handles, open: OpenTask): MessageFault | null {
   const { message, live, place, readBody } = ask

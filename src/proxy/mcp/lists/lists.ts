@@ -26,9 +26,11 @@ export const listOf = ({ is, method }: Message): ListKind | null => (is === 'req
 const NO_METHOD = -32_601
 /** Milliseconds for which what the gateway lists alone may be kept. */
 const OWN_KEPT = 60_000
+/** Entries of one page that are looked at, for each costs time in which nobody is served; those beyond are not shown, which counts as one. */
+const ENTRIES_MAX = 10_000
 
 /** Why an entry is not shown, beside that it may not be called. */
-export type DroppedEntry = 'unnamed' | 'twice' | 'own' | 'changed'
+export type DroppedEntry = 'unnamed' | 'twice' | 'own' | 'changed' | 'beyond'
 
 export type ListPorts = {
   readonly supposing: Supposing
@@ -91,7 +93,7 @@ export class ListSieve implements Sieve {
   #filtered(result: JsonObject): JsonObject {
     const { member } = this.#kind
     const items = result[member]
-    const shown = this.#permitted(this.#accepted(this.#named(Array.isArray(items) ? items : [])))
+    const shown = this.#permitted(this.#accepted(this.#named(this.#few(Array.isArray(items) ? items : []))))
     const until = shown.reduce((at, entry) => earlier(at, entry.until), FOREVER)
     const left = Math.max(0, Math.min(this.#ports.supposing.left(), until - this.#ports.supposing.now))
     return ownCache({ ...result, [member]: [...shown.map(({ item }) => item), ...this.#own()] }, this.#message.era, left)
@@ -104,6 +106,12 @@ export class ListSieve implements Sieve {
 
   /** Behind the first page. */
   #own(): readonly JsonObject[] { return this.#kind.member === 'tools' && !this.#message.params.has('cursor') ? this.#ports.own() : [] }
+
+  #few(items: readonly unknown[]): readonly unknown[] {
+    if (items.length <= ENTRIES_MAX) return items
+    this.#ports.dropped('beyond', '')
+    return items.slice(0, ENTRIES_MAX)
+  }
 
   /** With a name that can be called, each the first of its name, and none that the gateway itself answers to. */
   #named(items: readonly unknown[]): readonly Entry[] {

@@ -2,6 +2,7 @@
 // held of its session. SPEC: MCP6
 import type { Reason } from '../../../core/reason.ts'
 import type { ResponseHead } from '../../http/response-head.ts'
+import { GatheredBytes } from '../../../runtime/gathered-bytes.ts'
 import type { InspectedBytes } from '../../http/inspected-bytes.ts'
 import { EventParser, type ServerEvent } from './event-parser.ts'
 import { mediaTypeOf, type WholeAnswer, wholeAnswer } from './whole-answer.ts'
@@ -36,7 +37,7 @@ export class AnswerBody {
   readonly #most: number
   readonly #events: EventParser
   #misread = false
-  #chunks: Buffer[] = []
+  readonly #gathered = new GatheredBytes()
   #size = 0
 
   /** @param most bytes of one message @param takes false for an event that is no message */
@@ -56,10 +57,10 @@ export class AnswerBody {
     if (this.isEvents) return this.#events.read(chunk) && !this.#misread ? null : 'upstream_malformed'
     this.#size += chunk.length
     if (this.#size > this.#most) return 'upstream_malformed'
-    this.#chunks.push(chunk)
+    this.#gathered.add(chunk)
     return null
   }
 
   /** What came to its end; null where it may not be passed. */
-  whole(): WholeAnswer | null { return wholeAnswer(this.#head, Buffer.concat(this.#chunks, this.#size)) }
+  whole(): WholeAnswer | null { return wholeAnswer(this.#head, this.#gathered.take()) }
 }

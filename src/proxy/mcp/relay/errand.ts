@@ -5,8 +5,11 @@ import type { Upstream } from '../../../upstream/upstream.ts'
 import type { ProxyRoom } from '../../room.ts'
 import { signedHead } from '../../upstream-identity.ts'
 
-/** Towards one upstream at a time. */
+/** Towards one upstream at a time; and behind them, where many calls are cut at once. */
 const MOST = 64
+const WAITING_MOST = 4_096
+/** Milliseconds that one may wait for its turn: its word on who asks counts no longer. */
+const WAITS = 30_000
 /** Milliseconds until one is given up. */
 const PATIENCE = 5_000
 const NO_TRAILERS: readonly string[] = []
@@ -70,10 +73,14 @@ class Running implements UpstreamHandler {
   }
 }
 
+type Waiting = { readonly upstream: Upstream; readonly errand: Errand; /** Elapsed time. */ readonly until: number }
+/** Of one upstream, while it has any. */
+type Line = { running: number; readonly waiting: Waiting[] }
+
 export class Errands {
   readonly #room: ErrandRoom
-  /** Under way, by upstream. */
-  readonly #running = new Map<string, number>()
+  /** By upstream. */
+  readonly #lines = new Map<string, Line>()
 
   constructor(room: ErrandRoom) {
     this.#room = room
@@ -81,21 +88,39 @@ export class Errands {
 
   send(upstream: Upstream, errand: Errand): void {
     const { name } = upstream
-    const { metrics } = this.#room
-    const running = this.#running.get(name) ?? 0
-    if (running >= MOST) {
-      metrics.limitReached.inc({ limit: 'mcp_errands' })
-      return metrics.mcpErrands.inc({ upstream: name, outcome: 'dropped' })
-    }
-    this.#running.set(name, running + 1)
-    upstream.send(new Running(this.#room, upstream, errand, outcome => this.#over(name, outcome)))
+    const { metrics, keeper: { clock } } = this.#room
+    const line = this.#lines.get(name) ?? { running: 0, waiting: [] }
+    this.#lines.set(name, line)
+    if (line.running < MOST) return this.#run(line, upstream, errand)
+    if (line.waiting.length < WAITING_MOST) return void line.waiting.push({ upstream, errand, until: clock.elapsed() + WAITS })
+    metrics.limitReached.inc({ limit: 'mcp_errands' })
+    metrics.mcpErrands.inc({ upstream: name, outcome: 'dropped' })
   }
 
-  #over(upstream: string, outcome: Outcome): void {
-    const left = (this.#running.get(upstream) ?? 1) - 1
-    if (left > 0) this.#running.set(upstream, left)
-    else this.#running.delete(upstream)
-    this.#room.metrics.mcpErrands.inc({ upstream, outcome })
+  #run(line: Line, upstream: Upstream, errand: Errand): void {
+    line.running++
+    upstream.send(new Running(this.#room, upstream, errand, outcome => this.#over(line, upstream.name, outcome)))
+  }
+
+  #over(line: Line, name: string, outcome: Outcome): void {
+    line.running--
+    this.#room.metrics.mcpErrands.inc({ upstream: name, outcome })
+    if (line.waiting.length > 0) setImmediate(() => this.#next(line, name)) // where none can be sent they all fail in this turn
+    else this.#dropIfOver(line, name)
+  }
+
+  #next(line: Line, name: string): void {
+    const { metrics, keeper: { clock } } = this.#room
+    while (line.running < MOST && line.waiting.length > 0) {
+      const next = line.waiting.shift()
+      if (next !== undefined && clock.elapsed() < next.until) this.#run(line, next.upstream, next.errand)
+      else metrics.mcpErrands.inc({ upstream: name, outcome: 'late' })
+    }
+    this.#dropIfOver(line, name)
+  }
+
+  #dropIfOver(line: Line, name: string): void {
+    if (line.running === 0 && line.waiting.length === 0 && this.#lines.get(name) === line) this.#lines.delete(name)
   }
 }
 

@@ -1,6 +1,7 @@
 // An event stream of a server, read event by event (WHATWG HTML §9.2): lines end with LF, CR or both, wherever a read of the socket ends. What is read
 // is what goes on, every line with LF and none that is no field: no other reader can find another message in it. What never becomes whole goes nowhere. SPEC: MCP6
 import { isUtf8 } from 'node:buffer'
+import { GatheredBytes } from '../../../runtime/gathered-bytes.ts'
 
 export type ServerEvent = {
   /** As it goes on, with its empty line. */
@@ -17,6 +18,8 @@ const [LF, CR, COLON, SPACE] = [10, 13, 58, 32]
 const END: Buffer = Buffer.from('\n')
 const BOM: Buffer = Buffer.from('\ufeff')
 const NONE = -1
+/** Of one event: each takes more room than it has bytes. */
+const LINES_MAX = 16_384
 
 /** Value of a line that is this field; null where it is another. */
 function valueOf(line: Buffer, field: string): string | null {
@@ -51,7 +54,7 @@ export class EventParser {
   readonly #take: (event: ServerEvent) => void
   #lines: Buffer[] = []
   /** Of a line whose end has not come. */
-  #begun: Buffer[] = []
+  readonly #begun = new GatheredBytes()
   #waiting = 0
   #afterCr = false
   #first = true
@@ -65,7 +68,7 @@ export class EventParser {
   /** Bytes of an event that is not whole. */
   get waiting(): number { return this.#waiting }
 
-  /** @returns false where an event is larger than it may be, or no UTF-8: nothing of it is taken */
+  /** @returns false where an event is larger than it may be, has more lines, or is no UTF-8: nothing of it is taken */
   read(chunk: Buffer): boolean {
     let at = this.#afterCr && chunk[0] === LF ? 1 : 0
     if (chunk.length > 0) this.#afterCr = false
@@ -85,18 +88,22 @@ export class EventParser {
   }
 
   #begin(rest: Buffer): boolean {
-    this.#begun.push(rest)
+    this.#begun.add(rest)
     this.#waiting += rest.length
     return this.#waiting <= this.#most
   }
 
   #line(rest: Buffer): boolean {
-    const line = this.#withoutMark(this.#begun.length === 0 ? rest : Buffer.concat([...this.#begun, rest]))
-    this.#begun = []
+    const line = this.#withoutMark(this.#begun.size === 0 ? rest : this.#whole(rest))
     if (line.length === 0) return this.#dispatch()
     this.#lines.push(line)
     this.#waiting += rest.length + 1
-    return this.#waiting <= this.#most && isUtf8(line)
+    return this.#waiting <= this.#most && this.#lines.length <= LINES_MAX && isUtf8(line)
+  }
+
+  #whole(rest: Buffer): Buffer {
+    this.#begun.add(rest)
+    return this.#begun.take()
   }
 
   /** A byte order mark is none of the stream's first line. */

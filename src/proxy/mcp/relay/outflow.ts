@@ -1,5 +1,7 @@
 // Messages of a server on their way to the caller, in order. Each passes the sieves when its first byte may go, not when it came, and no byte of it is kept
 // ready: what waits is asked about again. Hands over nothing itself. SPEC: MCP6, MCP8, MCP9
+import { BoundedMap } from '../../../runtime/bounded-map.ts'
+import type { MessageId } from '../message.ts'
 import type { ServerEvent } from './event-parser.ts'
 import type { RelayPlan } from '../plan.ts'
 import { jsonOf, serverMessageOf } from './server-message.ts'
@@ -15,6 +17,8 @@ type Waiting = { readonly message: null; readonly bytes: Buffer } | { readonly m
 /** Bytes that pass one look at the gate. */
 const PIECE = 65_536
 const NOTHING: Buffer = Buffer.alloc(0)
+/** Answers to other requests that a stream remembers: many more than can be awaited at a time. */
+const OTHERS_MAX = 1_024
 const sizeOf = (waiting: Waiting): number => (waiting.message === null ? waiting.bytes : (waiting.message.bytes ?? NOTHING)).length
 
 export class Outflow {
@@ -27,6 +31,8 @@ export class Outflow {
   #offer = NOTHING
   #bytes = 0
   #answered = false
+  /** Other requests that were answered here. */
+  #others: BoundedMap<MessageId, true> | null = null
   /** It carries news of the session, and the caller has been told so. */
   #subscribed: boolean
 
@@ -109,12 +115,14 @@ export class Outflow {
     const { message, answers } = this.#plan
     if (is !== 'answer') return null
     if (message.is === 'request' && id === message.id) return this.#answered ? 'second_answer' : null
-    return (id === null ? alone : !alone && answers(id)) ? null : 'other_answer'
+    if (id === null) return alone ? null : 'other_answer'
+    return alone || !answers(id) ? 'other_answer' : this.#others?.has(id) === true ? 'second_answer' : null
   }
 
   #handed({ is, id, method }: ServerMessage): void {
     const { message } = this.#plan
     if (is === 'answer' && id === message.id) this.#answered = true
+    else if (is === 'answer' && id !== null) (this.#others ??= new BoundedMap<MessageId, true>(OTHERS_MAX)).set(id, true)
     if (method !== ACKNOWLEDGED || message.method !== LISTEN || this.#subscribed) return
     this.#subscribed = true
     this.changed()

@@ -5,8 +5,35 @@ import type { JsonObject, ServerMessage } from '../sieve.ts'
 const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value)
 const isId = (value: unknown): value is MessageId => typeof value === 'string' || (typeof value === 'number' && Number.isFinite(value))
 
-/** The value of a text; undefined where it is no JSON. */
+/** Deeper than anybody means: what is written anew so deep takes seconds. */
+const DEPTH_MAX = 256
+const [QUOTE, BACKSLASH, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT] = [34, 92, 91, 93, 123, 125]
+
+/** Where the string that begins there ends; the end of the text where it does not. */
+function endOfString(text: string, from: number): number {
+  for (let at = text.indexOf('"', from + 1); at >= 0; at = text.indexOf('"', at + 1)) {
+    let before = at
+    while (text.charCodeAt(before - 1) === BACKSLASH) before--
+    if ((at - before) % 2 === 0) return at
+  }
+  return text.length
+}
+
+function isTooDeep(text: string): boolean {
+  let depth = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) at = endOfString(text, at)
+    else if (code === OPEN_ARRAY || code === OPEN_OBJECT) depth++
+    else if (code === CLOSE_ARRAY || code === CLOSE_OBJECT) depth--
+    if (depth > DEPTH_MAX) return true
+  }
+  return false
+}
+
+/** The value of a text; undefined where it is no JSON, or too deep. */
 export function jsonOf(text: string): unknown {
+  if (isTooDeep(text)) return undefined
   try {
     return JSON.parse(text) as unknown // whatever it is is looked at before it is used
   } catch {

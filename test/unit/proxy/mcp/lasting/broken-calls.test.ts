@@ -84,6 +84,14 @@ test('[MCP10] a call is kept for five minutes, and then its room is free', () =>
   expect([passed('a'), held]).toEqual([null, 0])
 })
 
+test('[MCP10] nothing keeps a call that made way, or whose name is another request’s now', () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  for (let call = 0; call < 500; call++) calls.broke(live, `call ${call}`, exchange, [SIEVE], roomOf())
+  expect([vi.getTimerCount(), held]).toEqual([64, 64])
+  for (let call = 0; call < 500; call++) calls.forget(live, `call ${call}`)
+  expect([vi.getTimerCount(), held]).toEqual([0, 0])
+})
+
 test('[MCP10] a call whose right is over is answered nowhere', async () => {
   calls.broke(live, 'a', exchange, [SIEVE], roomOf())
   await world.tell('a', { kind: 'session.terminated', reason: 'revoked' })

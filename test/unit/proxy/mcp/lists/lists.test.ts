@@ -66,6 +66,11 @@ test('[MCP12] an entry without a name that can be called, one of a name that sta
   expect(dropped).toEqual(['twice read_a', 'unnamed read_\u200ba', 'unnamed read a', 'unnamed ', 'unnamed ', 'unnamed ', 'unnamed ', 'own request_elevation'])
 })
 
+test('[MCP12] a page of more entries than anybody has is looked at so far, and the rest is not shown, which is counted', () => {
+  const page = { resources: Array.from({ length: 10_002 }, (_, i) => ({ uri: `file:///runbooks/${i}` })) }
+  expect([named(shown(asked('resources/list'), page)['resources'], 'uri').length, dropped]).toEqual([10_000, ['beyond ']])
+})
+
 test('[MCP12] what is no list is an empty one', () => {
   for (const list of [undefined, null, 'x', { read_a: {} }]) expect(shown(asked('tools/list', LATER), { tools: list })['tools']).toEqual([])
 })

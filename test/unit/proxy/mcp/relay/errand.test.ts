@@ -2,10 +2,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { UpstreamFault, UpstreamHandler, Sending, UpstreamRequest } from '../../../../../src/upstream/handler.ts'
 import type { Upstream } from '../../../../../src/upstream/upstream.ts'
-import { SystemClock } from '../../../../../src/runtime/clock.ts'
 import { Metrics } from '../../../../../src/runtime/metrics.ts'
 import { type ErrandRoom, Errands, errandHeaders } from '../../../../../src/proxy/mcp/relay/errand.ts'
 
+const nextTurn = (): Promise<void> => new Promise(resolve => { setImmediate(resolve) })
 const ERRAND = { path: '/mcp', headers: ['host', 'a'], body: Buffer.from('{}') }
 
 /** Takes what is sent, and answers when it is told to. */
@@ -13,6 +13,7 @@ class Server {
   readonly handlers: UpstreamHandler[] = []
   readonly withdrawn: UpstreamHandler[] = []
   aborted = 0
+  elapsed = 0
   readonly metrics = new Metrics()
   readonly errands: Errands
   readonly #upstream: Upstream
@@ -22,7 +23,7 @@ class Server {
       name: 'tools', settings: { signature: null, origin: 'http://a' }, send: handler => void this.handlers.push(handler), withdraw: handler => void this.withdrawn.push(handler),
     }
     this.#upstream = upstream as unknown as Upstream // errands ask no more of it
-    this.errands = new Errands({ metrics: this.metrics, minter: { key: null }, keeper: { clock: new SystemClock() } } as unknown as ErrandRoom) // nothing is signed
+    this.errands = new Errands({ metrics: this.metrics, minter: { key: null }, keeper: { clock: { now: () => 0, elapsed: () => this.elapsed } } } as unknown as ErrandRoom) // nothing is signed
   }
 
   sends(): void { this.errands.send(this.#upstream, ERRAND) }
@@ -71,14 +72,30 @@ describe('an errand', () => {
     expect(server.connects(1)).toBeNull()
   })
 
-  it('[MCP9] goes nowhere where 64 are under way, which is counted, and goes again when one is over', async () => {
-    for (let i = 0; i < 65; i++) server.sends()
-    expect(server.handlers.length).toBe(64)
-    expect((await server.metrics.limitReached.get()).values).toMatchObject([{ labels: { limit: 'mcp_errands' }, value: 1 }])
-    server.handlers[0]?.failed('upstream_reset')
+  it('[MCP9] waits for its turn where 64 are under way, for those are cut at once; what is beyond all that wait goes nowhere, which is counted', async () => {
+    for (let i = 0; i < 64 + 4_096; i++) server.sends()
+    expect([server.handlers.length, await server.outcomes()]).toEqual([64, {}])
     server.sends()
+    expect((await server.metrics.limitReached.get()).values).toMatchObject([{ labels: { limit: 'mcp_errands' }, value: 1 }])
+    for (let i = 0; i < 64 + 4_096; i++) {
+      server.handlers[i]?.failed('upstream_reset')
+      if (i % 64 === 63) await nextTurn()
+    }
+    expect([server.handlers.length, await server.outcomes()]).toEqual([64 + 4_096, { 'tools dropped': 1, 'tools failed': 64 + 4_096 }])
+  })
+
+  it('[MCP9] is late where its turn does not come in 30 s, and leaves room for others', async () => {
+    for (let i = 0; i < 66; i++) server.sends()
+    server.elapsed = 29_999
+    server.handlers[0]?.failed('upstream_reset')
+    await nextTurn()
     expect(server.handlers.length).toBe(65)
-    expect(await server.outcomes()).toEqual({ 'tools dropped': 1, 'tools failed': 1 })
+    server.elapsed = 30_000
+    server.handlers[1]?.failed('upstream_reset')
+    await nextTurn()
+    expect([server.handlers.length, await server.outcomes()]).toEqual([65, { 'tools failed': 2, 'tools late': 1 }])
+    server.sends()
+    expect(server.handlers.length).toBe(66)
   })
 })
 

@@ -27,6 +27,11 @@ describe('one stream', () => {
     expect(passed(read)).toBe('id: 1\nevent: message\ndata: a\n\ndata: b\n\ndata: c\n\n')
   })
 
+  it('[MCP6] an event of too many lines is none, however short they are', () => {
+    expect(of(`${':\n'.repeat(16_384)}\n`).ok).toBe(true)
+    expect(of(`${':\n'.repeat(16_385)}\n`)).toMatchObject({ ok: false, events: [] })
+  })
+
   it('[MCP6] comments, ids, waits and events without data tell nothing and go on', () => {
     const text = ':keep\n\nid: 3\nretry: 5\n\nevent: message\ndata\n\nid: 4\ndata: \n\n'
     expect(told(of(text))).toEqual([['', null], ['', null], ['message', null], ['', null]])

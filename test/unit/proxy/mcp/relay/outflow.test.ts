@@ -75,6 +75,14 @@ describe('sieves', () => {
 })
 
 describe('answers', () => {
+  it('[MCP6, MCP10] the answer to another request passes once on its stream, and again on the next one that asks for it', () => {
+    const replayed = (): Stream => new Stream([], { is: 'stream', id: null }, { answers: id => id === 'broken' })
+    const stream = replayed().says(answer('broken'), answer('broken'))
+    expect(stream.pours()).toBe(event(answer('broken')))
+    expect(stream.dropped).toEqual(['second_answer'])
+    expect(replayed().says(answer('broken')).pours()).toBe(event(answer('broken')))
+  })
+
   it('[MCP6] the request has one; those of others need leave, each time', () => {
     let may = true
     const stream = new Stream([], {}, { answers: id => may && id === 'broken' }).says(answer('7'), answer('broken'), answer(7), answer(7))
