@@ -25,7 +25,9 @@ async function sourcesOf({ upstreams }: Settings, before: Sources, tools: Tools)
     for (const [name, { brokered }] of upstreams) {
       if (brokered === null) continue
       const known = before.get(name)
-      sources.set(name, known !== undefined && JSON.stringify(known.settings) === JSON.stringify(brokered) ? known : await Source.open(name, brokered, tools, unreadBy(name, tools)))
+      const isSame = known !== undefined && JSON.stringify(known.settings) === JSON.stringify(brokered)
+      if (isSame) await known.check()
+      sources.set(name, isSame ? known : await Source.open(name, brokered, tools, unreadBy(name, tools), known ?? null))
     }
     return sources
   } catch (error) {

@@ -170,6 +170,7 @@ async function compose(options: GatewayOptions, closers: Closer[]): Promise<Gate
     async lost(news, replaced) {
       if (replaced) await named()
       trust.risk.sayAgain()
+      brokered.broker.lost()
       await Promise.all([ledger.sayAgain(news, replaced), budget.sayAgain()])
       if (replaced) await bear()
     },

@@ -192,7 +192,7 @@ export class EmbeddedStore implements SessionStore {
 
   /** Not waited for: what goes to the disk behind it, such as that the trail has a fact, is not there without it. @throws RangeError, StoreFault */
   async enqueue(name: string, item: Item, limit: number): Promise<'queued' | 'again' | 'full'> { return this.#ask('queueing', () => this.#queues.enqueue(name, item, limit, this.#clock.now())) }
-  async waiting(name: string, limit: number): Promise<Waiting> { return this.#ask('reading a queue', () => this.#queues.waiting(name, limit, this.#clock.now())) }
+  async waiting(name: string, limit: number, skip = 0): Promise<Waiting> { return this.#ask('reading a queue', () => this.#queues.waiting(name, limit, skip, this.#clock.now())) }
   async dequeue(name: string, ids: readonly string[]): Promise<void> { this.#ask('taking from a queue', () => { this.#queues.dequeue(name, ids, this.#clock.now()) }) }
 
   /** Forgets a batch of records, operations and budgets whose time has come. @returns how many records; fewer than PRUNED_AT_ONCE means none is left */

@@ -24,6 +24,11 @@ export function assertItem(name: string, { id, text, forgetAt }: Item, limit: nu
 }
 
 /** @throws RangeError */
+export function assertSkip(skip: number): void {
+  if (!Number.isSafeInteger(skip) || skip < 0) throw new RangeError(`a whole number of items is left out, not ${skip}`)
+}
+
+/** @throws RangeError */
 export function assertCount(name: string, count: number, least: number): void {
   assertName('the name of a queue', name)
   if (!Number.isSafeInteger(count) || count < least || count > ITEMS_AT_ONCE) throw new RangeError(`at most ${ITEMS_AT_ONCE} items are told of at once, not ${count}`)

@@ -159,8 +159,8 @@ export interface SessionStore {
   pool(parts: readonly Part[]): Promise<readonly (readonly string[])[]>
   /** Puts it behind what is queued under the name; one of an id that is queued, or was within a day, is not put again. `full`: `limit` wait already, and it was not taken. Decides nothing. @throws RangeError */
   enqueue(name: string, item: Item, limit: number): Promise<'queued' | 'again' | 'full'>
-  /** At most `limit` (≤ 1,000), and no more than 1 MiB of text but for the first; they stay. What is past its time is given to nobody. @throws RangeError */
-  waiting(name: string, limit: number): Promise<Waiting>
+  /** At most `limit` (≤ 1,000) behind the first `skip` (0 unless told otherwise), and no more than 1 MiB of text but for the first; they stay. What is past its time is given to nobody. @throws RangeError */
+  waiting(name: string, limit: number, skip?: number): Promise<Waiting>
   /** They are done with. At most 1,000. @throws RangeError */
   dequeue(name: string, ids: readonly string[]): Promise<void>
   close(): Promise<void>

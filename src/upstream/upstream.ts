@@ -21,6 +21,10 @@ const BEHIND_SLICE = 0.5
 /** Longest wait of the first of them, in milliseconds, while ever more come. */
 const BEHIND_AT_LAST = 500
 const NONE: readonly Endpoint[] = []
+/** Characters of a value that is a secret: a shorter one is a word, and stands in many a field that tells nothing. */
+const SECRET_LEAST = 12
+/** Before the secret itself, where the value has one. */
+const SCHEME = /^[A-Za-z][\w-]* +/
 
 /** Who counts what became of its addresses, and knows where the gateway itself listens. */
 export interface UpstreamWitness {
@@ -32,6 +36,14 @@ export interface UpstreamWitness {
 }
 
 type Secrets = { readonly ca: string | null; readonly cert: string | null; readonly key: string | null; readonly injected: string | null; readonly signing: SigningKey | null }
+
+/** `secret`: what of it no field of an answer may tell; null where that is too short to be one. */
+type Injection = { readonly header: string; readonly value: string; readonly secret: string | null }
+
+function injectionOf(header: string, value: string): Injection {
+  const secret = value.replace(SCHEME, '')
+  return { header, value, secret: secret.length < SECRET_LEAST ? null : secret }
+}
 
 function isCertificate(pem: string): boolean {
   try {
@@ -70,7 +82,7 @@ export class Upstream implements EndpointOwner {
   readonly #resolvers: readonly Resolver[]
   readonly #checks: HealthChecks | null
   readonly #secret: WatchedSecret | null
-  #inject: { readonly header: string; readonly value: string } | null = null
+  #inject: Injection | null = null
   #endpoints: readonly Endpoint[] = NONE
   /** No addresses of it any more, but still with connections. */
   #former: readonly Endpoint[] = NONE
@@ -105,13 +117,13 @@ export class Upstream implements EndpointOwner {
   }
 
   /** The static credential, as its file has it. */
-  get inject(): { readonly header: string; readonly value: string } | null { return this.#inject }
+  get inject(): Injection | null { return this.#inject }
 
   #watch(inject: UpstreamSettings['inject'], value: string | null): WatchedSecret | null {
     if (inject === null || value === null) return null
     const { header, valueFile } = inject
-    this.#inject = { header, value }
-    return new WatchedSecret(valueFile, value, { changed: now => { this.#inject = { header, value: now } }, unread: (error, first) => this.#witness.unread(this.name, error, first) })
+    this.#inject = injectionOf(header, value)
+    return new WatchedSecret(valueFile, value, { changed: now => { this.#inject = injectionOf(header, now) }, unread: (error, first) => this.#witness.unread(this.name, error, first) })
   }
 
   /** Connections that carry something now, or are being made. */

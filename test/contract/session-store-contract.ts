@@ -670,6 +670,21 @@ export function sessionStoreContract(name: string, open: () => Promise<StoreUnde
         expect([items.length, length]).toEqual([16, 20])
       })
 
+      test('[STO21] what one answer does not hold is told behind what it holds', async () => {
+        for (let i = 0; i < 40; i++) await store.enqueue('q', item(`i${i}`, { text: 'x'.repeat(ITEM_BYTES) }), 100)
+        expect(idsOf(await store.waiting('q', 100, 16))).toEqual(Array.from({ length: 16 }, (_, i) => `i${16 + i}`))
+        expect(await store.waiting('q', 2, 38)).toEqual({ items: ['i38', 'i39'].map(id => item(id, { text: 'x'.repeat(ITEM_BYTES) })), length: 40 })
+        expect(await store.waiting('q', 2, 40)).toEqual({ items: [], length: 40 })
+        for (const skip of [-1, 1.5, NaN]) await expect(store.waiting('q', 1, skip)).rejects.toThrow(RangeError)
+      })
+
+      test('[STO21] what is past its time takes no room behind what is not', async () => {
+        expect(await store.enqueue('q', item('lives'), 2)).toBe('queued')
+        expect(await store.enqueue('q', item('over', { forgetAt: instant(under.now() - 1_000) }), 2)).toBe('queued')
+        expect([await store.enqueue('q', item('a'), 2), await store.enqueue('q', item('b'), 2)]).toEqual(['queued', 'full'])
+        expect(idsOf(await store.waiting('q', 10))).toEqual(['lives', 'a'])
+      })
+
       test('[STO21] what is no item, or too many, is refused', async () => {
         const wrong = [item('', {}), item('x'.repeat(257)), item('a', { text: 'ü'.repeat(ITEM_BYTES / 2 + 1) }), ...[-1, 1.5, NaN].map(at => item('a', { forgetAt: instant(at) }))]
         for (const each of wrong) await expect(store.enqueue('q', each, 10)).rejects.toThrow(RangeError)

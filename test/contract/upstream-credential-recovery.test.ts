@@ -114,6 +114,21 @@ const queueing = (enqueue: (item: Item) => Promise<'queued' | 'full'>) => (store
     return typeof member === 'function' ? (...args: unknown[]) => Reflect.apply(member, target, args) as unknown : member
   } })
 
+test.skipIf(inject('redisServer') === null)('[CRD5, CRD9] what a server lost of it when it came back is put there again, by whoever holds it', async () => {
+  const server = await RedisServer.start()
+  stops.push(() => server.dispose())
+  const gate = await raise(storeAt(server))
+  const { token, header } = await captured(gate.target.port)
+  const { id } = await gate.session(token)
+  const waits = async (): Promise<number> => (await gate.parts.store.waiting(`brokered/${id.at(-1) ?? ''}`, 10)).items.length
+  const lost = ((await server.command('KEYS', `*brokered/${id.at(-1) ?? ''}`)) as readonly string[]).filter(key => /[wv]:brokered/.test(key))
+  expect([lost.length, await server.command('DEL', ...lost), await waits()]).toEqual([2, 2, 0])
+  await server.command('SAVE')
+  await server.restart()
+  await eventually('it is there again', 20_000, async () => ((await waits().catch(() => 0)) === 1 ? true : null))
+  expect(await service.direct(header)).toBe(200)
+}, 60_000)
+
 describe.each(SETTINGS)('over the %s store', (_, storeOf) => {
   test('[CRD5] what taking it back needs lies there before it is used: names of ours in clear, all else sealed', async () => {
     const gate = await raise(await storeOf())
@@ -162,6 +177,22 @@ describe.each(SETTINGS)('over the %s store', (_, storeOf) => {
     await takenBack(header, 20_000)
     const told = await eventually('the record', 10_000, async () => (await next.trail()).find(({ kind, elevation: of }) => kind === 'credential.revoked' && of === elevation) ?? null)
     expect(told['ms']).toBeGreaterThanOrEqual(2_000)
+  }, 60_000)
+
+  test('[CRD9] what a gateway holds that is killed is taken back as soon when a lock denies its session, of which that is no news', async () => {
+    const store = await storeOf()
+    const other = store === undefined ? null : await raise(store)
+    const child = await ChildGateway.start(plan(store), issuer)
+    stops.push(() => child.dispose())
+    const { token, header } = await captured(child.target.port)
+    const { json: { id } } = await asked(child.target.port, token, 'GET', '/.narrowgate/session')
+    await child.kill()
+    const next = other ?? (await TestGateway.start({ ...plan(), config: () => readFileSync(join(child.directory, 'gateway.yaml'), 'utf8'), directory: child.directory, upstream, issuer }))
+    if (other === null) stops.push(() => next.stop())
+    await pause(3_500) // behind its look at its start
+    expect(await service.direct(header), 'what is not over stays').toBe(200)
+    expect((await next.admin('POST', '/v1/locks', { selector: { session: id }, reason: 'x' })).status).toBeLessThan(300)
+    await takenBack(header, 15_000)
   }, 60_000)
 
   test('[CRD8, CRD9] one who is killed while nobody confirms leaves it to the others', async () => {

@@ -29,7 +29,9 @@ let secure: Server
 /** In front of that one: nothing passes before it is released. */
 let late: TcpServer
 let arrived = 0
-const released = Promise.withResolvers<void>()
+let released = Promise.withResolvers<void>()
+/** What that one was shown, by path. */
+const shownThere = new Map<string, string>()
 let gate: TestGateway
 const shown: string[] = []
 const open: ServerResponse[] = []
@@ -38,6 +40,7 @@ const logged: string[] = []
 function tell(message: IncomingMessage, answer: ServerResponse): void {
   const told = message.headers.authorization ?? ''
   shown.push(told)
+  answer.statusMessage = `it was ${told.slice(7)}`
   if (message.url?.endsWith('/stream') === true) {
     answer.writeHead(200, { 'content-type': 'text/event-stream', 'x-echo': told }).flushHeaders()
     return void open.push(answer)
@@ -73,6 +76,7 @@ beforeAll(async () => {
   const authority = await testAuthority()
   secure = createTlsServer({ cert: authority.server.cert, key: authority.server.key }, (message, answer) => {
     shown.push(message.headers.authorization ?? '')
+    shownThere.set(message.url ?? '', message.headers.authorization ?? '')
     answer.end('ok')
   })
   late = createTcpServer(socket => {
@@ -93,6 +97,7 @@ beforeAll(async () => {
     config: ({ directory, issuer }) => {
       writeFileSync(`${directory}/client-secret`, `${CLIENT_SECRET}\n`, { mode: 0o600 })
       writeFileSync(`${directory}/lease-secret`, LEASE_SECRET, { mode: 0o600 })
+      writeFileSync(`${directory}/fixed`, 'Bearer a-secret-in-a-file_of-the-operator', { mode: 0o600 })
       writeFileSync(`${directory}/keys.yaml`, `keys: [{ id: robot, sha256: "${createHash('sha256').update(API_KEY).digest('hex')}", subject: robot }]`)
       const credential = `credential: { clientCredentials: { tokenUrl: "${service.origin}/token", clientId: gateway, clientSecretFile: ${directory}/client-secret }, revoke: { url: "${service.origin}/token/revocation" } }`
       return `
@@ -109,12 +114,14 @@ authn: { keys: { apiKey: { header: x-api-key, keysFile: ${directory}/keys.yaml }
 sessions: { baseline: [{ scopes: [base:read] }] }
 upstreams:
   one: { url: "http://127.0.0.1:${portOf(teller)}", ${credential} }
+  fixed: { url: "http://127.0.0.1:${portOf(teller)}", credential: { header: authorization, valueFile: ${directory}/fixed } }
   two: { url: "http://127.0.0.1:${portOf(teller2)}", protocol: http2, ${credential} }
   swap: { url: "${upstream.origin}", credential: { exchange: { url: "${service.origin}/token", clientId: gateway, clientSecretFile: ${directory}/client-secret }, revoke: { url: "${service.origin}/token/revocation" } } }
   late: { url: "https://localhost:${portOf(late)}", tls: { caFile: ${authority.caFile} }, credential: { prefix: "", lease: { tokenFile: ${directory}/lease-secret, obtain: { url: "${service.origin}/v1/creds/crm", token: /data/token, lease: /lease_id, ttl: /lease_duration } } } }
 telemetry: { logs: { level: silent } }
 routes:
   - { name: one, match: { path: /one/** }, upstream: one, rules: [{ allow: { upgrade: websocket }, scope: extra:use }, { allow: {}, scope: extra:use }] }
+  - { name: fixed, match: { path: /fixed/** }, upstream: fixed, rules: [{ allow: {}, scope: extra:use }] }
   - { name: two, match: { path: /two/** }, upstream: two, rules: [{ allow: {}, scope: extra:use }] }
   - { name: swap, match: { path: /swap/** }, upstream: swap, rules: [{ allow: {}, scope: base:read }] }
   - { name: robots, match: { path: /robots/** }, upstream: swap, authn: [keys], rules: [{ allow: {}, scope: base:read }] }
@@ -157,7 +164,7 @@ async function raw(path: string, token: string): Promise<string> {
 }
 
 describe('what the upstream tells', () => {
-  test.each(['one', 'two'])('[CRD10] of %s in fields of its answer, of interim ones and of trailers is dropped, the rest goes on', async name => {
+  test.each(['one', 'two', 'fixed'])('[CRD10] of %s in fields of its answer, of interim ones and of trailers is dropped, the rest goes on', async name => {
     const token = await someone()
     await gate.elevate(token, 'long')
     const text = await raw(`/${name}/tell`, token)
@@ -260,6 +267,26 @@ describe('a request', () => {
     service.leaseLife = 600
     expect((await gate.ask('GET', '/late/b', bearer(token))).status).toBe(200)
     expect(shown.slice(before)).toEqual([service.leases.at(-1)?.token])
+  })
+
+  test('[CRD6, CRD10] goes with the one that is on record with it, also where another followed while a connection was made', async () => {
+    service.leaseLife = 4
+    released = Promise.withResolvers()
+    const token = await someone()
+    const first = gate.ask('GET', `/late/first/${turn}`, bearer(token))
+    await until(() => service.leases.length > 0, 'the first one')
+    const [, before] = [await pause(3_100), service.leases.length] // its last quarter
+    const second = gate.ask('GET', `/late/second/${turn}`, bearer(token))
+    await until(() => service.leases.length > before, 'the second one')
+    released.resolve()
+    expect((await Promise.all([first, second])).map(({ status }) => status)).toEqual([200, 200])
+    service.leaseLife = 600
+    const lines = await gate.trail()
+    for (const name of ['first', 'second']) {
+      const { upstreamCredential } = lines.find(({ kind, path }) => kind === 'exchange.opened' && path === `/late/${name}/${turn}`) ?? {}
+      const { lease } = lines.find(({ kind, credential }) => kind === 'credential.obtained' && credential === upstreamCredential) ?? {}
+      expect(shownThere.get(`/late/${name}/${turn}`), name).toBe(service.leases.find(({ id }) => id === lease)?.token)
+    }
   })
 
   test('[CRD3, CRD10] of a caller that showed no token has none to exchange: what else it sends goes nowhere', async () => {

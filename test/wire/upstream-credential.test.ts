@@ -303,6 +303,16 @@ describe('its life', () => {
     await ends(held)
   })
 
+  test('[CRD2] no reload is taken while the file of a secret is empty, though nothing else changed', async () => {
+    const file = `${gate.directory}/lease-secret`
+    writeFileSync(file, '')
+    const refused = await gate.admin('POST', '/v1/config/reload', { reason: 'x' })
+    expect(refused.status).not.toBe(200)
+    expect(refused.text).toContain(`${file}: is empty`)
+    writeFileSync(file, `${LEASE_SECRET}\n`)
+    expect((await gate.admin('POST', '/v1/config/reload', { reason: 'x' })).status).toBe(200)
+  })
+
   test('[CRD2] a secret that is changed is shown from then on; a file that is gone leaves what was read, which is counted', async () => {
     const file = `${gate.directory}/lease-secret`
     rmSync(file)

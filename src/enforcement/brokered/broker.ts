@@ -14,12 +14,12 @@ import type { Mirror } from '../../sessions/mirror.ts'
 import type { SessionStore } from '../../sessions/store.ts'
 import type { Exchange } from '../exchange.ts'
 import type { Gathering, GatherStep } from '../gather.ts'
-import { elevationOf, type Held, HeldCredentials, keyOf, type Told } from './held.ts'
+import { elevationOf, type Held, HeldCredentials, isDead, keyOf, type Told } from './held.ts'
 import type { Obtained } from './oauth.ts'
 import { aboutOf, RevocationQueue } from './queue.ts'
 import { Revoking, type RevokingWitness } from './revoking.ts'
 import { type Source, SourceError, type SourceFault } from './source.ts'
-import { isOver, overSince } from './standing.ts'
+import { isOver, isOverByRecord, overSince } from './standing.ts'
 import { TakingOver } from './taking-over.ts'
 
 export type BrokerWitness = RevokingWitness & {
@@ -33,7 +33,7 @@ export type BrokerWitness = RevokingWitness & {
 
 export type BrokerPorts = {
   readonly clock: Clock
-  readonly mirror: Pick<Mirror, 'byId' | 'effective' | 'above'>
+  readonly mirror: Pick<Mirror, 'byId' | 'effective' | 'above' | 'locks'>
   readonly store: Pick<SessionStore, 'enqueue' | 'waiting' | 'dequeue' | 'find' | 'load' | 'share'>
   readonly witness: BrokerWitness
 }
@@ -65,6 +65,8 @@ export class Broker {
   #sources: ReadonlyMap<string, Source>
   #timer: NodeJS.Timeout | null = null
   #looking: NodeJS.Timeout | null = null
+  /** The store may lack what it takes to take back what is held. */
+  #unsaid = false
   #stopped = false
 
   constructor(sources: ReadonlyMap<string, Source>, ports: BrokerPorts) {
@@ -119,6 +121,9 @@ export class Broker {
     return held === null || isSpent(held, this.#ports.clock.now()) ? null : held
   }
 
+  /** What one goes with that is on record with it, as long as it may be shown. */
+  still(held: Held): Held | null { return this.#held.has(held.told.id) && !isSpent(held, this.#ports.clock.now()) ? held : null }
+
   /** One that is to be renewed does while nobody gives another. */
   #isReady({ inquiry: { live, place: { route } }, grant, done }: Gathering): boolean {
     const held = live === null ? null : this.#held.inUse(keyOf(live.record.id, elevationOf(grant), route.upstream))
@@ -163,26 +168,43 @@ export class Broker {
     witness.obtained(held.told)
     if (this.#sources.get(source.upstream) !== source) this.#end(held) // a reload came meanwhile
     else this.#look(held)
-    return this.#held.has(held.told.id) && !this.#stopped ? null : 'credential_unavailable'
+    return this.#held.has(held.told.id) && !isSpent(held, clock.now()) && !this.#stopped ? null : 'credential_unavailable'
   }
 
   /** What the store does not keep is not used, and taken back at once. */
   async #isKept(held: Held, { inquiry: { live } }: Gathering): Promise<boolean> {
-    const { told, source, revocable } = held
+    const { source } = held
     const { clock, witness } = this.#ports
-    const sessionEnds = live?.record.endsAt ?? clock.now()
-    const sealed = source.seal(revocable, aboutOf(told))
-    const kept = await this.#queue.put({ told: { ...told, lease: null }, sealed }, sessionEnds).catch(() => 'unqueued' as const)
+    const kept = await this.#put(held, live?.record.endsAt ?? clock.now()).catch(() => 'unqueued' as const)
     if (kept === 'queued') return true
     witness.failed(source.upstream, kept === 'full' ? 'full' : 'unqueued', 'what taking it back needs was not kept')
-    this.#revoke(held)
+    this.#revoke(held, false)
     return false
+  }
+
+  #put({ told, source, revocable }: Held, sessionEnds: Instant): Promise<'queued' | 'again' | 'full'> {
+    return this.#queue.put({ told: { ...told, lease: null }, sealed: source.seal(revocable, aboutOf(told)) }, sessionEnds)
+  }
+
+  /** The store lost some of what was written last, or all: what is held is put there again, until it has all of it. */
+  lost(): void { this.#unsaid = true }
+
+  async #sayAgain(): Promise<void> {
+    const { mirror, clock, witness } = this.#ports
+    this.#unsaid = false
+    try {
+      for (const held of this.#held.all()) if (held.source.revoke !== null) await this.#put(held, mirror.byId(held.told.session)?.record.endsAt ?? clock.now())
+    } catch (error) {
+      this.#unsaid = true
+      witness.unread(error)
+    }
   }
 
   // ---- ends
 
   /** Any record that is announced, before it is in force here. */
   heard(record: StoredRecord, facts: readonly Fact[]): void {
+    if (record.record === 'lock' && this.#sources.size > 0) this.#takingOver.locked()
     if (record.record !== 'session') return this.#lookSoon()
     if (this.#sources.size > 0 && facts.some(({ what }) => ENDS.has(what))) this.#takingOver.ended(record)
     const now = this.#ports.clock.now()
@@ -203,6 +225,7 @@ export class Broker {
 
   #sweep(): void {
     for (const held of this.#held.all()) this.#look(held)
+    if (this.#unsaid && !this.#stopped) void this.#sayAgain()
     this.#ports.witness.pending(this.#revoking.size)
   }
 
@@ -211,7 +234,7 @@ export class Broker {
     const { clock, mirror, witness } = this.#ports
     if (!this.#held.has(id) || this.#stopped) return
     const now = clock.now()
-    if (isSpent(held, now)) {
+    if (isDead(held.told, held.source, now)) {
       this.#held.remove(held)
       witness.expired(held.told)
       return void this.#queue.done(held.told).catch(() => undefined) // it is forgotten there by itself
@@ -224,14 +247,14 @@ export class Broker {
   /** Its session made way in memory, or is another life by now: asked for seldom, what ends it is heard. */
   async #lookInStore(held: Held): Promise<void> {
     const { told: { session, elevation } } = held
-    const { store, clock, witness } = this.#ports
+    const { store, clock, mirror, witness } = this.#ports
     if (clock.elapsed() - (this.#lookedAt.get(held) ?? -Infinity) < LOOKS_IN_STORE_APART) return
     this.#lookedAt.set(held, clock.elapsed())
     try {
       const [ref] = await store.find({ kind: 'session', value: session }, 1)
       const record = ref === undefined ? null : await store.load(ref)
       const isGone = record?.record !== 'session' || record.id !== session
-      if (isGone || overSince(record, elevation, clock.now()) !== null) this.#end(held)
+      if (isGone || isOverByRecord(record, elevation, mirror.locks, clock.now())) this.#end(held)
     } catch (error) {
       witness.unread(error)
     }
@@ -241,12 +264,13 @@ export class Broker {
   #end(held: Held): void {
     if (!this.#held.has(held.told.id)) return
     this.#held.remove(held)
-    this.#revoke(held)
+    this.#revoke(held, true)
   }
 
-  #revoke({ told, source, revocable }: Held): void {
+  /** @param kept the store has what it takes */
+  #revoke({ told, source, revocable }: Held, kept: boolean): void {
     if (source.revoke === null) return
-    this.#revoking.begin({ told, source, revocable, since: this.#ports.clock.now() })
+    this.#revoking.begin({ told, source, revocable, kept, since: this.#ports.clock.now() })
     this.#ports.witness.pending(this.#revoking.size)
   }
 }

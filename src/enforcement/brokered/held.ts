@@ -32,6 +32,9 @@ export type Held = {
 
 export const elevationOf = (grant: Grant): ElevationId | null => (grant.is === 'elevation' ? grant.elevation.id : null)
 
+/** Whoever gave it counted from when it was given, which may be two answers later than when it was asked for: until then it is shown no more, and still taken back. */
+export const isDead = ({ expiresAt }: Told, { settings: { timeout } }: Pick<Source, 'settings'>, now: Instant): boolean => expiresAt !== null && expiresAt + 2 * timeout <= now
+
 /** What one credential is for. */
 export const keyOf = (session: SessionId, elevation: ElevationId | null, upstream: string): string => `${elevation ?? session} ${upstream}`
 const keyOfHeld = ({ told: { session, elevation, upstream } }: Held): string => keyOf(session, elevation, upstream)

@@ -12,7 +12,7 @@ export type Left = { readonly told: Told; readonly sealed: Sealed }
 
 /** Session ids end in one of these: a queue for each, so that what one session left is found without all the rest. */
 export const SHARDS = 'abcdefghijklmnopqrstuvwxyz234567'
-/** Of each, as many as one answer of the store takes. */
+/** Of each. */
 const PER_SHARD = 500
 /** Clocks differ. */
 const SLACK = duration(60_000)
@@ -61,10 +61,19 @@ export class RevocationQueue {
     return this.#store.enqueue(nameOf(shardOf(session)), { id, text, forgetAt }, PER_SHARD)
   }
 
+  /** All of them: what is in use may wait before what is not, and one answer of the store holds fewer long ones than there may be. */
   async waiting(shard: string): Promise<readonly Left[]> {
-    const { items } = await this.#store.waiting(nameOf(shard), PER_SHARD)
-    return items.flatMap(({ text }) => leftIn(text) ?? [])
+    const found = new Map<string, string>()
+    for (let skip = 0; skip < PER_SHARD;) {
+      const { items, length } = await this.#store.waiting(nameOf(shard), PER_SHARD, skip)
+      for (const { id, text } of items) found.set(id, text)
+      skip += items.length
+      if (items.length === 0 || skip >= length) break
+    }
+    return [...found.values()].flatMap(text => leftIn(text) ?? [])
   }
+
+  async has({ id, session }: Told): Promise<boolean> { return (await this.waiting(shardOf(session))).some(({ told }) => told.id === id) }
 
   done({ id, session }: Told): Promise<void> { return this.#store.dequeue(nameOf(shardOf(session)), [id]) }
 }

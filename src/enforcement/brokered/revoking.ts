@@ -4,14 +4,17 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { duration, type Instant } from '../../core/time.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { SessionStore } from '../../sessions/store.ts'
-import type { Told } from './held.ts'
+import { isDead, type Told } from './held.ts'
 import type { RevocationQueue } from './queue.ts'
+import { Seats } from './seats.ts'
 import { type Revocable, type Source, SourceError } from './source.ts'
 
 export type Over = {
   readonly told: Told
   readonly source: Source
   readonly revocable: Revocable
+  /** It lies in the store until somebody confirmed it. */
+  readonly kept: boolean
   readonly since: Instant
 }
 
@@ -29,9 +32,10 @@ export type RevokingWitness = {
   readonly full: () => void
 }
 
-type Ports = { readonly clock: Clock; readonly store: Pick<SessionStore, 'share'>; readonly queue: RevocationQueue; readonly witness: RevokingWitness }
+type Ports = { readonly clock: Clock; readonly store: Pick<SessionStore, 'share'>; readonly queue: Pick<RevocationQueue, 'has' | 'done'>; readonly witness: RevokingWitness }
 
 const UNDERWAY_MAX = 10_000
+/** Of one upstream: who gives nothing back holds up nobody else's. */
 const AT_ONCE = 64
 const FIRST_PAUSE = 250
 const LONGEST_PAUSE = 30_000
@@ -48,9 +52,8 @@ const STOPPED = new SourceError('unreachable', 'the gateway is shutting down', t
 export class Revoking {
   readonly #ports: Ports
   readonly #underway = new Map<string, Promise<void>>()
-  readonly #waiting: (() => void)[] = []
+  readonly #seats = new Seats(AT_ONCE)
   readonly #stopping = new AbortController()
-  #seats = AT_ONCE
 
   constructor(ports: Ports) {
     this.#ports = ports
@@ -86,10 +89,11 @@ export class Revoking {
     for (let wait = FIRST_PAUSE; !this.#stopping.signal.aborted; wait = Math.min(LONGEST_PAUSE, 2 * wait)) {
       const fault = await this.#attempt(over, wait, seen)
       const now = clock.now()
-      if (fault === null || (told.expiresAt !== null && told.expiresAt <= now)) {
+      if (fault === null || isDead(told, over.source, now)) {
         clearTimeout(timer)
         return fault === null ? this.#confirmed(outcomeAt(now), now) : this.#expired(told)
       }
+      if (!fault.passing && (await this.#isDoneElsewhere(over))) return clearTimeout(timer)
       seen.cause = fault.message
       witness.retried(told, fault.message)
       if (!fault.passing) alarm()
@@ -99,9 +103,12 @@ export class Revoking {
     clearTimeout(timer)
   }
 
+  /** Some refuse what was taken back already: who did that has it on record. */
+  async #isDoneElsewhere({ told, kept }: Over): Promise<boolean> { return kept && !(await this.#ports.queue.has(told).catch(() => true)) }
+
   /** @returns why it is not confirmed */
   async #attempt({ told, source, revocable }: Over, next: number, seen: { attempts: number }): Promise<SourceError | null> {
-    await this.#seat()
+    await this.#seats.take(source.upstream)
     try {
       if (this.#stopping.signal.aborted) return STOPPED
       seen.attempts++
@@ -111,8 +118,7 @@ export class Revoking {
     } catch (error) {
       return error instanceof SourceError ? error : new SourceError('unreachable', 'it could not be asked', true)
     } finally {
-      this.#seats++
-      this.#waiting.shift()?.()
+      this.#seats.free(source.upstream)
     }
   }
 
@@ -128,10 +134,5 @@ export class Revoking {
 
   async #pause(ms: number): Promise<void> {
     await pause(ms, undefined, { signal: this.#stopping.signal, ref: false }).catch(() => undefined) // stopped
-  }
-
-  async #seat(): Promise<void> {
-    while (this.#seats === 0) await new Promise<void>(resolve => void this.#waiting.push(resolve))
-    this.#seats--
   }
 }

@@ -38,7 +38,7 @@ export type Revocable = { readonly token: string; readonly lease: string | null 
 export type Sealed = { readonly key: string; readonly text: string }
 
 type Tools = { readonly clock: Clock; readonly http: Pick<HttpClient, 'ask'> }
-type Files = { readonly ca: string | null; readonly file: string | null; readonly secret: string }
+type Files = { readonly ca: WatchedSecret | null; readonly file: string | null; readonly secret: string }
 
 const clientOf = ({ obtain }: BrokeredSettings): OAuthClient | null => (obtain.is === 'lease' ? null : obtain.client)
 export const secretFileOf = (settings: BrokeredSettings): string | null => (settings.obtain.is === 'lease' ? settings.obtain.tokenFile : (clientOf(settings)?.secretFile ?? null))
@@ -56,30 +56,41 @@ export class Source {
   readonly upstream: string
   readonly settings: BrokeredSettings
   readonly #tools: Tools
-  readonly #ca: string | null
+  readonly #ca: WatchedSecret | null
   readonly #secret: WatchedSecret | null
   readonly #circuit: Circuit
   /** The newest first. */
   #seals: readonly Seal[] = []
 
-  /** @throws SecretFileError where a file cannot be read */
-  static async open(upstream: string, settings: BrokeredSettings, tools: Tools, witness: Pick<SecretWitness, 'unread'>): Promise<Source> {
-    const ca = settings.caFile === null ? null : await readSecretFile(settings.caFile)
+  /** @param before what it follows: it opens what that could open @throws SecretFileError where a file cannot be read */
+  static async open(upstream: string, settings: BrokeredSettings, tools: Tools, witness: Pick<SecretWitness, 'unread'>, before: Source | null = null): Promise<Source> {
+    const { caFile } = settings
     const file = secretFileOf(settings)
-    return new Source(upstream, settings, tools, { ca, file, secret: file === null ? '' : await readSecretFile(file) }, witness)
+    const [trusted, secret] = [caFile === null ? '' : await readSecretFile(caFile), file === null ? '' : await readSecretFile(file)]
+    const ca = caFile === null ? null : new WatchedSecret(caFile, trusted, { unread: witness.unread, changed: () => undefined })
+    return new Source(upstream, settings, tools, { ca, file, secret }, witness, before)
   }
 
-  private constructor(upstream: string, settings: BrokeredSettings, tools: Tools, { ca, file, secret }: Files, { unread }: Pick<SecretWitness, 'unread'>) {
+  private constructor(upstream: string, settings: BrokeredSettings, tools: Tools, { ca, file, secret }: Files, { unread }: Pick<SecretWitness, 'unread'>, before: Source | null) {
     this.upstream = upstream
     this.settings = settings
     this.#tools = tools
     this.#ca = ca
     this.#secret = file === null ? null : new WatchedSecret(file, secret, { unread, changed: value => this.#sealWith(value) })
     this.#circuit = new Circuit(tools.clock, CIRCUIT.cooldown)
+    this.#seals = before === null ? [] : before.#seals
     if (file !== null) this.#sealWith(secret)
   }
 
-  close(): void { this.#secret?.close() }
+  close(): void {
+    this.#secret?.close()
+    this.#ca?.close()
+  }
+
+  /** Whether its files are what they must be. @throws SecretFileError */
+  async check(): Promise<void> {
+    for (const file of [this.settings.caFile, secretFileOf(this.settings)]) if (file !== null) await readSecretFile(file)
+  }
 
   get revoke(): RevokeSettings | null { return this.settings.revoke }
   /** Does it show the gateway's own word? */
@@ -94,12 +105,12 @@ export class Source {
     if (!this.#circuit.enter()) throw new SourceError('unreachable', 'it did not answer lately, and is not asked for a moment', true)
     const askedAt = this.#tools.clock.now()
     try {
-      const answer = await this.#asked(ask.url, ask.ask)
+      const obtained = this.#read(await this.#asked(ask.url, ask.ask), askedAt)
       this.#circuit.answered()
-      return this.#read(answer, askedAt)
+      return obtained
     } catch (error) {
       const fault = faultOf(error)
-      if (fault.passing) this.#circuit.failed()
+      if (fault.passing || fault.fault === 'malformed') this.#circuit.failed() // what it gives and nobody can read lives on there
       else this.#circuit.answered()
       throw fault
     }
@@ -111,7 +122,7 @@ export class Source {
     if (revoke === null) return
     const { settings: { obtain } } = this
     const sent = revoke.is === 'rfc7009' ? revocationRequest(token, clientOf(this.settings), this.#secretText) : { body: revocationBody(revoke.body, lease ?? ''), headers: obtain.is === 'lease' ? this.#leaseHeaders(obtain.header) : JSON_HEADERS }
-    const ask: HttpAsk = { method: revoke.is === 'call' ? revoke.method : 'POST', ...sent, ca: this.#ca, statuses: revoke.is === 'call' ? [200, 204] : [200] }
+    const ask: HttpAsk = { method: revoke.is === 'call' ? revoke.method : 'POST', ...sent, ca: this.#ca?.value ?? null, statuses: revoke.is === 'call' ? [200, 204] : [200] }
     try {
       await this.#tools.http.ask(new URL(revoke.url), ask, this.#limits, 'open')
     } catch (error) {
@@ -136,7 +147,8 @@ export class Source {
   get #limits(): HttpLimits { return { timeout: this.settings.timeout, bytes: BYTES } }
 
   #sealWith(secret: string): void {
-    this.#seals = [new Seal(secret, `narrowgate/brokered/${this.upstream}`), ...this.#seals].slice(0, SEALS_MAX)
+    const newest = new Seal(secret, `narrowgate/brokered/${this.upstream}`)
+    this.#seals = [newest, ...this.#seals.filter(({ name }) => name !== newest.name)].slice(0, SEALS_MAX)
   }
 
   #leaseHeaders(header: string): Sent['headers'] { return { ...JSON_HEADERS, [header]: this.#secretText } }
@@ -145,11 +157,11 @@ export class Source {
     const { obtain } = this.settings
     if (obtain.is === 'lease') {
       const { method, body, header } = obtain
-      return { url: new URL(obtain.url), ask: { method, body: method === 'GET' ? null : (body ?? '{}'), headers: this.#leaseHeaders(header), ca: this.#ca, statuses: [200, 201] } }
+      return { url: new URL(obtain.url), ask: { method, body: method === 'GET' ? null : (body ?? '{}'), headers: this.#leaseHeaders(header), ca: this.#ca?.value ?? null, statuses: [200, 201] } }
     }
     const sent = obtain.is === 'exchange' ? exchangeRequest(obtain, this.#secretText, shown) : clientCredentialsRequest(obtain, this.#secretText)
     if (sent === null) throw new SourceError('nothing_to_exchange', 'the caller showed no token that could be exchanged', false)
-    return { url: new URL(obtain.url), ask: { method: 'POST', ...sent, ca: this.#ca, statuses: [200, 400, 401] } }
+    return { url: new URL(obtain.url), ask: { method: 'POST', ...sent, ca: this.#ca?.value ?? null, statuses: [200, 400, 401] } }
   }
 
   /** Once more where a connection kept open turns out to be gone. */

@@ -1,6 +1,7 @@
 // Is what a credential was obtained for over? By the record, and by whatever else takes it away where the session is in memory. What is only held may come
 // back, and keeps its credential. SPEC: CRD7
 import type { ElevationId } from '../../core/elevation.ts'
+import { lockOnElevation, type LockIndex, locksOnSession } from '../../core/locks.ts'
 import type { Reason } from '../../core/reason.ts'
 import type { Session } from '../../core/session.ts'
 import type { Instant } from '../../core/time.ts'
@@ -20,6 +21,14 @@ export function overSince({ state, endsAt, frozen, elevations }: Session, elevat
   if (held === undefined) return now // so long ago that its record holds it no more
   if (held.is === 'active' || held.is === 'suspended') return held.until !== null && held.until <= now ? held.until : null
   return 'at' in held ? held.at : null
+}
+
+/** Where the session is not in memory: by its record, and by locks, which every gateway has. */
+export function isOverByRecord(session: Session, elevation: ElevationId | null, locks: LockIndex, now: Instant): boolean {
+  if (overSince(session, elevation, now) !== null || locksOnSession(locks, session, now)?.lock.effect === 'deny') return true
+  const held = session.elevations.find(({ id }) => id === elevation)
+  const lock = held === undefined ? null : lockOnElevation(locks, held, now)
+  return lock !== null && lock.lock.effect !== 'freeze'
 }
 
 /** Likewise by everything that is known here: locks, risk, and the session it was delegated from. */

@@ -10,11 +10,11 @@ import type { Told } from './held.ts'
 import { aboutOf, type Left, type RevocationQueue, SHARDS, shardOf } from './queue.ts'
 import { claim, type Over } from './revoking.ts'
 import type { Source } from './source.ts'
-import { isOver, overSince } from './standing.ts'
+import { isOver, isOverByRecord, overSince } from './standing.ts'
 
 export type TakingOverPorts = {
   readonly clock: Clock
-  readonly mirror: Pick<Mirror, 'byId' | 'effective' | 'above'>
+  readonly mirror: Pick<Mirror, 'byId' | 'effective' | 'above' | 'locks'>
   readonly store: Pick<SessionStore, 'find' | 'load' | 'share'>
   readonly queue: RevocationQueue
   readonly sourceOf: (upstream: string) => Source | null
@@ -32,6 +32,10 @@ const TICK = 500
 const LOOK_EVERY = 60_000
 /** Until what somebody else is at is looked at again. */
 const CLAIMED_FOR = 5_000
+/** Until a queue that could not be read is looked at again. */
+const UNREAD_FOR = 5_000
+/** For so long whoever was at one and is done with it still keeps others from it: what was read lately needs no other look. */
+const READ_FOR = 500
 /** Those seen over whose record does not say since when, and those nobody can open. */
 const SEEN_MAX = 10_000
 
@@ -43,6 +47,8 @@ export class TakingOver {
   readonly #told = new BoundedMap<string, true>(SEEN_MAX)
   #timer: NodeJS.Timeout | null = null
   #looking: Promise<void> | null = null
+  /** When the queue that is looked at was read, on the elapsed scale, and what was in it. */
+  #read: { readonly at: number; readonly left: readonly Left[] } = { at: -Infinity, left: [] }
   #stopped = false
 
   constructor(ports: TakingOverPorts) {
@@ -63,6 +69,9 @@ export class TakingOver {
   /** Something of it may have ended: what it left is looked for, once whoever obtained it had its time. */
   ended({ id }: Pick<Session, 'id'>): void { this.#lookIn(shardOf(id), LEFT_AFTER + TICK) }
 
+  /** What a lock denies is no news of the sessions themselves. */
+  locked(): void { for (const shard of SHARDS) this.#lookIn(shard, LEFT_AFTER + TICK) }
+
   #lookIn(shard: string, ms: number): void {
     const at = this.#ports.clock.elapsed() + ms
     const due = this.#due.get(shard)
@@ -78,12 +87,29 @@ export class TakingOver {
       if (this.#stopped) return
       if (this.#ports.clock.elapsed() < at) continue
       this.#due.set(shard, this.#ports.clock.elapsed() + LOOK_EVERY)
-      for (const left of await this.#ports.queue.waiting(shard)) await this.#lookAt(left, shard)
+      try {
+        for (const left of await this.#waiting(shard)) await this.#lookAt(left, shard)
+      } catch (error) {
+        this.#lookIn(shard, UNREAD_FOR)
+        throw error
+      }
     }
   }
 
-  async #lookAt({ told, sealed }: Left, shard: string): Promise<void> {
-    const { clock, store, queue, sourceOf, isOurs, stuck, take } = this.#ports
+  async #waiting(shard: string): Promise<readonly Left[]> {
+    const at = this.#ports.clock.elapsed()
+    this.#read = { at, left: await this.#ports.queue.waiting(shard) }
+    return this.#read.left
+  }
+
+  async #waits({ told }: Left, shard: string): Promise<boolean> {
+    const left = this.#ports.clock.elapsed() - this.#read.at < READ_FOR ? this.#read.left : await this.#waiting(shard)
+    return left.some(({ told: { id } }) => id === told.id)
+  }
+
+  async #lookAt(one: Left, shard: string): Promise<void> {
+    const { told, sealed } = one
+    const { clock, store, sourceOf, isOurs, stuck, take } = this.#ports
     if (this.#stopped || isOurs(told.id)) return
     const since = await this.#overSince(told)
     if (since === null) return
@@ -96,8 +122,8 @@ export class TakingOver {
       return
     }
     if (!(await claim(store, told, source))) return this.#lookIn(shard, CLAIMED_FOR)
-    if (!(await queue.waiting(shard)).some(({ told: { id } }) => id === told.id)) return // somebody was faster
-    take({ told: { ...told, lease: revocable.lease }, source, revocable, since })
+    if (!(await this.#waits(one, shard))) return // somebody was faster
+    take({ told: { ...told, lease: revocable.lease }, source, revocable, kept: true, since })
   }
 
   /** null where it is not over. */
@@ -107,7 +133,7 @@ export class TakingOver {
     const now = clock.now()
     if (live !== null && !isOver(live, elevation, mirror, now)) return null
     const record = live?.record ?? (await this.#recordOf(session))
-    if (record !== null && live === null && overSince(record, elevation, now) === null) return null
+    if (record !== null && live === null && !isOverByRecord(record, elevation, mirror.locks, now)) return null
     const since = (record === null ? null : overSince(record, elevation, now)) ?? now
     const first = this.#seen.get(id) ?? since
     this.#seen.set(id, first)

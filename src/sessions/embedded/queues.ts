@@ -1,6 +1,6 @@
 // What waits under a name until somebody has it, in its order, and the ids of what waited: none is put twice within a day. Decides nothing. SPEC: STO21
 import { type Instant, instant } from '../../core/time.ts'
-import { ANSWER_BYTES, assertCount, assertItem, ID_KEPT, ITEMS_AT_ONCE } from '../items.ts'
+import { ANSWER_BYTES, assertCount, assertItem, assertSkip, ID_KEPT, ITEMS_AT_ONCE } from '../items.ts'
 import type { Item, Waiting } from '../store.ts'
 import type { Statements } from './statements.ts'
 
@@ -25,12 +25,13 @@ export class Queues {
     return 'queued'
   }
 
-  waiting(name: string, limit: number, now: Instant): Waiting {
+  waiting(name: string, limit: number, skip: number, now: Instant): Waiting {
     assertCount(name, limit, 1)
+    assertSkip(skip)
     this.#giveUp(name, now)
     const items: Item[] = []
     let bytes = 0
-    for (const row of this.#statements.all('SELECT id, text, forget_at FROM queued WHERE name = ? ORDER BY place LIMIT ?', name, limit)) {
+    for (const row of this.#statements.all('SELECT id, text, forget_at FROM queued WHERE name = ? ORDER BY place LIMIT ? OFFSET ?', name, limit, skip)) {
       const text = row.text('text')
       bytes += Buffer.byteLength(text)
       if (items.length > 0 && bytes > ANSWER_BYTES) break

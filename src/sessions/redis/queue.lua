@@ -21,6 +21,13 @@ local function queue_give_up(p, name, now)
   end
 end
 
+-- Likewise wherever they stand among the first: lives differ, and what is over takes no room.
+local function queue_make_room(p, name, now)
+  for _, id in ipairs(redis.call('ZRANGE', p .. 'w:' .. name, 0, GIVEN_UP_AT_ONCE - 1)) do
+    if tonumber((queue_item(p, name, id))) <= now then queue_done(p, name, id, now) end
+  end
+end
+
 -- KEYS m  ARGV nonce shards name id forgetAt limit text  -> queued | again | full
 local function enqueue(k, a)
   local p = shard(k)
@@ -29,6 +36,7 @@ local function enqueue(k, a)
   local order, texts, name = p .. 'w:' .. a[3], p .. 'v:' .. a[3], a[3]
   queue_give_up(p, name, m.now)
   if redis.call('ZSCORE', order, a[4]) or redis.call('ZSCORE', p .. 'd:' .. name, a[4]) then return 'again' end
+  if redis.call('ZCARD', order) >= tonumber(a[6]) then queue_make_room(p, name, m.now) end
   if redis.call('ZCARD', order) >= tonumber(a[6]) then return 'full' end
   local last = redis.call('ZRANGE', order, -1, -1, 'WITHSCORES')[2] or '0'
   redis.call('ZADD', order, int(tonumber(last) + 1), a[4])
@@ -39,12 +47,12 @@ local function enqueue(k, a)
   return 'queued'
 end
 
--- KEYS m  ARGV name limit  -> length, id, forgetAt, text ...
+-- KEYS m  ARGV name limit skip  -> length, id, forgetAt, text ...
 local function waiting(k, a)
   local p, out, size = shard(k), { 0 }, 0
   local now = meta(p).now
   queue_give_up(p, a[1], now)
-  for _, id in ipairs(redis.call('ZRANGE', p .. 'w:' .. a[1], 0, tonumber(a[2]) - 1)) do
+  for _, id in ipairs(redis.call('ZRANGE', p .. 'w:' .. a[1], a[3], int(a[3] + a[2] - 1))) do
     local ends, text = queue_item(p, a[1], id)
     if tonumber(ends) > now then
       size = size + #text

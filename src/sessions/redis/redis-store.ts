@@ -6,7 +6,7 @@ import { type Instant, instant } from '../../core/time.ts'
 import { newNonce } from '../../runtime/id.ts'
 import type { StoreGauges } from '../../runtime/metrics.ts'
 import type { Ahead, Commit, CommitAnswer, Enforcement, Item, Outgoing, Page, Part, Position, SessionStore, Sharing, Survey, Taking, Waiting, Watcher } from '../store.ts'
-import { assertCount, assertItem } from '../items.ts'
+import { assertCount, assertItem, assertSkip } from '../items.ts'
 import { assertParts } from '../parts.ts'
 import { StoreFault } from '../store-fault.ts'
 import { rollOf } from './acknowledgements.ts'
@@ -299,10 +299,11 @@ export class RedisStore implements SessionStore {
     return said === 'full' || said === 'again' ? said : 'queued'
   }
 
-  async waiting(name: string, limit: number): Promise<Waiting> {
+  async waiting(name: string, limit: number, skip = 0): Promise<Waiting> {
     this.#assertOpen()
     assertCount(name, limit, 1)
-    return waitingOf(await this.#call(this.#byName(name), 'waiting', [name, limit]))
+    assertSkip(skip)
+    return waitingOf(await this.#call(this.#byName(name), 'waiting', [name, limit, skip]))
   }
 
   async dequeue(name: string, ids: readonly string[]): Promise<void> {

@@ -75,7 +75,14 @@ export class Http1Connection implements PlaceOwner, AnswerReader {
     this.#parser.begin(request.method === 'HEAD')
     place.announce(request.bodyLength)
     if (place.sent) post(this.#socket, head)
-    else this.#socket.write(head, 'latin1')
+    else this.#begin(head)
+  }
+
+  /** What of its body is there already goes with it, in one write: whoever has it hands it on in this turn, behind the head. */
+  #begin(head: string): void {
+    this.#socket.cork()
+    this.#socket.write(head, 'latin1')
+    process.nextTick(uncork, this.#socket)
   }
 
   /** No further exchange: closed now when it is idle, else behind the one it has. */
@@ -225,3 +232,5 @@ export class Http1Connection implements PlaceOwner, AnswerReader {
     }, span).unref()
   }
 }
+
+const uncork = (socket: Socket): void => socket.uncork()

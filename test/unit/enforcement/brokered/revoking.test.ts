@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { BrokeredSettings } from '../../../../src/config/compile/credential.ts'
 import type { SessionId } from '../../../../src/core/session.ts'
 import { after, duration } from '../../../../src/core/time.ts'
-import { RevocationQueue } from '../../../../src/enforcement/brokered/queue.ts'
+import type { Told } from '../../../../src/enforcement/brokered/held.ts'
 import { type Over, Revoking } from '../../../../src/enforcement/brokered/revoking.ts'
 import { Source } from '../../../../src/enforcement/brokered/source.ts'
 import { SystemClock } from '../../../../src/runtime/clock.ts'
@@ -24,17 +24,22 @@ let directory: string
 let answer: () => Promise<HttpAnswer>
 let revoking: Revoking
 let source: Source
+let other: Source
 const told: string[] = []
+/** Done with in the store by somebody else. */
+const gone = new Set<string>()
 
 beforeEach(async () => {
   told.length = 0
+  gone.clear()
   directory = mkdtempSync(join(tmpdir(), 'ng-revoking-'))
   const secretFile = join(directory, 'secret')
   writeFileSync(secretFile, 'secret')
   const { obtain } = SETTINGS
   const settings = { ...SETTINGS, obtain: { ...obtain, client: { id: 'gate', secretFile, auth: 'basic' } } } as BrokeredSettings // still of that kind
   source = await Source.open('crm', settings, { clock: CLOCK, http: { ask: () => answer() } }, { unread: () => undefined })
-  const queue = new RevocationQueue({ enqueue: () => Promise.resolve('queued'), waiting: () => Promise.resolve({ items: [], length: 0 }), dequeue: (_, ids) => Promise.resolve(void told.push(`done ${String(ids[0])}`)) })
+  other = await Source.open('erp', settings, { clock: CLOCK, http: { ask: () => Promise.resolve(TAKEN) } }, { unread: () => undefined })
+  const queue = { has: ({ id }: Told) => Promise.resolve(!gone.has(id)), done: ({ id }: Told) => Promise.resolve(void told.push(`done ${id}`)) }
   revoking = new Revoking({ clock: CLOCK, store: { share: () => Promise.resolve(1) }, queue, witness: {
     revoked: ({ told: { id }, attempts }) => told.push(`revoked ${id} ${attempts}`), retried: ({ id }) => told.push(`retried ${id}`), unrevoked: ({ told: { id } }, cause) => told.push(`alarm ${id} ${cause}`),
     expired: ({ id }) => told.push(`expired ${id}`), full: () => told.push('full'),
@@ -43,11 +48,12 @@ beforeEach(async () => {
 afterEach(async () => {
   answer = () => Promise.resolve(TAKEN)
   source.close()
+  other.close()
   rmSync(directory, { recursive: true, force: true })
 })
 
 const over = (id: string, lives: number | null = null): Over => ({
-  told: { id, lease: null, upstream: 'crm', session: 'ses_a' as SessionId, elevation: null, expiresAt: lives === null ? null : after(CLOCK.now(), duration(lives)) }, source, revocable: { token: 't', lease: null }, since: CLOCK.now(), // a session of a test
+  told: { id, lease: null, upstream: 'crm', session: 'ses_a' as SessionId, elevation: null, expiresAt: lives === null ? null : after(CLOCK.now(), duration(lives)) }, source, revocable: { token: 't', lease: null }, kept: true, since: CLOCK.now(), // a session of a test
 })
 const until = (what: string): Promise<unknown> => vi.waitFor(() => expect(told).toContain(what), { timeout: 5_000, interval: 5 })
 
@@ -85,9 +91,40 @@ describe('taking back', () => {
     await revoking.stop()
   })
 
+  it('[CRD8] of one upstream that says nothing holds up nobody else’s', async () => {
+    const hanging: (() => void)[] = []
+    answer = () => new Promise((_, reject) => void hanging.push(() => reject(new HttpFault('timeout', 'it did not answer'))))
+    for (let i = 0; i < 200; i++) revoking.begin(over(`c${i}`))
+    revoking.begin({ ...over('a'), source: other })
+    await until('done a')
+    expect(told.filter(line => line.startsWith('revoked'))).toEqual(['revoked a 1'])
+    const stopped = revoking.stop()
+    for (const fail of hanging) fail()
+    await stopped
+  })
+
+  it('[CRD8] that is refused because somebody else did it is on record there, and no alarm; one that the store never had is', async () => {
+    gone.add('a').add('b')
+    answer = () => Promise.reject(new HttpFault('status', 'it answered 400', 400))
+    revoking.begin(over('a'))
+    revoking.begin({ ...over('b'), kept: false })
+    await until('alarm b it answered 400')
+    await vi.waitFor(() => expect(revoking.has('a')).toBe(false), { timeout: 5_000, interval: 5 })
+    expect(told).toEqual(['retried b', 'alarm b it answered 400'])
+    await revoking.stop()
+  })
+
+  it('[CRD7, CRD8] is of what is shown no more as well, as long as it may still count where it was given', async () => {
+    let asked = 0
+    answer = () => (++asked < 2 ? Promise.reject(new HttpFault('status', 'it answered 503', 503)) : Promise.resolve(TAKEN))
+    revoking.begin(over('a', -1_000))
+    await until('revoked a 2')
+    await revoking.stop()
+  })
+
   it('[CRD8] ends with the credential’s own life', async () => {
     answer = () => Promise.reject(new HttpFault('status', 'it answered 503', 503))
-    revoking.begin(over('a', 300))
+    revoking.begin(over('a', 300 - 2 * SETTINGS.timeout)) // by now even one that came as late as it may
     await until('expired a')
     await until('done a')
     expect(told).not.toContain('revoked a')
