@@ -1,4 +1,4 @@
-// Names a session by what stays the same over its life: issuer, tenant, subject, client, and what tells this life's credentials apart.
+// Names a session by what stays the same over its life: issuer, tenant, subject, client, who acts for it, and what tells this life's credentials apart.
 // Keyed, so that a stored key gives no identity away; tagged, so that a value of one kind never stands for one of another. SPEC: SES2
 import { createHmac, type KeyObject } from 'node:crypto'
 import type { Claims } from '../core/principal.ts'
@@ -37,7 +37,8 @@ export function discriminatorOf(names: readonly string[], { claims, evidence, ma
 /** Base64url HMAC-SHA-256. `names` is `sessions.key` of the configuration. */
 export function sessionKeyOf(digestKey: KeyObject, names: readonly string[], proven: Proven): SessionKey {
   if (proven.mark.is === 'session') return proven.mark.value as SessionKey // as `SessionTokens` made it
-  const { issuer, tenant, subject, client } = proven.principal
-  const text = JSON.stringify([issuer, tenant, subject, client, discriminatorOf(names, proven)])
+  const { issuer, tenant, subject, client, actor } = proven.principal
+  const acting = actor === null ? [] : [['act', actor.issuer, actor.subject]] // two agents of one person are two callers; whom the agent acts for in its turn decides nothing (RFC 8693 §4.1)
+  const text = JSON.stringify([issuer, tenant, subject, client, discriminatorOf(names, proven), ...acting])
   return createHmac('sha256', digestKey).update(text).digest('base64url') as SessionKey // the one place a digest becomes a session key
 }

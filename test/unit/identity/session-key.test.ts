@@ -2,15 +2,16 @@ import { createSecretKey } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { NO_PURPOSES } from '../../../src/core/purpose.ts'
+import type { Actor } from '../../../src/core/principal.ts'
 import type { Mark, Proven } from '../../../src/identity/credential.ts'
 import { discriminatorOf, sessionKeyOf } from '../../../src/identity/session-key.ts'
 import { DIGEST_KEY } from './fixtures.ts'
 
 const KEY = createSecretKey(DIGEST_KEY)
-type Parts = { readonly issuer: string; readonly tenant: string; readonly subject: string; readonly client: string; readonly claims: Proven['claims']; readonly keyThumbprint: string | null; readonly mark: Mark }
+type Parts = { readonly issuer: string; readonly tenant: string; readonly subject: string; readonly client: string; readonly claims: Proven['claims']; readonly keyThumbprint: string | null; readonly mark: Mark; readonly actor?: Actor | null }
 
-const provenOf = ({ issuer, tenant, subject, client, claims, keyThumbprint, mark }: Parts): Proven => ({
-  principal: { kind: 'agent', issuer, tenant, subject, client, owner: null, actor: null },
+const provenOf = ({ issuer, tenant, subject, client, claims, keyThumbprint, mark, actor = null }: Parts): Proven => ({
+  principal: { kind: 'agent', issuer, tenant, subject, client, owner: null, actor },
   claims,
   evidence: { provider: 'login', fingerprint: 'f', credential: 'c', issuer, keyId: null, issuedAt: null, expiresAt: null, keyThumbprint, device: null, claimed: NO_PURPOSES },
   mark,
@@ -52,6 +53,13 @@ describe('the session key', () => {
 
   test('[SES2] other tokens of one sid, and refreshed ones, are one session', () => {
     expect(key({ claims: { sid: 'S', iat: 1 }, mark: { is: 'jti', value: 'a' } })).toBe(key({ claims: { sid: 'S', iat: 2 }, mark: { is: 'jti', value: 'b' } }))
+  })
+
+  test('[SES2] two agents that act for one person are two sessions, and neither is that person\'s own; whom an agent acts for in its turn makes no other', () => {
+    const agent = (subject: string, actsFor: Actor | null = null): Actor => ({ issuer: 'i', subject, actsFor })
+    const acting = (actor: Actor | null): string => key({ claims: { sid: 'S' }, actor })
+    expect(new Set([acting(null), acting(agent('one')), acting(agent('two')), acting({ ...agent('one'), issuer: 'j' })]).size).toBe(4)
+    expect(acting(agent('one', agent('two')))).toBe(acting(agent('one')))
   })
 
   test('[SES2] gives the identity away to nobody without the digest key', () => {
