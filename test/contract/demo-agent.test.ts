@@ -24,6 +24,7 @@ test('[ADM10] the agents\' demo sees each of its steps, in 30 seconds and withou
   expect(performance.now() - started).toBeLessThan(LONGEST)
   for (const [i, step] of STEPS.entries()) expect(printed).toContain(`[${i + 1}/${STEPS.length}] ${step}`)
   expect(printed).toContain(`All ${STEPS.length} steps were observed.`)
+  expect(printed).not.toMatch(/\beyJ[\w-]+\.eyJ|\bnga_[\w-]{43}/) // what it logs goes there too
 }, LONGEST + 10_000)
 
 test('[ADM10] where the ticket does not close nothing is cut, and the story says so', async () => {

@@ -59,6 +59,8 @@ export type SetUp = {
   /** Somebody on call, who approves. */
   readonly oncall: AdminClient
   readonly secrets: readonly string[]
+  /** Heads and bodies of all that the gateway answered to the agent, as they came. */
+  readonly answered: readonly string[]
   readonly urls: { readonly mcp: string; readonly admin: string; readonly ops: string }
   readonly stateDir: string
   readonly close: () => Promise<void>
@@ -72,13 +74,25 @@ async function gatewayOf(variables: ReadonlyMap<string, string>): Promise<Gatewa
   return openGateway({ settings: loaded.settings, source })
 }
 
+/** As `fetch`, and keeps what is answered, piece by piece: some answers have no end. */
+const keeping = (answered: string[]) => async (url: string | URL, init?: RequestInit): Promise<Response> => {
+  const response = await fetch(url, init)
+  answered.push(JSON.stringify([...response.headers]))
+  const at = answered.push('') - 1
+  const decoder = new TextDecoder()
+  void (async () => {
+    for await (const piece of response.clone().body ?? []) answered[at] += decoder.decode(piece, { stream: true })
+  })().catch(() => undefined) // cut, as the story has it
+  return response
+}
+
 /** @param lists gets the names of the tools whenever the gateway says that the list is another one */
-async function agentOf(url: string, bearer: string, lists: (readonly string[])[]): Promise<Client> {
+async function agentOf(url: string, bearer: string, lists: (readonly string[])[], answered: string[]): Promise<Client> {
   const agent = new Client({ name: 'sre-bot', version: '1.0.0' }, {
     versionNegotiation: { mode: { pin: '2026-07-28' } },
     listChanged: { tools: { onChanged: (error, tools) => void (error === null && lists.push((tools ?? []).map(({ name }) => name))) } },
   })
-  await agent.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers: { authorization: `Bearer ${bearer}` } } }))
+  await agent.connect(new StreamableHTTPClientTransport(new URL(url), { fetch: keeping(answered), requestInit: { headers: { authorization: `Bearer ${bearer}` } } }))
   return agent
 }
 
@@ -106,11 +120,11 @@ export async function setUp(): Promise<SetUp> {
     closers.push(() => gateway.close('demo'))
     const urls = { mcp: `http://${gateway.front.address('main')}/mcp`, admin: `http://${gateway.front.address('admin')}`, ops: `http://${gateway.front.address('ops')}` }
     const bearer = await issuer.token(AGENT)
-    const lists: (readonly string[])[] = []
-    const agent = await agentOf(urls.mcp, bearer, lists)
+    const [lists, answered]: [(readonly string[])[], string[]] = [[], []]
+    const agent = await agentOf(urls.mcp, bearer, lists, answered)
     closers.push(() => agent.close())
     const person = (own: string): AdminClient => new AdminClient({ url: new URL(urls.admin), token: own, timeoutMs: ANSWER_WITHIN_MS })
-    return { gateway, server, agent, lists, operator: person(operator), oncall: person(oncall), secrets: [bearer, operator, oncall], urls, stateDir, close }
+    return { gateway, server, agent, lists, operator: person(operator), oncall: person(oncall), secrets: [bearer, operator, oncall], answered, urls, stateDir, close }
   } catch (error) {
     await close()
     throw error

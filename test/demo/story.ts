@@ -176,7 +176,9 @@ export class Story {
 
   async #isOnRecord(): Promise<void> {
     this.#step()
-    const { gateway, stateDir, secrets, urls } = this.#at
+    const { gateway, stateDir, urls, answered, server } = this.#at
+    const words = server.received.flatMap(({ headers }) => headers['narrowgate-context'] ?? [])
+    const secrets = [...this.#at.secrets, ...words.flat()]
     gateway.parts.trail.flushNow()
     const trail = await readFile(join(stateDir, basename(gateway.parts.settings().audit.trail.file)), 'utf8')
     const lines: readonly Json[] = trail.trimEnd().split('\n').map(line => JSON.parse(line) as Json) // its own records
@@ -186,8 +188,10 @@ export class Story {
     observe('so is the one cut, with its reason', ['ticket_closed'], cuts.map(line => line['reason']))
     this.#saw(`${lines.length} lines; the cut: ticket_closed, ${String(cuts[0]?.['latencyMs'])} ms after the word was accepted`)
     const metrics = await (await fetch(`${urls.ops}/metrics`)).text()
-    observe('no credential stands in the trail or the metrics', [], secrets.filter(secret => trail.includes(secret) || metrics.includes(secret)).map(() => 'a secret'))
-    this.#saw('no credential in the trail, none in the metrics')
+    const emitted = { trail, metrics, answers: answered.join('\n') }
+    observeThat('what was answered is there to be looked through', emitted.answers.includes('list_changed') && words.length > 0, emitted.answers.length)
+    for (const [where, text] of Object.entries(emitted)) observe(`no credential stands in the ${where}`, 0, secrets.filter(secret => text.includes(secret)).length)
+    this.#saw(`none of ${new Set(secrets).size} credentials and signed words in the trail, the metrics, or ${answered.length / 2} answers`)
   }
 }
 

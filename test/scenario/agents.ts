@@ -5,6 +5,7 @@ import { type Caller, type ClientPlan, connectLegacy, connectModern, type Era } 
 import { startLegacyServer } from '../support/mcp/legacy-server.ts'
 import { type McpPeer, startModernServer } from '../support/mcp/modern-server.ts'
 import type { Runbooks } from '../support/mcp/runbooks.ts'
+import type { Setting } from './callers.ts'
 import type { Adapted, Line } from './stage.ts'
 
 export const startServer = (era: Era, runbooks?: Runbooks): Promise<McpPeer> => (era === 'modern' ? startModernServer : startLegacyServer)(runbooks === undefined ? {} : { runbooks })
@@ -51,6 +52,16 @@ export function toolsOf(lines: readonly Line[], kind: string, name: string): rea
 }
 
 export const DIGEST = /^[\w-]{43}$/
+
+/** Of these, what stands in the trail or the metrics of either gateway, or in what they answered to those agents. */
+export async function toldOf(setting: Setting, agents: readonly Caller[], secrets: readonly string[]): Promise<readonly string[]> {
+  const metrics = await Promise.all([setting.a, setting.b].map(async gate => (await gate.ops('/metrics')).text))
+  const told = [JSON.stringify(await setting.trail()), ...metrics, ...agents.flatMap(({ answers }) => answers.flatMap(({ headers, text }) => [JSON.stringify([...headers]), text()]))]
+  return secrets.filter(secret => told.some(text => text.includes(secret)))
+}
+
+/** What servers were shown of who calls: nobody else may see it. */
+export const shownTo = ({ received }: McpPeer): readonly string[] => received.flatMap(({ headers }) => headers['narrowgate-context'] ?? []).flat()
 
 /** The reason that a refusal names, as the SDKs hand it on: in the data of an error of JSON-RPC, or in the body of an answer of HTTP. */
 export function reasonIn(error: unknown): string {

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Caller, ERAS } from '../support/mcp/clients.ts'
 import type { McpPeer } from '../support/mcp/modern-server.ts'
-import { agentAt, begin, startServer, told, useTools, within } from './agents.ts'
+import { agentAt, begin, shownTo, startServer, told, toldOf, useTools, within } from './agents.ts'
 import { asked, SETTINGS, type Setting } from './callers.ts'
 import { BOUND } from './duties.ts'
 import { told as news, useSecrets } from './news.ts'
@@ -24,8 +24,9 @@ describe.each(SETTINGS)('S2 %s', (_, raise) => {
     let server: McpPeer
     let [a, b]: [Caller, Caller] = [null as never, null as never] // made before the first test
     let last = { session: '', running: '', cutMs: 0, stepsBehind: 0, acknowledged: {} as Line }
-    const seen = { before: {} as Seen, given: {} as Seen, other: [] as readonly string[], resolved: {} as Seen, again: {} as Seen, withdrawn: {} as Seen, heard: [] as readonly string[], behind: [] as readonly string[], cancelled: false, lines: [] as readonly Line[] }
+    const seen = { before: {} as Seen, given: {} as Seen, other: [] as readonly string[], resolved: {} as Seen, again: {} as Seen, withdrawn: {} as Seen, heard: [] as readonly string[], behind: [] as readonly string[], cancelled: false, lines: [] as readonly Line[], secrets: [] as readonly string[], leaked: [] as readonly string[], found: [] as readonly string[] }
     let incidents = 42
+    const tokens: string[] = []
 
     const incident = (): string => `INC-${incidents}`
     const texts = (): number => server.runbooks.calls.filter(call => call.startsWith('runbook_write')).length
@@ -42,6 +43,7 @@ describe.each(SETTINGS)('S2 %s', (_, raise) => {
 
     async function connects(): Promise<void> {
       const token = await tokenFor(setting.a.issuer, 'sre-bot', { sid: `mcp-${incidents}`, owner: 'https://login.example|omar' })
+      tokens.push(token)
       const headers = { 'narrowgate-ticket': incident() }
       ;[a, b] = [await agentAt(setting.a, era, { token, headers }), await agentAt(setting.b, era, { token, headers })]
       last = { ...last, session: String((await asked(setting.a, { leaf: null, headers: bearer(token) }, 'GET', '/.narrowgate/session')).json['id']) }
@@ -105,6 +107,9 @@ describe.each(SETTINGS)('S2 %s', (_, raise) => {
       await runs(async () => (await asHolder(setting.a, APPROVER, `/v1/elevations/${elevation}/revoke`)).json)
       seen.withdrawn = await looks()
       seen.lines = await setting.trail()
+      seen.secrets = [...tokens, ...shownTo(server)]
+      seen.leaked = await toldOf(setting, [a, b], seen.secrets)
+      seen.found = await toldOf(setting, [a, b], ['restart the ledger', 'sre-bot'])
     }, 60_000)
     afterAll(async () => {
       await Promise.all([a, b].map(caller => caller?.close().catch(() => undefined)))
@@ -147,6 +152,12 @@ describe.each(SETTINGS)('S2 %s', (_, raise) => {
       const tools = calls.filter(({ mcp }) => (mcp as Line | undefined)?.['method'] === 'tools/call')
       expect(tools.length).toBeGreaterThan(20)
       for (const { mcp } of tools) expect(mcp).toMatchObject({ name: expect.stringMatching(/^(runbook_read|runbook_write|work)$/), arguments: expect.stringMatching(/^[\w-]{43}$/) })
+    })
+
+    test('[S2.r, AUD3] no token, and no word to a server, stands in what was answered, in the trail or in the metrics', () => {
+      expect(seen.secrets.length).toBeGreaterThan(1)
+      expect(seen.leaked).toEqual([])
+      expect(seen.found).toEqual(['restart the ledger', 'sre-bot']) // it looks where things are said
     })
   })
 })

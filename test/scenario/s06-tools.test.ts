@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Caller, ERAS } from '../support/mcp/clients.ts'
 import type { McpPeer } from '../support/mcp/modern-server.ts'
-import { agentAt, begin, DIGEST, startServer, told, toolsOf, useTools, within } from './agents.ts'
+import { agentAt, begin, DIGEST, shownTo, startServer, told, toolsOf, toldOf, useTools, within } from './agents.ts'
 import { asBroker, BROKERED_SETTINGS, opened, type Opened } from './brokers.ts'
 import type { Setting } from './callers.ts'
 import { BOUND } from './duties.ts'
@@ -21,7 +21,7 @@ describe.each(BROKERED_SETTINGS)('S6 %s', (_, raise) => {
     let server: McpPeer
     let callers: readonly Caller[] = []
     let triage: Opened
-    const seen = { lists: [] as string[][], reads: [] as string[], comments: [] as string[], deletes: [] as string[], unknown: [] as string[], running: '', stepsBehind: -1, completed: {} as Line, after: [] as string[], reconnect: [] as string[], reached: [] as readonly string[], cancelled: false, lines: [] as readonly Line[] }
+    const seen = { lists: [] as string[][], reads: [] as string[], comments: [] as string[], deletes: [] as string[], unknown: [] as string[], running: '', stepsBehind: -1, completed: {} as Line, after: [] as string[], reconnect: [] as string[], reached: [] as readonly string[], cancelled: false, lines: [] as readonly Line[], secrets: [] as readonly string[], leaked: [] as readonly string[] }
 
     beforeAll(async () => {
       server = await startServer(era)
@@ -44,6 +44,8 @@ describe.each(BROKERED_SETTINGS)('S6 %s', (_, raise) => {
       for (const gate of [setting.a, setting.b]) seen.reconnect.push(await agentAt(gate, era, { token: triage.token }).then(() => 'connected', () => 'refused'))
       seen.reached = server.runbooks.calls
       seen.lines = await setting.trail()
+      seen.secrets = [triage.token, ...shownTo(server)]
+      seen.leaked = await toldOf(setting, callers, seen.secrets)
     }, 60_000)
     afterAll(async () => {
       await Promise.all(callers.map(caller => caller.close().catch(() => undefined)))
@@ -69,6 +71,11 @@ describe.each(BROKERED_SETTINGS)('S6 %s', (_, raise) => {
         expect(records.length, name).toBeGreaterThanOrEqual(least)
         for (const { mcp } of records) expect(mcp).toMatchObject({ method: 'tools/call', arguments: expect.stringMatching(DIGEST) })
       }
+    })
+
+    test('[S6.k, AUD3] no token, and no word to a server, stands in what was answered, in the trail or in the metrics', () => {
+      expect(seen.secrets.length).toBeGreaterThan(1)
+      expect(seen.leaked).toEqual([])
     })
   })
 })

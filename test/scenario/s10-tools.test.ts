@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Caller, ERAS } from '../support/mcp/clients.ts'
 import type { McpPeer } from '../support/mcp/modern-server.ts'
-import { agentAt, begin, DIGEST, startServer, told, toolsOf, useTools, within } from './agents.ts'
+import { agentAt, begin, DIGEST, shownTo, startServer, told, toolsOf, toldOf, useTools, within } from './agents.ts'
 import { asked, SETTINGS, type Setting } from './callers.ts'
 import { BOUND } from './duties.ts'
 import { bearer, factsIn, type Line, tokenFor, word } from './stage.ts'
@@ -15,7 +15,7 @@ describe.each(SETTINGS)('S10 %s', (_, raise) => {
     let setting: Setting
     let server: McpPeer
     const callers: Caller[] = []
-    const seen = { lists: [] as readonly string[][], denied: '', afterDenial: '', unknown: '', running: '', stepsBehind: -1, cutMs: 0, cancelled: false, streamOver: false, others: false, after: [] as string[], cleared: '', reached: [] as readonly string[], lines: [] as readonly Line[], session: '' }
+    const seen = { lists: [] as readonly string[][], denied: '', afterDenial: '', unknown: '', running: '', stepsBehind: -1, cutMs: 0, cancelled: false, streamOver: false, others: false, after: [] as string[], cleared: '', reached: [] as readonly string[], lines: [] as readonly Line[], secrets: [] as readonly string[], leaked: [] as readonly string[], session: '' }
 
     const connects = async (gate: Setting['a'], token: string): Promise<Caller> => {
       const caller = await agentAt(gate, era, { token })
@@ -27,6 +27,7 @@ describe.each(SETTINGS)('S10 %s', (_, raise) => {
       server = await startServer(era)
       setting = await raise('s10.yaml', { adapt: useTools(server) })
       const [token, careful] = [await tokenFor(setting.a.issuer, 'curious', { sid: 'c-1' }), await tokenFor(setting.a.issuer, 'careful', { sid: 'd-1' })]
+      const tokens = [token, careful]
       const [atA, atB, beside] = [await connects(setting.a, token), await connects(setting.b, token), await connects(setting.b, careful)]
       seen.session = String((await asked(setting.a, { leaf: null, headers: bearer(token) }, 'GET', '/.narrowgate/session')).json['id'])
       seen.lists = [[...await atA.tools()], [...await atB.tools()]]
@@ -49,6 +50,8 @@ describe.each(SETTINGS)('S10 %s', (_, raise) => {
       seen.cleared = await told((await connects(setting.b, token)).call('runbook_read', { incident: 'inc-1' }))
       seen.reached = server.runbooks.calls
       seen.lines = await setting.trail()
+      seen.secrets = [...tokens, ...shownTo(server)]
+      seen.leaked = await toldOf(setting, callers, seen.secrets)
     }, 60_000)
     afterAll(async () => {
       await Promise.all(callers.map(caller => caller.close().catch(() => undefined)))
@@ -80,6 +83,11 @@ describe.each(SETTINGS)('S10 %s', (_, raise) => {
       const reads = toolsOf(seen.lines, 'exchange.opened', 'runbook_read')
       expect(reads.length).toBeGreaterThanOrEqual(2)
       for (const { mcp } of reads) expect(mcp).toMatchObject({ method: 'tools/call', arguments: expect.stringMatching(DIGEST) })
+    })
+
+    test('[S10.m, AUD3] no token, and no word to a server, stands in what was answered, in the trail or in the metrics', () => {
+      expect(seen.secrets.length).toBeGreaterThan(1)
+      expect(seen.leaked).toEqual([])
     })
   })
 })

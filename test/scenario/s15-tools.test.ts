@@ -8,7 +8,7 @@ import { type Caller, ERAS } from '../support/mcp/clients.ts'
 import type { McpPeer } from '../support/mcp/modern-server.ts'
 import { Runbooks, said, type ToolDefinition, TOOLS } from '../support/mcp/runbooks.ts'
 import { WEBHOOK_SECRET } from '../support/ticket-source.ts'
-import { agentAt, begin, DIGEST, startServer, told, toolsOf, useTools, within } from './agents.ts'
+import { agentAt, begin, DIGEST, shownTo, startServer, told, toolsOf, toldOf, useTools, within } from './agents.ts'
 import { SETTINGS, type Setting } from './callers.ts'
 import { BOUND } from './duties.ts'
 import { asHolder } from './operators.ts'
@@ -28,10 +28,12 @@ describe.each(SETTINGS)('S15 %s', (_, raise) => {
     let setting: Setting
     let server: McpPeer
     const callers: Caller[] = []
-    const seen = { tickets: '', challenged: [] as number[], approved: 0, once: [] as string[], otherSecret: '', reached: 0, running: '', stepsBehind: -1, cutMs: 0, cancelled: false, denied: {} as Line, after: [] as string[], lines: [] as readonly Line[] }
+    const tokens: string[] = []
+    const seen = { tickets: '', challenged: [] as number[], approved: 0, once: [] as string[], otherSecret: '', reached: 0, running: '', stepsBehind: -1, cutMs: 0, cancelled: false, denied: {} as Line, after: [] as string[], lines: [] as readonly Line[], secrets: [] as readonly string[], leaked: [] as readonly string[] }
 
     async function agent(sid: string): Promise<readonly [Caller, Caller]> {
       const token = await tokenFor(setting.a.issuer, 'triage-bot', { sid, owner: 'omar' })
+      tokens.push(token)
       const pair = [await agentAt(setting.a, era, { token }), await agentAt(setting.b, era, { token })] as const
       callers.push(...pair)
       return pair
@@ -72,6 +74,8 @@ describe.each(SETTINGS)('S15 %s', (_, raise) => {
       Object.assign(seen, { cutMs: performance.now() - started, stepsBehind: running.steps() - counted, cancelled: await within(BOUND, running.cancelled) })
       for (const caller of [first, second]) seen.after.push(await told(caller.call('runbook_read', { incident: 'inc-1' })))
       seen.lines = await setting.trail()
+      seen.secrets = [...tokens, ...shownTo(server)]
+      seen.leaked = await toldOf(setting, callers, seen.secrets)
     }, 60_000)
     afterAll(async () => {
       await Promise.all(callers.map(caller => caller.close().catch(() => undefined)))
@@ -99,6 +103,11 @@ describe.each(SETTINGS)('S15 %s', (_, raise) => {
       const digests = new Set(refused.map(({ mcp }) => (mcp as Line)['arguments']))
       expect(digests.size).toBe(2)
       expect([...digests]).toEqual(expect.arrayContaining(passed.map(({ mcp }) => (mcp as Line)['arguments'])))
+    })
+
+    test('[S15.m, AUD3] no token, and no word to a server, stands in what was answered, in the trail or in the metrics', () => {
+      expect(seen.secrets.length).toBeGreaterThan(1)
+      expect(seen.leaked).toEqual([])
     })
   })
 })

@@ -12,8 +12,8 @@ export type Era = (typeof ERAS)[number]
 export const VERSIONS: { readonly [E in Era]: string } = { modern: '2026-07-28', legacy: '2025-11-25' }
 
 export type Heard = { readonly method: string; readonly params: { readonly [name: string]: unknown } }
-/** An answer of HTTP, without its body. */
-export type Answered = { readonly method: string; readonly status: number; readonly headers: Headers }
+/** An answer of HTTP; of its body what has come so far. */
+export type Answered = { readonly method: string; readonly status: number; readonly headers: Headers; readonly text: () => string }
 type Args = { readonly [name: string]: unknown }
 type Result = { readonly [member: string]: unknown }
 export type CallOptions = { readonly signal?: AbortSignal; readonly onprogress?: (step: { readonly progress: number; readonly message?: string | undefined }) => void; readonly timeout?: number; readonly resetTimeoutOnProgress?: boolean }
@@ -59,7 +59,12 @@ const CONFIRMATION = { action: 'accept' } as const
 function recording(answers: Answered[]): (url: string | URL, init?: RequestInit) => Promise<Response> {
   return async (url, init) => {
     const response = await fetch(url, init)
-    answers.push({ method: init?.method ?? 'GET', status: response.status, headers: response.headers })
+    let text = ''
+    const decoder = new TextDecoder()
+    void (async () => {
+      for await (const piece of response.clone().body ?? []) text += decoder.decode(piece, { stream: true })
+    })().catch(() => undefined) // cut
+    answers.push({ method: init?.method ?? 'GET', status: response.status, headers: response.headers, text: () => text })
     return response
   }
 }
