@@ -56,7 +56,9 @@ describe.each(WAYS)('over %s, %s', (protocol, era) => {
     tap.answer.write(`id: 2\r\nevent: message\r\ndata: ${JSON.stringify(result(id))}\r\n`)
     tap.answer.end('\r\n')
     await reading.whole()
-    expect(reading.text).toBe(`:hello\n\nid: 1\nretry: 10\ndata: \n\nevent: message\ndata: ${JSON.stringify(progress(1))}\n\nid: 2\nevent: message\ndata: ${JSON.stringify(result(id))}\n\n`)
+    const plain = reading.text.replaceAll(/^id: (\w+)\.[\w-]{43}$/gm, (_, id: string) => `id: ${Buffer.from(id, 'base64url').toString()}`)
+    expect(plain === reading.text).toBe(era === 'modern') // of old one may go on behind an event: what it is called is the caller's own
+    expect(plain).toBe(`:hello\n\nid: 1\nretry: 10\ndata: \n\nevent: message\ndata: ${JSON.stringify(progress(1))}\n\nid: 2\nevent: message\ndata: ${JSON.stringify(result(id))}\n\n`)
     expect([reading.status, reading.end]).toEqual([200, 'whole'])
   })
 })

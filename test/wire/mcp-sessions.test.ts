@@ -137,6 +137,20 @@ describe('a call whose stream broke', () => {
     stream.close()
   })
 
+  it('[MCP10] nobody goes on from an event of somebody else\'s stream, nor from one by its server\'s own name', async () => {
+    const { work, last } = await broken()
+    const [other, before] = [new RawCaller(pair.a, await pair.a.token(), 'legacy'), peer.received.length]
+    await other.initialize()
+    const begun = peer.received.length
+    for (const event of [last, Buffer.from(last.split('.')[0] ?? '', 'base64url').toString()]) {
+      const stream = await other.open('GET', null, { 'last-event-id': event })
+      expect([stream.status, begun > before]).toEqual([404, true])
+      stream.close()
+    }
+    expect(peer.received.slice(begun)).toEqual([])
+    work.finish()
+  })
+
   it('[MCP10] its answer is judged anew: behind the end of its right it comes nowhere', async () => {
     const { caller, elevation, id, work, last } = await broken()
     await pair.b.admin('POST', `/v1/elevations/${elevation}/revoke`, { reason: 'test' })

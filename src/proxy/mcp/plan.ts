@@ -17,6 +17,8 @@ export type RelayPlan = {
   readonly goesUp: (headers: readonly string[]) => readonly string[]
   /** What the head of the answer becomes; null where there is none that may be passed. */
   readonly comesDown: (head: ResponseHead) => ResponseHead | null
+  /** What an event on its stream is called to the caller; null where it is called nothing. */
+  readonly eventName: (id: string) => string | null
   /** Told when the head of a stream goes to the caller. */
   readonly begins: () => void
   /** Told of what came and will never be told, where its exchange was cut. */
@@ -44,7 +46,8 @@ export function headersUp({ era }: Message, headers: readonly string[]): readonl
 }
 
 const noOther = (): boolean => false
+const asItIs = (id: string): string => id
 const ignore = (): void => {}
 
 export const planOf = (message: Message, mcp: McpRoute, more: Partial<RelayPlan> = {}): RelayPlan =>
-  ({ message, mcp, sieves: [], obstacle: () => null, unsaid: () => {}, goesUp: headers => headersUp(message, headers), comesDown: head => head, begins: ignore, answers: noOther, ...more })
+  ({ message, mcp, sieves: [], obstacle: () => null, unsaid: () => {}, goesUp: headers => headersUp(message, headers), comesDown: head => head, begins: ignore, answers: noOther, eventName: asItIs, ...more })

@@ -1,4 +1,4 @@
-// What upstreams call their protocol sessions and tasks, as callers get it: texts that every gateway of the data set opens, for the life of the session and
+// What upstreams call their protocol sessions, tasks and events, as callers get it: texts that every gateway of the data set opens, for the life of the session and
 // the route they were made for and for nothing else. Nothing is kept for them; they are no credentials. SPEC: MCP10, MCP11
 import type { Call } from '../../../core/call.ts'
 import { hmac } from '../../../runtime/id.ts'
@@ -21,12 +21,12 @@ export type TaskOrigin = {
 
 /** Names of upstreams that callers may be given at all: characters that may stand in a header. */
 const UPSTREAM_ID = /^[\x21-\x7e]{1,512}$/
-const SESSION_HANDLE = /^([\w-]{2,683})\.([\w-]{43})$/
+const NAME_HANDLE = /^([\w-]{2,683})\.([\w-]{43})$/
 const TASK_HANDLE = /^([\w-]{2,8192})\.([\w-]{43})$/
 /** Of arguments as JSON that travel in a handle: it has to fit into a header. */
 const ARGUMENT_BYTES = 4_096
 
-type Kind = 'mcp-session' | 'mcp-task'
+type Kind = 'mcp-session' | 'mcp-task' | 'mcp-event'
 
 const isText = (value: unknown): value is string => typeof value === 'string'
 
@@ -52,15 +52,14 @@ export class Handles {
   }
 
   /** null where a caller cannot be given what the upstream calls it. */
-  ofSession(owner: Owner, id: string): string | null {
-    return UPSTREAM_ID.test(id) ? this.#sealed('mcp-session', owner, Buffer.from(id).toString('base64url')) : null
-  }
+  ofSession(owner: Owner, id: string): string | null { return this.#ofName('mcp-session', owner, id) }
 
   /** What the upstream calls it; null where it is none of the owner's. */
-  sessionIn(owner: Owner, handle: string): string | null {
-    const text = this.#opened('mcp-session', owner, SESSION_HANDLE.exec(handle))
-    return text === null ? null : Buffer.from(text, 'base64url').toString()
-  }
+  sessionIn(owner: Owner, handle: string): string | null { return this.#nameIn('mcp-session', owner, handle) }
+
+  /** Of an event on a stream, from which a caller may go on. */
+  ofEvent(owner: Owner, id: string): string | null { return this.#ofName('mcp-event', owner, id) }
+  eventIn(owner: Owner, handle: string): string | null { return this.#nameIn('mcp-event', owner, handle) }
 
   /** The same for the same origin, wherever it is made. @returns null likewise */
   ofTask(owner: Owner, origin: TaskOrigin): string | null {
@@ -72,6 +71,13 @@ export class Handles {
   taskIn(owner: Owner, handle: string): TaskOrigin | null {
     const text = this.#opened('mcp-task', owner, TASK_HANDLE.exec(handle))
     return text === null ? null : originIn(readStrictJson(Buffer.from(text, 'base64url')))
+  }
+
+  #ofName(kind: Kind, owner: Owner, id: string): string | null { return UPSTREAM_ID.test(id) ? this.#sealed(kind, owner, Buffer.from(id).toString('base64url')) : null }
+
+  #nameIn(kind: Kind, owner: Owner, handle: string): string | null {
+    const text = this.#opened(kind, owner, NAME_HANDLE.exec(handle))
+    return text === null ? null : Buffer.from(text, 'base64url').toString()
   }
 
   #sealed(kind: Kind, owner: Owner, text: string): string { return `${text}.${this.#seal(kind, owner, text)}` }

@@ -74,13 +74,14 @@ export class Lasting {
   }
 
   /** What of it goes upstream and comes back. Its sieve of tasks is the last one: what it lets pass is told by names that only callers know. */
-  plan(ask: Ask, message: Message, opened: Opened, relay: RelayOf): Pick<RelayPlan, 'sieves' | 'obstacle' | 'goesUp' | 'comesDown' | 'unsaid' | 'answers'> {
+  plan(ask: Ask, message: Message, opened: Opened, relay: RelayOf): Pick<RelayPlan, 'sieves' | 'obstacle' | 'goesUp' | 'comesDown' | 'eventName' | 'unsaid' | 'answers'> {
     const sieve = new TaskSieve(message, opened.task, opened.named, this.#deskOf(ask, opened, relay))
     return {
       sieves: [message.is === 'stream' ? this.#streamSieve(ask, message, opened, sieve, relay) : sieve],
       obstacle: () => this.#obstacle(ask),
       goesUp: headers => renamedUp(headersUp(message, headers), message.era, opened),
       comesDown: head => renamedDown(head, message.era, opened, this.#handles),
+      eventName: message.era === 'modern' ? (id => id) : (id => this.#handles.ofEvent(opened.owner, id)),
       unsaid: messages => { for (const lost of messages) sieve.unsaid(lost) },
       answers: id => message.is === 'stream' && this.#isAwaited(ask, nameOf(message, opened, id), relay),
     }

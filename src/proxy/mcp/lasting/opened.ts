@@ -14,6 +14,8 @@ export type Opened = {
   readonly owner: Owner
   /** As the upstream calls it; null where the message belongs to none. */
   readonly session: string | null
+  /** The event behind which its stream goes on, likewise; null where it begins. */
+  readonly event: string | null
   /** What a request is about; null for every other message. */
   readonly task: OpenedTask | null
   /** Handles of all tasks that it names, by what the upstream calls them. */
@@ -103,6 +105,14 @@ function sessionIn({ arrival }: Ask, { era, id }: Message, owner: Owner, handles
   return handles.sessionIn(owner, handle) ?? fault('stream_unknown', 'this session of the protocol is not one of the caller, or is over: initialize anew', id)
 }
 
+/** A server may keep the events of all its sessions in one place: whose they are is known here. */
+function eventIn({ arrival }: Ask, { is, id }: Message, owner: Owner, handles: Handles): string | null | MessageFault {
+  const handle = is === 'stream' ? onlyValue(arrival.headers, 'last-event-id') : null
+  if (handle === false) return fault('message_malformed', 'Last-Event-ID stands twice', id)
+  if (handle === null) return null
+  return handles.eventIn(owner, handle) ?? fault('stream_unknown', 'this event is none that the caller was told of, or its session is over', id)
+}
+
 /** Was its message read for the life and the route that it stands on now? A reload may have come meanwhile, or another life of its session. */
 export const isStillFor = ({ opened, live, place }: Ask): boolean => opened !== null && place?.route.mcp != null && opened.owner.route === place.route.name && opened.owner.session === (live?.record.id ?? '')
 
@@ -113,6 +123,8 @@ export function openHandles(ask: Ask, handles: Handles, open: OpenTask): Message
   const owner: Owner = { session: live?.record.id ?? '', route: place.route.name }
   const session = sessionIn(ask, message, owner, handles)
   if (session !== null && typeof session !== 'string') return session
+  const event = eventIn(ask, message, owner, handles)
+  if (event !== null && typeof event !== 'string') return event
   const reading = message.value === null ? { message, task: null, named: NO_NAMES } : tasksIn(message, handle => open(owner, handle))
   if ('reason' in reading) return reading
   if (reading.message !== message && reading.message.value !== null && readBody !== null) {
@@ -120,6 +132,6 @@ export function openHandles(ask: Ask, handles: Handles, open: OpenTask): Message
     ask.readBody = { inspected: { value: reading.message.value, digest: sha256(bytes) }, bytes, size: readBody.size }
   }
   ask.message = reading.message
-  ask.opened = { owner, session, task: reading.task, named: reading.named }
+  ask.opened = { owner, session, event, task: reading.task, named: reading.named }
   return null
 }

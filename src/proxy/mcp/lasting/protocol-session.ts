@@ -1,4 +1,4 @@
-// Protocol sessions in the heads of both ways: a handle towards callers, the upstream's own name towards it. The newer protocol has none: what stands there is
+// Protocol sessions and events in the heads of both ways: a handle towards callers, the upstream's own name towards it. The newer protocol has none: what stands there is
 // dropped, either way. Pure. SPEC: MCP10
 import { nameOf } from '../../http/header-names.ts'
 import type { ResponseHead } from '../../http/response-head.ts'
@@ -7,6 +7,7 @@ import type { Era } from '../message.ts'
 import type { Opened } from './opened.ts'
 
 const SESSION = 'mcp-session-id'
+const LAST_EVENT = 'last-event-id'
 const NAME = 'mcp-name'
 /** What would be read as something encoded. */
 const SENTINEL = /^=\?/
@@ -19,9 +20,10 @@ function without(headers: readonly string[], name: string): string[] {
 export const asHeader = (text: string): string => (SENTINEL.test(text) ? `=?base64?${Buffer.from(text).toString('base64')}?=` : text)
 
 /** Headers of a request, names and values in turn. */
-export function renamedUp(headers: readonly string[], era: Era, { session, task }: Opened): readonly string[] {
-  const out = without(headers, SESSION)
+export function renamedUp(headers: readonly string[], era: Era, { session, event, task }: Opened): readonly string[] {
+  const out = without(without(headers, SESSION), LAST_EVENT)
   if (era === 'legacy' && session !== null) out.push(SESSION, session)
+  if (era === 'legacy' && event !== null) out.push(LAST_EVENT, event)
   if (task === null || out.length === without(out, NAME).length) return out
   return [...without(out, NAME), NAME, asHeader(task.origin.id)]
 }

@@ -4,7 +4,7 @@ import type { Reason } from '../../../core/reason.ts'
 import type { ResponseHead } from '../../http/response-head.ts'
 import { GatheredBytes } from '../../../runtime/gathered-bytes.ts'
 import type { InspectedBytes } from '../../http/inspected-bytes.ts'
-import { EventParser, type ServerEvent } from './event-parser.ts'
+import { type EventName, EventParser, type ServerEvent } from './event-parser.ts'
 import { mediaTypeOf, type WholeAnswer, wholeAnswer } from './whole-answer.ts'
 
 /** How much of its session's share an exchange has. */
@@ -41,13 +41,13 @@ export class AnswerBody {
   #size = 0
 
   /** @param most bytes of one message @param takes false for an event that is no message */
-  constructor(head: ResponseHead, most: number, takes: (event: ServerEvent) => boolean) {
+  constructor(head: ResponseHead, most: number, takes: (event: ServerEvent) => boolean, nameOf: EventName) {
     this.#head = head
     this.#most = most
     this.isEvents = !head.encoded && mediaTypeOf(head) === 'text/event-stream'
     this.#events = new EventParser(most, event => {
       if (!this.#misread && !takes(event)) this.#misread = true
-    })
+    }, nameOf)
   }
 
   /** Bytes of what is not whole. */

@@ -32,11 +32,24 @@ function valueOf(line: Buffer, field: string): string | null {
 /** Comments and the fields that a stream has; what is none of them nobody reads, or somebody as something else. */
 const isRead = (line: Buffer): boolean => line[0] === COLON || ['id', 'event', 'retry'].some(field => valueOf(line, field) !== null)
 
+/** What an event is called to the caller; null where it cannot be called anything, and nobody goes on from it. */
+export type EventName = (id: string) => string | null
+
+/** As it goes on; null where it does not. */
+function renamed(line: Buffer, nameOf: EventName): Buffer | null {
+  const id = valueOf(line, 'id')
+  if (id === null || id === '') return line
+  const name = nameOf(id)
+  return name === null ? null : Buffer.from(`id: ${name}`)
+}
+
 /** null where it is none of anybody's. */
-function eventOf(lines: readonly Buffer[]): ServerEvent | null {
+function eventOf(lines: readonly Buffer[], nameOf: EventName): ServerEvent | null {
   let [lead, type] = ['', '']
   const [kept, data]: [Buffer[], string[]] = [[], []]
-  for (const line of lines) {
+  for (const came of lines) {
+    const line = renamed(came, nameOf)
+    if (line === null) continue
     const text = valueOf(line, 'data')
     if (text !== null) data.push(text)
     else if (isRead(line)) {
@@ -52,6 +65,7 @@ function eventOf(lines: readonly Buffer[]): ServerEvent | null {
 export class EventParser {
   readonly #most: number
   readonly #take: (event: ServerEvent) => void
+  readonly #nameOf: EventName
   #lines: Buffer[] = []
   /** Of a line whose end has not come. */
   readonly #begun = new GatheredBytes()
@@ -60,9 +74,10 @@ export class EventParser {
   #first = true
 
   /** @param most bytes of one event */
-  constructor(most: number, take: (event: ServerEvent) => void) {
+  constructor(most: number, take: (event: ServerEvent) => void, nameOf: EventName = id => id) {
     this.#most = most
     this.#take = take
+    this.#nameOf = nameOf
   }
 
   /** Bytes of an event that is not whole. */
@@ -117,7 +132,7 @@ export class EventParser {
     const lines = this.#lines
     this.#lines = []
     this.#waiting = 0
-    const event = eventOf(lines)
+    const event = eventOf(lines, this.#nameOf)
     if (event !== null) this.#take(event)
     return true
   }

@@ -65,7 +65,7 @@ export class Reply {
   // ---- what the upstream tells
 
   begins(head: ResponseHead): void {
-    this.#body = new AnswerBody(head, this.#plan.mcp.messageBytes, event => this.#outflow.takes(event))
+    this.#body = new AnswerBody(head, this.#plan.mcp.messageBytes, event => this.#outflow.takes(event), this.#plan.eventName)
     this.#head = this.isStream ? unsized(head) : head
     if (this.isStream) this.#flow()
   }

@@ -27,6 +27,13 @@ describe('the handle of a session of the protocol', () => {
     }))
   })
 
+  test('[MCP10] that of an event is none of a session, nor the other way', () => {
+    const [session, event] = [handles.ofSession(OWNER, 'a') ?? '', handles.ofEvent(OWNER, 'a') ?? '']
+    expect([handles.eventIn(OWNER, event), handles.eventIn(OWNER, session), handles.sessionIn(OWNER, event)]).toEqual(['a', null, null])
+    for (const other of OTHERS) expect(handles.eventIn(other, event)).toBeNull()
+    expect([handles.ofEvent(OWNER, 'a b'), handles.ofEvent(OWNER, 'x'.repeat(513))]).toEqual([null, null])
+  })
+
   test('[MCP10] opens for nobody else: another life, another route, another data set, or the name itself', () => {
     const handle = handles.ofSession(OWNER, 'upstream-1') ?? ''
     for (const owner of OTHERS) expect(handles.sessionIn(owner, handle)).toBeNull()

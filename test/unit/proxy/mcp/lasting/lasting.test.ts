@@ -12,7 +12,7 @@ const nothing = (): void => undefined
 const room = { metrics: new Metrics(), digestKey: Buffer.alloc(32, 7), inflight: new Inflight(), completed: nothing } as unknown as LastingRoom // all that is asked of it here
 const lasting = new Lasting(room, new InspectedBytes(() => 0, nothing), new Errands(room as unknown as ConstructorParameters<typeof Errands>[0]), nothing) // likewise
 const MESSAGE: Message = { era: 'legacy', version: '2025-11-25', is: 'request', id: 1, method: 'ping', params: new Map(), value: new Map(), call: { kind: 'protocol', method: 'ping', name: '', args: new Map(), digest: null }, own: null }
-const OPENED: Opened = { owner: { session: 'ses_a', route: 'tools' }, session: 'up-1', task: null, named: new Map() }
+const OPENED: Opened = { owner: { session: 'ses_a', route: 'tools' }, session: 'up-1', event: null, task: null, named: new Map() }
 
 test('[MCP10] what was opened for a route goes to no other, should a reload have put another in its place', () => {
   const asked = (name: string) => ({ live: null, message: MESSAGE, opened: OPENED, place: { route: { name } } }) as unknown as Ask // all that is asked of it here

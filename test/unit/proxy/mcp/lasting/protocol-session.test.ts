@@ -5,13 +5,15 @@ import type { Opened } from '../../../../../src/proxy/mcp/lasting/opened.ts'
 import { renamedDown, renamedUp } from '../../../../../src/proxy/mcp/lasting/protocol-session.ts'
 
 const handles = new Handles(Buffer.alloc(32, 7))
-const OPENED: Opened = { owner: { session: 'ses_a', route: 'tools' }, session: 'up-1', task: null, named: new Map() }
+const OPENED: Opened = { owner: { session: 'ses_a', route: 'tools' }, session: 'up-1', event: null, task: null, named: new Map() }
 const about = (id: string): Opened => ({ ...OPENED, task: { handle: 'h', origin: { id, tool: 't', args: new Map(), digest: null, grant: 'baseline' } } })
 const headOf = (...headers: string[]): ResponseHead => ({ status: 200, text: '', headers, delimitedByClose: false, eventStream: false, encoded: false, length: null })
 
 describe('the head of a request', () => {
   test('[MCP10] of the older protocol names the session by its server’s word, whatever stood there; one of the newer names none', () => {
     expect(renamedUp(['a', '1', 'Mcp-Session-Id', 'handle', 'b', '2'], 'legacy', OPENED)).toEqual(['a', '1', 'b', '2', 'mcp-session-id', 'up-1'])
+    expect(renamedUp(['Last-Event-ID', 'handle'], 'legacy', { ...OPENED, event: '7' })).toEqual(['mcp-session-id', 'up-1', 'last-event-id', '7'])
+    expect(renamedUp(['Last-Event-ID', 'handle'], 'legacy', OPENED)).toEqual(['mcp-session-id', 'up-1'])
     expect(renamedUp(['MCP_SESSION_ID', 'forged'], 'legacy', { ...OPENED, session: null })).toEqual([])
     expect(renamedUp(['mcp-session-id', 'x', 'a', '1'], 'modern', OPENED)).toEqual(['a', '1'])
   })
