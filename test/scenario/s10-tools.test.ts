@@ -15,7 +15,7 @@ describe.each(SETTINGS)('S10 %s', (_, raise) => {
     let setting: Setting
     let server: McpPeer
     const callers: Caller[] = []
-    const seen = { lists: [] as readonly string[][], denied: '', afterDenial: '', unknown: '', running: '', stepsBehind: -1, cutMs: 0, cancelled: false, streamOver: false, others: false, after: [] as string[], cleared: '', reached: [] as readonly string[], lines: [] as readonly Line[], secrets: [] as readonly string[], leaked: [] as readonly string[], session: '' }
+    const seen = { lists: [] as readonly string[][], denied: '', afterDenial: '', unknown: '', running: '', cutMs: 0, cancelled: false, streamOver: false, others: false, after: [] as string[], cleared: '', reached: [] as readonly string[], lines: [] as readonly Line[], secrets: [] as readonly string[], leaked: [] as readonly string[], session: '' }
 
     const connects = async (gate: Setting['a'], token: string): Promise<Caller> => {
       const caller = await agentAt(gate, era, { token })
@@ -37,9 +37,8 @@ describe.each(SETTINGS)('S10 %s', (_, raise) => {
       await atB.listen()
       const started = performance.now()
       seen.unknown = await told(atA.call('fail'))
-      const counted = running.steps()
       seen.running = await running.told
-      Object.assign(seen, { cutMs: performance.now() - started, stepsBehind: running.steps() - counted, cancelled: await within(BOUND, running.cancelled) })
+      Object.assign(seen, { cutMs: performance.now() - started, cancelled: await within(BOUND, running.cancelled) })
       const before = neighbour.steps()
       seen.others = await within(BOUND, () => neighbour.steps() > before + 3)
       server.tellUpdated('inc-1')
@@ -63,7 +62,7 @@ describe.each(SETTINGS)('S10 %s', (_, raise) => {
       expect(seen.lists).toEqual([['runbook_read', 'work'], ['runbook_read', 'work']])
       expect([seen.denied, seen.afterDenial, seen.unknown]).toEqual(['denied', 'restart the ledger', 'no_rule'])
       expect(seen.running).toMatch(/session_ended|revoked|risk/)
-      expect([seen.stepsBehind, seen.cancelled, seen.streamOver, seen.others]).toEqual([0, true, true, true])
+      expect([seen.cancelled, seen.streamOver, seen.others]).toEqual([true, true, true]) // the answer to the attempt is no acknowledgement: its session ends behind it, in time
       expect(seen.cutMs).toBeLessThan(BOUND)
       expect(seen.after.filter((_, i) => i % 2 === 0)).toEqual(['refused', 'refused'])
       for (const said of seen.after.filter((_, i) => i % 2 === 1)) expect(said).not.toBe('restart the ledger')

@@ -129,6 +129,14 @@ describe('an opaque token', () => {
     }
   }
 
+  /** While its issuer is asked it is `stale`; what it is behind that. */
+  async function answeredTo(client: openid.Configuration, token: string): Promise<string> {
+    for (const until = performance.now() + 10 * FRESHNESS; ; await pause(10)) {
+      const told = await shows(gate, client, token)
+      if (told !== '503 stale' || performance.now() > until) return told
+    }
+  }
+
   async function isRefusedWithin(client: openid.Configuration, token: string): Promise<void> {
     const { told, last } = await refusedAfter(client, token)
     expect(told).toBe('401 credential_invalid bearer invalid_token')
@@ -141,7 +149,7 @@ describe('an opaque token', () => {
     for (const each of [token, another]) expect(await shows(gate, client, each)).toBe('200')
     await openid.tokenRevocation(client, token)
     await isRefusedWithin(client, token)
-    expect(await shows(gate, client, another)).toBe('200')
+    expect(await answeredTo(client, another)).toBe('200')
   })
 
   test('[SES16] ends likewise with the grant that its refresh token stands for', async () => {

@@ -270,8 +270,8 @@ describe('a body that comes late', () => {
 })
 
 test('[APR2] whom only a later credential of the session names does not approve what was asked with it', async () => {
-  const { token, again, id } = await caller()
-  const asked = await ask(await again({ act: { sub: 'bob' } }), { profile: 'guarded' })
+  const { token, again, id } = await caller({ act: { sub: 'runner' } })
+  const asked = await ask(await again({ act: { sub: 'runner', act: { sub: 'bob' } } }), { profile: 'guarded' })
   expect([asked.status, elevationsOf(id)?.length]).toEqual([202, 1])
   const elevation = String(asked.json['id'])
   const shown = (await view(elevation))['shown']
